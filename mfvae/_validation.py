@@ -1,0 +1,142 @@
+"""One place for checking what a user hands in.
+
+Every function returns its argument in canonical form or raises ``TypeError`` (wrong kind
+of object) or ``ValueError`` (right kind, wrong value), naming the argument, what it was,
+and what is expected.
+"""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+__all__ = [
+    "check_choice",
+    "check_count",
+    "check_finite_array",
+    "check_fraction",
+    "check_number",
+    "check_seed",
+    "check_spins",
+    "check_temperature",
+    "check_temperatures",
+]
+
+
+def check_count(value: object, name: str, *, minimum: int = 1, maximum: int | None = None) -> int:
+    """Return ``value`` as an int between ``minimum`` and ``maximum`` (bools are refused)."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}: {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {value}")
+    return int(value)
+
+
+def check_number(
+    value: object,
+    name: str,
+    *,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+    positive: bool = False,
+) -> float:
+    """Return ``value`` as a finite float in ``[minimum, maximum]``, above 0 if ``positive``."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a real number, got {type(value).__name__}: {value!r}")
+    number = float(value)
+    if not np.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number}")
+    if positive and number <= 0:
+        raise ValueError(f"{name} must be positive, got {number}")
+    if not minimum <= number <= maximum:
+        raise ValueError(f"{name} must lie in [{minimum}, {maximum}], got {number}")
+    return number
+
+
+def check_temperature(value: object, name: str = "temperature") -> float:
+    """Return one temperature, in units of J/k_B: a finite float above zero."""
+    return check_number(value, name, positive=True)
+
+
+def check_temperatures(value: object, name: str = "temperature") -> tuple[np.ndarray, bool]:
+    """Return temperatures as a float64 vector, and whether a single number was given."""
+    if np.ndim(value) == 0:
+        return np.array([check_temperature(value, name)]), True
+    temperatures = check_finite_array(value, name, ndim=1)
+    if np.any(temperatures <= 0):
+        raise ValueError(f"every {name} must be positive, got {temperatures.min()}")
+    return temperatures, False
+
+
+def check_fraction(value: object, name: str) -> float:
+    """Return ``value`` as a float strictly between 0 and 1."""
+    number = check_number(value, name)
+    if not 0 < number < 1:
+        raise ValueError(f"{name} must lie strictly between 0 and 1, got {number}")
+    return number
+
+
+def check_choice(value: object, name: str, choices: tuple[str, ...]) -> str:
+    """Return ``value`` if it is one of the strings in ``choices``."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be one of {choices}, got {type(value).__name__}: {value!r}")
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+    return value
+
+
+def check_finite_array(
+    value: object, name: str, *, ndim: int | None = None, dtype: type = np.float64
+) -> np.ndarray:
+    """Return ``value`` as a non-empty array of finite real numbers with ``ndim`` axes."""
+    if value is None or isinstance(value, (str, bytes, dict)):
+        raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
+    if array.dtype == object or array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axes, got shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
+    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} must be finite, found NaN or infinity")
+    return np.asarray(array, dtype=dtype)
+
+
+def check_spins(value: object, n_sites: int | None = None, name: str = "x") -> np.ndarray:
+    """Return configurations of spins as int8 ``(n_samples, n_sites)`` with values -1 and +1."""
+    array = check_finite_array(value, name, ndim=2, dtype=None)
+    if n_sites is not None and array.shape[1] != n_sites:
+        raise ValueError(f"{name} must have shape (n_samples, {n_sites}), got {array.shape}")
+    if array.dtype.kind == "b" or not np.all((array == 1) | (array == -1)):
+        raise ValueError(f"{name} must hold spins -1 and +1 only")
+    return array.astype(np.int8, copy=False)
+
+
+def check_seed(seed: object, name: str = "seed") -> np.random.SeedSequence:
+    """Return a fresh ``SeedSequence`` for ``seed``, an int >= 0 or a ``SeedSequence``.
+
+    A ``SeedSequence`` handed in is copied with its spawn counter at zero, so that spawning
+    from the result neither changes the caller's object nor depends on its history: the same
+    seed gives the same bits.
+    """
+    if isinstance(seed, np.random.SeedSequence):
+        return np.random.SeedSequence(
+            entropy=seed.entropy, spawn_key=seed.spawn_key, pool_size=seed.pool_size
+        )
+    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, numbers.Integral):
+        raise TypeError(
+            f"{name} must be an integer or numpy.random.SeedSequence, "
+            f"got {type(seed).__name__}: {seed!r}"
+        )
+    if seed < 0:
+        raise ValueError(f"{name} must not be negative, got {seed}")
+    return np.random.SeedSequence(int(seed))

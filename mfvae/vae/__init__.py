@@ -1,0 +1,5 @@
+"""The variational autoencoder, a brick a file."""
+
+from mfvae._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, {})
