@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "MeanFieldVAE": "vae",
+        "compare": "compare",
         "data": "data",
         "measure": "measure",
         "plots": "plots",

@@ -21,6 +21,7 @@ __all__ = [
     "check_spins",
     "check_temperature",
     "check_temperatures",
+    "check_words",
 ]
 
 
@@ -119,6 +120,16 @@ def check_spins(value: object, n_sites: int | None = None, name: str = "x") -> n
     if array.dtype.kind == "b" or not np.all((array == 1) | (array == -1)):
         raise ValueError(f"{name} must hold spins -1 and +1 only")
     return array.astype(np.int8, copy=False)
+
+
+def check_words(value: object, n_cells: int | None = None, name: str = "words") -> np.ndarray:
+    """Return binary words as uint8 ``(n_words, n_cells)`` with values 0 and 1."""
+    array = check_finite_array(value, name, ndim=2, dtype=None)
+    if n_cells is not None and array.shape[1] != n_cells:
+        raise ValueError(f"{name} must have shape (n_words, {n_cells}), got {array.shape}")
+    if not np.all((array == 0) | (array == 1)):
+        raise ValueError(f"{name} must hold 0 (silent) and 1 (spike) only")
+    return array.astype(np.uint8, copy=False)
 
 
 def check_seed(seed: object, name: str = "seed") -> np.random.SeedSequence:

@@ -1,0 +1,11 @@
+"""Rival models of the same words: each has ``fit``, ``score_samples`` and ``sample``."""
+
+from mfvae._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "BernoulliMixture": "mixture",
+        "IndependentModel": "independent",
+    },
+)
