@@ -270,7 +270,7 @@ class CurieWeiss:
                 weight = np.exp(log_law) * (1 + sign * values / self.n_sites) / 2
                 mean = np.tanh(beta * (values - sign) / self.n_sites)
                 conditional += weight @ binary_negentropy(mean)
-            return self.n_sites * conditional - self._negentropy(beta)
+            return max(self.n_sites * conditional - self._negentropy(beta), 0.0)
 
         return self._each(temperature, exact)
 
@@ -382,7 +382,7 @@ class CurieWeiss:
     def _negentropy(self, beta: float) -> float:
         """N ln 2 - H(s), as the divergence from free spins: no large terms to cancel."""
         _, log_law, _ = self._law(beta)
-        return float(np.exp(log_law) @ (log_law - self._binomial[1]))
+        return max(float(np.exp(log_law) @ (log_law - self._binomial[1])), 0.0)
 
     def _log_field_density(self, m: np.ndarray, beta: float) -> np.ndarray:
         log_gauss = 0.5 * np.log(self.n_sites * beta / (2 * np.pi)) - self.n_sites * beta * m**2 / 2
