@@ -1,0 +1,76 @@
+"""A small Sphinx extension of this book: launch buttons and the API pages."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import PurePosixPath
+from typing import Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import nested_parse_with_titles
+
+PUBLISHED_BRANCH = "gh-pages"
+"""The branch that holds the built HTML, with the generated notebooks under ``notebooks/``."""
+
+
+def launch_urls(repository: str, branch: str, page: str) -> dict[str, str]:
+    """Return where the buttons of a page lead.
+
+    Chapters are MyST text; notebooks are generated and never committed.  Binder builds them in
+    its image (``.binder/postBuild``), and Colab opens the ones published beside the HTML.
+    """
+    owner_and_name = repository.removeprefix("https://github.com/").strip("/")
+    stem = PurePosixPath(page).name
+    return {
+        "Binder": f"https://mybinder.org/v2/gh/{owner_and_name}/{branch}"
+        f"?urlpath=lab/tree/notebooks/student/{stem}.ipynb",
+        "Colab": f"https://colab.research.google.com/github/{owner_and_name}/blob/"
+        f"{PUBLISHED_BRANCH}/notebooks/{stem}.ipynb",
+    }
+
+
+def point_launch_buttons(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Replace the theme's guess, ``<branch>/<page>.md``, which neither service can run."""
+    options = app.config.html_theme_options
+    urls = launch_urls(options["repository_url"], options["repository_branch"], pagename)
+    for group in context.get("header_buttons", []):
+        if group.get("label") == "launch-buttons":
+            for button in group["buttons"]:
+                button["url"] = urls[button["text"]]
+
+
+def public_modules(package: str) -> list[str]:
+    """Return the modules of a package that hold public names, subpackages first."""
+    root = importlib.import_module(package)
+    names = []
+    for info in pkgutil.walk_packages(root.__path__, prefix=f"{package}."):
+        if not any(part.startswith("_") for part in info.name.split(".")) and not info.ispkg:
+            names.append(info.name)
+    return sorted(names, key=lambda name: (name.count(".") == 1, name))
+
+
+class PackageApi(SphinxDirective):
+    """``{package-api} mfvae``: a section for every public module, from its docstrings."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        lines = []
+        for name in public_modules(self.arguments[0]):
+            lines += [name, "-" * len(name), "", f".. automodule:: {name}", ""]
+        container = nodes.section()
+        container.document = self.state.document
+        nested_parse_with_titles(self.state, StringList(lines, source="package-api"), container)
+        return container.children
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("package-api", PackageApi)
+    app.connect("html-page-context", point_launch_buttons, priority=600)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

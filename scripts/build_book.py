@@ -1,0 +1,146 @@
+"""Build the book strictly: execute every chapter, fail on any warning, check what came out.
+
+``jupyter-cache`` knows the code cells of a chapter but neither the package they call nor the
+data they read.  So the cache is kept only while a key of our own stays the same: the package,
+the exact set of dependencies, the data file and the size.  A changed chapter then re-executes
+alone, a changed package re-executes everything, and an unchanged tree executes nothing.
+
+A finished build is checked against the sources (``check_output.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from check_output import check_book, pages_of
+from make_notebooks import write_published_notebooks
+
+__all__ = ["build", "environment_key", "tree_key"]
+
+DATA_FILE = "retina/bint_fishmovie32_100.mat"
+SOURCE_SUFFIXES = {".py", ".npz", ".json", ".csv", ".toml", ".typed"}
+
+
+def hash_files(paths: list[Path], root: Path) -> str:
+    """Return one sha256 over names and contents."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def data_hash() -> str:
+    """Return the sha256 of the recording that ``MFVAE_DATA`` offers, or "none"."""
+    folder = os.environ.get("MFVAE_DATA")
+    path = Path(folder) / DATA_FILE if folder else None
+    if path is None or not path.is_file():
+        return "none"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def environment_key(root: Path) -> dict[str, str]:
+    """Return what the outputs of every chapter depend on, besides the chapter itself."""
+    package = [p for p in (root / "mfvae").rglob("*") if p.suffix in SOURCE_SUFFIXES]
+    results = list((root / "book" / "results").glob("*.json"))
+    constraints = root / "constraints.txt"
+    return {
+        "package": hash_files(package, root),
+        "results": hash_files(results, root),
+        "constraints": hash_files([constraints] if constraints.exists() else [], root),
+        "data": data_hash(),
+        "scale": os.environ.get("MFVAE_SCALE", "course"),
+        "python": sys.version,
+    }
+
+
+def tree_key(root: Path) -> str:
+    """Return one hash of everything a build reads: chapters, configuration, build scripts."""
+    paths = [p for p in (root / "book").rglob("*") if p.is_file()]
+    paths = [
+        p for p in paths if "__pycache__" not in p.parts and ".ipynb_checkpoints" not in p.parts
+    ]
+    paths += [root / "_config.yml", root / "_toc.yml"]
+    paths += list(Path(__file__).parent.glob("*.py"))
+    return hash_files(paths, Path(os.path.commonpath([root, Path(__file__).parent])))
+
+
+def read_stamp(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def run_jupyter_book(root: Path) -> int:
+    """Run Jupyter Book on the whole book with a fresh environment; only executions are cached."""
+    environment = dict(os.environ)
+    environment.setdefault("MFVAE_CACHE", str(root / ".cache" / "mfvae"))
+    environment.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command += ["build", str(root)]
+    command += ["-n", "-W", "--keep-going", "--all"]
+    return subprocess.run(
+        command, env=environment, check=False, stdin=subprocess.DEVNULL
+    ).returncode
+
+
+def build(root: Path) -> list[str]:
+    """Build the book under ``root``; return what is wrong with it, nothing if all is well."""
+    build_folder = root / "_build"
+    stamp = build_folder / "mfvae-build.json"
+    previous = read_stamp(stamp)
+    environment, tree = environment_key(root), tree_key(root)
+
+    if previous.get("environment") != environment:
+        changed = [k for k, v in environment.items() if previous.get("environment", {}).get(k) != v]
+        if (build_folder / ".jupyter_cache").exists():
+            print(f"changed since the last build: {', '.join(changed)}; every chapter re-executes")
+            shutil.rmtree(build_folder / ".jupyter_cache")
+    elif previous.get("tree") == tree and not check_book(root):
+        print("nothing has changed since the last build, and all its outputs are present")
+        return []
+
+    # From here on the stamp says what the cache holds, but not that a finished build exists.
+    build_folder.mkdir(exist_ok=True)
+    stamp.write_text(json.dumps({"environment": environment}))
+    shutil.rmtree(build_folder / "html", ignore_errors=True)
+    shutil.rmtree(build_folder / "jupyter_execute", ignore_errors=True)
+    if run_jupyter_book(root) != 0:
+        return ["jupyter-book failed or warned; the reasons are above"]
+    write_published_notebooks(root, pages_of(root), build_folder / "html" / "notebooks")
+    problems = check_book(root)
+    if problems:
+        # A cached execution without its outputs would fail again; execute afresh next time.
+        shutil.rmtree(build_folder / ".jupyter_cache", ignore_errors=True)
+        return problems
+    stamp.write_text(json.dumps({"environment": environment, "tree": tree}, indent=1))
+    return []
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent)
+    root = parser.parse_args().root.resolve()
+    start = time.monotonic()
+    problems = build(root)
+    seconds = time.monotonic() - start
+    for problem in problems:
+        print(f"PROBLEM: {problem}", file=sys.stderr)
+    if problems:
+        print(f"the book was not built ({seconds:.0f} s)", file=sys.stderr)
+        return 1
+    print(f"the book is built ({seconds:.0f} s): {root / '_build' / 'html' / 'index.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

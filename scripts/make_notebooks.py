@@ -1,0 +1,120 @@
+"""Turn the chapters into notebooks, for students (exercises without solutions) and instructors.
+
+The chapters are the only source: what this writes is never committed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+__all__ = ["read_chapter", "write_published_notebooks", "without_solutions"]
+
+FENCE = r"^(?P<fence>`{3,}|:{3,})"
+GATE = re.compile(
+    FENCE + r"\{(?P<name>(?:exercise|solution)-(?:start|end))\}[^\n]*\n(.*?)^(?P=fence)[ ]*$",
+    re.MULTILINE | re.DOTALL,
+)
+SOLUTION = re.compile(
+    FENCE + r"\{solution\}[^\n]*\n.*?^(?P=fence)[ ]*$\n?", re.MULTILINE | re.DOTALL
+)
+COLAB_SETUP = """# Only needed where the package is not installed, as on Colab.
+import importlib.util
+
+if importlib.util.find_spec("mfvae") is None:
+    %pip install -q "mfvae @ git+{repository}"
+"""
+
+
+def read_chapter(path: Path) -> nbformat.NotebookNode:
+    """Return a chapter as a notebook, with one markdown cell for every gate of an exercise."""
+    notebook = jupytext.read(path)
+    cells = []
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown":
+            cells.append(cell)
+            continue
+        position = 0
+        for gate in GATE.finditer(cell.source):
+            cells.append(new_markdown_cell(cell.source[position : gate.start()].strip()))
+            cells.append(new_markdown_cell(gate.group(0).strip()))
+            position = gate.end()
+        cells.append(new_markdown_cell(cell.source[position:].strip()))
+    notebook.cells = [c for c in cells if c.cell_type != "markdown" or c.source]
+    return with_stable_ids(notebook)
+
+
+def with_stable_ids(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.metadata.pop("jupytext", None)
+    return notebook
+
+
+def gate_of(cell: nbformat.NotebookNode) -> str | None:
+    match = GATE.match(cell.source) if cell.cell_type == "markdown" else None
+    return match["name"] if match else None
+
+
+def without_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return the student version: every solution becomes an empty cell to work in."""
+    cells, inside = [], False
+    for cell in notebook.cells:
+        gate = gate_of(cell)
+        if gate == "solution-start":
+            inside = True
+            cells.append(new_code_cell("# Your solution\n"))
+        elif gate == "solution-end":
+            inside = False
+        elif not inside:
+            if cell.cell_type == "markdown":
+                cell = new_markdown_cell(SOLUTION.sub("", cell.source))
+            cells.append(cell)
+    if inside:
+        raise ValueError("a solution is opened with solution-start and never closed")
+    return with_stable_ids(nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata))
+
+
+def chapters_with_code(root: Path, pages: list[str]) -> list[Path]:
+    paths = [root / f"{page}.md" for page in pages]
+    return [path for path in paths if "{code-cell}" in path.read_text()]
+
+
+def write_published_notebooks(root: Path, pages: list[str], folder: Path) -> None:
+    """Write the student notebooks that are published beside the HTML and opened by Colab."""
+    repository = re.search(r"^  url: (\S+)$", (root / "_config.yml").read_text(), re.MULTILINE)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in chapters_with_code(root, pages):
+        notebook = without_solutions(read_chapter(path))
+        if repository:
+            setup = COLAB_SETUP.format(repository=repository[1])
+            notebook.cells.insert(0, new_code_cell(setup))
+        nbformat.write(with_stable_ids(notebook), folder / f"{path.stem}.ipynb")
+
+
+def main() -> int:
+    from check_output import pages_of
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent)
+    root = parser.parse_args().root.resolve()
+    target = root / "notebooks"
+    versions = {"student": without_solutions, "instructor": lambda notebook: notebook}
+    for version, transform in versions.items():
+        (target / version).mkdir(parents=True, exist_ok=True)
+        for path in chapters_with_code(root, pages_of(root)):
+            notebook = transform(read_chapter(path))
+            nbformat.write(notebook, target / version / f"{path.stem}.ipynb")
+    print(f"notebooks: {target / 'student'} and {target / 'instructor'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

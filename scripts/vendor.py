@@ -1,0 +1,99 @@
+"""Fetch the JavaScript that the built book needs, so that its pages ask nothing of the network.
+
+Run once, and again to change a version; the result is committed under ``book/_static``.
+Needs ``npm``, whose registry settings are the user's own.  The licence of every package is
+copied beside its files, and ``book/_static/README.md`` lists versions and licences.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"
+
+# package, version, {path inside the package: folder under book/_static}
+HTML_MANAGER = "widgets/@jupyter-widgets/html-manager/dist"
+PACKAGES = [
+    (
+        "mathjax",
+        "3.2.2",
+        {
+            "es5/tex-chtml.js": "mathjax",
+            "es5/input/tex/extensions/*": "mathjax/input/tex/extensions",
+            "es5/output/chtml/fonts/woff-v2/*": "mathjax/output/chtml/fonts/woff-v2",
+            "LICENSE": "mathjax",
+        },
+    ),
+    ("requirejs", "2.3.8", {"require.js": "widgets"}),
+    (
+        "@jupyter-widgets/html-manager",
+        "1.0.15",
+        {
+            "dist/embed-amd.js": "widgets",
+            "dist/embed.js.LICENSE.txt": "widgets",
+            "dist/*.woff2": HTML_MANAGER,
+        },
+    ),
+]
+
+README = """# Vendored files
+
+Written by `scripts/vendor.py` from the npm packages below; nothing here is edited by hand
+except `book.css` and `widgets/configure.js`, which are ours.  The built pages load MathJax and
+the widget manager from here, never from a content network.
+
+| package | version | licence | used for |
+|---|---|---|---|
+{rows}
+
+MathJax without its accessibility explorer (`a11y`, `sre`), which is 20 MB and loads only when
+switched on in the context menu; the hidden MathML for screen readers needs no further file.
+"""
+
+PURPOSE = {
+    "mathjax": "mathematics",
+    "requirejs": "loads the widget manager",
+    "@jupyter-widgets/html-manager": "sliders in the static pages; fonts of its icons",
+}
+
+
+def fetch(package: str, version: str, wanted: dict[str, str]) -> str:
+    """Copy the wanted files of one npm package into the static folder; return its licence."""
+    with tempfile.TemporaryDirectory() as folder:
+        packed = subprocess.run(
+            ["npm", "pack", "--silent", f"{package}@{version}"],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()[-1]
+        with tarfile.open(Path(folder) / packed) as archive:
+            archive.extractall(folder, filter="data")
+        root = Path(folder) / "package"
+        for pattern, target in wanted.items():
+            matches = [path for path in sorted(root.glob(pattern)) if path.is_file()]
+            if not matches:
+                raise FileNotFoundError(f"{package}@{version} has no {pattern}")
+            (STATIC / target).mkdir(parents=True, exist_ok=True)
+            for path in matches:
+                shutil.copyfile(path, STATIC / target / path.name)
+        licence = json.loads((root / "package.json").read_text()).get("license")
+    return licence or "MIT"  # requirejs states it in the file itself
+
+
+def main() -> None:
+    rows = []
+    for package, version, wanted in PACKAGES:
+        licence = fetch(package, version, wanted)
+        rows.append(f"| {package} | {version} | {licence} | {PURPOSE[package]} |")
+    (STATIC / "README.md").write_text(README.format(rows="\n".join(rows)))
+    print(f"vendored {len(PACKAGES)} packages into {STATIC}")
+
+
+if __name__ == "__main__":
+    main()
