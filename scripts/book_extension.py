@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,7 +12,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from sphinx.util.nodes import nested_parse_with_titles
+from sphinx.util.nodes import make_refnode, nested_parse_with_titles
 
 PUBLISHED_BRANCH = "gh-pages"
 """The branch that holds the built HTML, with the generated notebooks under ``notebooks/``."""
@@ -70,7 +71,44 @@ class PackageApi(SphinxDirective):
         return container.children
 
 
+LITERAL = re.compile(r"(``.+?``|:[\w:]+:`.+?`|`.+?`)")
+
+
+def escape_bars(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Let docstrings write absolute values, ``<|m|>``: they hold no RST substitutions."""
+    literal_indent = None
+    for i, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if literal_indent is not None and line.strip() and indent <= literal_indent:
+            literal_indent = None
+        if literal_indent is None and not line.lstrip().startswith(">>>"):
+            parts = LITERAL.split(line)
+            parts[::2] = [part.replace("|", "\\|") for part in parts[::2]]
+            lines[i] = "".join(parts)
+            if line.rstrip().endswith("::") or line.lstrip().startswith(".. math"):
+                literal_indent = indent
+
+
+def resolve_short_name(app: Sphinx, env: Any, node: nodes.Element, contnode: nodes.Element) -> Any:
+    """Resolve a reference by its last name, where just one documented object bears it."""
+    if node.get("refdomain") != "py":
+        return None
+    last = "." + node["reftarget"].rsplit(".", 1)[-1]
+    domain = env.get_domain("py")
+    matches = [name for name in domain.objects if name.endswith(last)]
+    if len(matches) != 1:
+        return None
+    entry = domain.objects[matches[0]]
+    return make_refnode(
+        app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, matches[0]
+    )
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("package-api", PackageApi)
+    app.connect("autodoc-process-docstring", escape_bars, priority=900)
+    app.connect("missing-reference", resolve_short_name)
     app.connect("html-page-context", point_launch_buttons, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,83 @@
+# `make book` and `make test` do all their own set-up: Python >= 3.11, make and a C compiler suffice.
+# Everything lives in .venv, which is rebuilt when pyproject.toml or constraints.txt change.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PORT ?= 8000
+PYTEST := $(BIN)/python -m pytest
+# Two workers where there are two cores; one thread each, so that they do not fight.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); [ "$$n" -gt 1 ] && echo 2 || echo 0)
+
+.PHONY: help setup book serve test test-all lint format check-book notebooks data bench results clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make book        execute every chapter, build the book strictly, say where index.html is"
+	@echo "make test        the test suite (minutes); make test-all adds the slow tests"
+	@echo "make serve       serve the built book on http://localhost:$(PORT)"
+	@echo "make check-book  open every built page in headless Chromium"
+	@echo "make notebooks   the chapters as .ipynb, for students and instructors"
+	@echo "make data        download the retina recording and verify it"
+	@echo "make results     the long sweeps whose results the book quotes (hours)"
+	@echo "make bench       the benchmarks"
+	@echo "make lint        ruff; make format rewrites"
+	@echo "make clean       remove what was built (not .venv)"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[book,dev]'
+	@touch $@
+
+book: $(READY)
+	$(BIN)/python scripts/build_book.py
+
+serve: book
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+test: $(READY)
+	$(PYTEST) -n $(WORKERS)
+
+test-all: $(READY)
+	$(PYTEST) -n $(WORKERS) -m 'not book'
+
+check-book: $(READY)
+	@test -f _build/html/index.html || $(MAKE) book
+	$(PYTEST) -m book tests/book
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+notebooks: $(READY)
+	$(BIN)/python scripts/make_notebooks.py
+
+data: $(READY)
+	$(BIN)/python -m mfvae.data.retina
+
+results: $(READY)
+	@for script in book/results/*.py; do \
+		[ -e "$$script" ] || continue; echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+.venv-bench/.ready: benchmarks/requirements.txt constraints.txt
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --constraint constraints.txt --editable .
+	.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	@touch $@
+
+bench: $(READY) $(if $(wildcard benchmarks/requirements.txt),.venv-bench/.ready)
+	@python=$(BIN)/python; [ -x .venv-bench/bin/python ] && python=.venv-bench/bin/python; \
+	for script in benchmarks/bench_*.py; do \
+		[ -e "$$script" ] || continue; echo "== $$script"; "$$python" "$$script" || exit 1; done
+
+clean:
+	rm -rf _build notebooks .cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
