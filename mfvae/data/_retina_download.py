@@ -117,7 +117,9 @@ def _fetch(address: str, workspace: Path, timeout: float, follow: bool = True) -
         raise ValueError(f"the zip archive holds no {FILE_NAME}")
     if follow and received.stat().st_size < 5_000_000:
         page = received.read_bytes()
-        link = re.search(rb"""href=["']([^"']*""" + re.escape(FILE_NAME.encode()) + rb")", page)
+        link = re.search(
+            rb"""href=["']([^"']*""" + re.escape(FILE_NAME.encode()) + rb"""[^"']*)""", page
+        )
         if link:
             linked = urllib.parse.urljoin(address, link[1].decode().replace("&amp;", "&"))
             return _fetch(linked, workspace, timeout, follow=False)

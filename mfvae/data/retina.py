@@ -22,6 +22,7 @@ from mfvae.data._retina_download import (
     FILE_BYTES,
     FILE_NAME,
     FILE_SHA256,
+    DownloadError,
     download_retina,
     retina_cache,
 )
@@ -260,4 +261,7 @@ def _read(file: Path) -> RetinaWords:
 
 
 if __name__ == "__main__":
-    print(f"{download_retina()} is in place, its checksum is right")
+    try:
+        print(f"{download_retina()} is in place, its checksum is right")
+    except DownloadError as error:
+        raise SystemExit(f"error: {error}") from None

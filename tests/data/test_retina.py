@@ -1,0 +1,233 @@
+"""The recording: figures of the published file, splits, checksums, the surrogate."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mfvae.compare import BernoulliMixture, IndependentModel
+from mfvae.data import RetinaWords, load_retina, sample_surrogate
+from mfvae.data import _retina_download as download_module
+from mfvae.data import retina as retina_module
+
+FILE = "bint_fishmovie32_100.mat"
+
+
+def recording():
+    """Where the file lies that `load_retina` reads."""
+    folder = Path(os.environ.get("MFVAE_DATA", "nowhere")) / "retina"
+    return folder / FILE if (folder / FILE).exists() else download_module.retina_cache() / FILE
+
+
+@pytest.fixture(scope="module")
+def retina():
+    words = load_retina()
+    if words.is_surrogate:
+        pytest.skip("the retina recording is not at hand (set MFVAE_DATA or run `make data`)")
+    return words
+
+
+@pytest.fixture
+def nowhere(monkeypatch, tmp_path):
+    """No recording anywhere: neither MFVAE_DATA nor a cache."""
+    monkeypatch.delenv("MFVAE_DATA", raising=False)
+    monkeypatch.setattr(retina_module, "retina_cache", lambda: tmp_path / "cache" / "retina")
+    return tmp_path
+
+
+def test_published_figures(retina):
+    words = retina.flat()
+    count = words.sum(axis=1, dtype=np.int64)
+    assert words.shape == (283041, 160)
+    assert words.dtype == np.uint8
+    assert words.mean() == pytest.approx(0.0358, abs=5e-5)
+    assert count.mean() == pytest.approx(5.73, abs=5e-3)
+    assert (count == 0).mean() == pytest.approx(0.2101, abs=5e-5)
+    assert count.var() == pytest.approx(38.1, abs=0.05)
+    assert count.max() == 45
+    assert len(np.unique(np.packbits(words, axis=1), axis=0)) == 147790
+    model = IndependentModel().fit(words)
+    assert -model.score_samples(words).mean() == pytest.approx(22.935, abs=5e-4)
+    p = model.probabilities_
+    assert np.prod(1 - p) == pytest.approx(0.0027, abs=5e-5)
+    assert (p * (1 - p)).sum() == pytest.approx(5.39, abs=5e-3)
+
+
+def test_reference_split(retina):
+    train, test = retina.split("bins", seed=0)
+    words = retina.words.reshape(-1, 160)
+    expected = np.random.default_rng(0).permutation(len(words))[: len(words) // 10]
+    np.testing.assert_array_equal(test, words[expected])
+    assert len(train) + len(test) == len(words)
+    np.testing.assert_array_equal(
+        words.sum(axis=0, dtype=int),
+        train.sum(axis=0, dtype=int) + test.sum(axis=0, dtype=int),
+    )
+    model = IndependentModel().fit(train)
+    assert -model.score_samples(test).mean() == pytest.approx(22.777, abs=5e-4)
+
+
+def test_trial_major_order_against_the_file(retina):
+    import scipy.io
+
+    spikes = scipy.io.loadmat(recording())["bint"]
+    np.testing.assert_array_equal(retina.flat(), spikes.transpose(0, 2, 1).reshape(-1, 160))
+
+
+def test_mixture_of_two_on_the_reference_split(retina):
+    train, test = retina.split("bins", seed=0)
+    mixture = BernoulliMixture(2).fit(train)
+    assert -mixture.score_samples(test).mean() == pytest.approx(20.54, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("by", "low", "high"), [("bins", 16.2, 16.74), ("trials", 16.2, 16.8)])
+def test_mixture_of_seventy(retina, by, low, high):
+    train, test = retina.split(by, seed=0)
+    mixture = BernoulliMixture(70).fit(train)
+    assert low < -mixture.score_samples(test).mean() < high
+
+
+def small(n_trials=20, n_bins=30, n_cells=4):
+    """Words that spell out trial, bin: every row distinct enough to be followed."""
+    rows = np.arange(n_trials * n_bins)
+    words = (rows[:, None] >> np.arange(10)) & 1
+    return RetinaWords(words.reshape(n_trials, n_bins, 10), "test", "0" * 64)
+
+
+@settings(deadline=None, derandomize=True, max_examples=25)
+@given(
+    by=st.sampled_from(["bins", "trials", "movie"]),
+    test=st.floats(0.1, 0.9),
+    seed=st.integers(0, 2**32),
+)
+def test_splits_are_partitions(by, test, seed):
+    words = small()
+    train, held_out = words.split_rows(by, test, seed)
+    together = np.concatenate([train, held_out])
+    np.testing.assert_array_equal(np.sort(together), np.arange(600))
+    if by == "trials":
+        assert not set(train // 30) & set(held_out // 30)
+        assert set(held_out % 30) == set(range(30))
+    if by == "movie":
+        assert (train % 30).max() < (held_out % 30).min()
+    again = words.split_rows(by, test, seed)[1]
+    np.testing.assert_array_equal(held_out, again)
+    np.testing.assert_array_equal(words.split(by, test, seed)[1], words.flat()[held_out])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"by": "cells"}, ValueError),
+        ({"by": 3}, TypeError),
+        ({"test": 0.0}, ValueError),
+        ({"test": 1.0}, ValueError),
+        ({"test": float("nan")}, ValueError),
+        ({"test": "half"}, TypeError),
+        ({"test": 0.001, "by": "trials"}, ValueError),
+        ({"seed": -1}, ValueError),
+        ({"seed": 0.5}, TypeError),
+    ],
+)
+def test_bad_splits(arguments, error):
+    with pytest.raises(error):
+        small().split(**arguments)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [np.zeros((2, 3)), np.zeros((0, 3, 4), int), np.full((1, 2, 3), 2), np.zeros((1, 2, 3))],
+)
+def test_bad_words(words):
+    with pytest.raises(ValueError, match="words"):
+        RetinaWords(words, "test", "0")
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.mat"):
+        load_retina(tmp_path / "nothing.mat")
+    with pytest.raises(FileNotFoundError, match="bint_fishmovie32_100"):
+        load_retina(tmp_path)
+
+
+def test_wrong_file_names_both_checksums(nowhere, monkeypatch):
+    folder = nowhere / "data" / "retina"
+    folder.mkdir(parents=True)
+    file = folder / "bint_fishmovie32_100.mat"
+    file.write_bytes(b"not a recording" * 100_000)
+    monkeypatch.setenv("MFVAE_DATA", str(nowhere / "data"))
+    for path in (None, file, folder, nowhere / "data"):
+        with pytest.raises(ValueError, match="50fa85a05950") as caught:
+            load_retina(path)
+        assert download_module.file_sha256(file) in str(caught.value)
+        assert "another file" in str(caught.value)
+
+
+def test_truncated_file(retina, tmp_path):
+    content = recording().read_bytes()
+    (tmp_path / "short.mat").write_bytes(content[:-1000])
+    with pytest.raises(ValueError, match=r"cut short.*1335936 bytes.*1336936 bytes"):
+        load_retina(tmp_path / "short.mat")
+
+
+def test_search_order(retina, nowhere, monkeypatch):
+    assert load_retina().is_surrogate  # nowhere to be found
+    cached = nowhere / "cache" / "retina"
+    cached.mkdir(parents=True)
+    (cached / "bint_fishmovie32_100.mat").write_bytes(b"x")
+    with pytest.raises(ValueError, match="cache"):
+        load_retina()  # the cache is looked at, and a wrong file there is not passed over
+    other = nowhere / "env"
+    (other / "retina").mkdir(parents=True)
+    (other / "retina" / "bint_fishmovie32_100.mat").write_bytes(b"y")
+    monkeypatch.setenv("MFVAE_DATA", str(other))
+    with pytest.raises(ValueError, match="env"):
+        load_retina()  # the environment comes before the cache
+
+
+def test_surrogate_is_labelled_and_repeatable(nowhere):
+    first, second = load_retina(), load_retina()
+    assert first.is_surrogate
+    assert "SURROGATE" in first.source
+    assert first.words.shape == (297, 953, 160)
+    assert first.words.dtype == np.uint8
+    np.testing.assert_array_equal(first.words, second.words)
+    assert first.sha256 == second.sha256 != load_retina(seed=1).sha256
+    # the recorded figures, approximately: it is a mixture, not the retina
+    count = first.flat().sum(axis=1, dtype=int)
+    assert first.words.mean() == pytest.approx(0.0358, rel=0.01)
+    assert (count == 0).mean() == pytest.approx(0.21, abs=0.01)
+    assert count.var() == pytest.approx(38.1, rel=0.05)
+
+
+def test_surrogate_holds_no_recorded_word_table():
+    with np.load(Path(retina_module.__file__).with_name("retina_surrogate.npz")) as stored:
+        assert {name: stored[name].shape for name in stored} == {
+            "weights": (70,),
+            "logits": (70, 160),
+        }
+        assert stored["weights"].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_surrogate_draws_follow_its_mixture():
+    from mfvae.data.surrogate import _parameters
+
+    weights, p = _parameters()
+    words = sample_surrogate(200_000, seed=3)
+    expected = weights @ p
+    error = np.sqrt(expected * (1 - expected) / len(words))
+    deviation = (words.mean(axis=0) - expected) / error
+    assert np.abs(deviation).max() < 6  # 160 cells: false alarm about 3e-7
+    second = np.einsum("k,ki,kj->ij", weights, p, p)[np.triu_indices(160, 1)]
+    pairs = (words.T.astype(np.float32) @ words.astype(np.float32)) / len(words)
+    pairs = pairs[np.triu_indices(160, 1)]
+    common = second * len(words) > 50
+    z = (pairs - second)[common] / np.sqrt(second * (1 - second) / len(words))[common]
+    assert np.abs(z).max() < 7.5
+    # negative control: words of the same rates without correlations are caught
+    independent = np.outer(expected, expected)[np.triu_indices(160, 1)]
+    assert np.abs((independent - second)[common] / np.sqrt(second / len(words))[common]).max() > 20
