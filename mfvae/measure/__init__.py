@@ -2,4 +2,17 @@
 
 from mfvae._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {})
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "EmpiricalLaw": "laws",
+        "binder_cumulant": "observables",
+        "correlation_length": "observables",
+        "jensen_shannon": "laws",
+        "magnetization": "observables",
+        "observables": "observables",
+        "overlap_law": "laws",
+        "spike_count_law": "laws",
+        "susceptibility": "observables",
+    },
+)

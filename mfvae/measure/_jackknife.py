@@ -1,0 +1,44 @@
+"""Standard errors by the jackknife over blocks of consecutive rows.
+
+They stay honest for nonlinear quantities, and for rows in the order of a Markov chain as long
+as a block is much longer than the correlation time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mfvae._validation import check_count
+from mfvae.systems.base import Estimate
+
+__all__ = ["blocks_of", "jackknife", "jackknife_of_means", "spread"]
+
+
+def blocks_of(rows: np.ndarray, n_blocks: int) -> list[np.ndarray]:
+    n_blocks = check_count(n_blocks, "n_blocks", minimum=2)
+    if len(rows) < 2:
+        raise ValueError(f"x must have at least 2 rows for an error bar, got {len(rows)}")
+    return np.array_split(rows, min(n_blocks, len(rows)))
+
+
+def jackknife_of_means(
+    features: np.ndarray, function: Callable[[np.ndarray], np.ndarray], n_blocks: int
+) -> Estimate:
+    """``function`` of the mean features, (n_samples, k) → (k,), with its standard error."""
+    parts = blocks_of(features, n_blocks)
+    sums = np.array([np.append(part.sum(axis=0), len(part)) for part in parts])
+    return jackknife(sums, lambda s: function(s[..., :-1] / s[..., -1:]))
+
+
+def jackknife(sums: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> Estimate:
+    """``function`` of the total of the rows of ``sums``, error by leaving out a row at a time."""
+    total = sums.sum(axis=0)
+    return Estimate(function(total), stderr=spread(function(total - sums)), exact=False)
+
+
+def spread(left_out: np.ndarray) -> np.ndarray:
+    """Jackknife standard error from the values with one block left out, axis 0."""
+    n = len(left_out)
+    return np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0))
