@@ -7,6 +7,9 @@ __getattr__, __dir__, __all__ = attach(
     {
         "Estimate": "base",
         "System": "base",
+        "Bingham": "bingham",
+        "bingham_log_normalizer": "bingham",
+        "bingham_mean_squares": "bingham",
         "CurieWeiss": "curie_weiss",
     },
 )

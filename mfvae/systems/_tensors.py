@@ -1,0 +1,68 @@
+"""An orthonormal basis of the symmetric traceless 3 x 3 matrices: five real components."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["BASIS", "from_components", "to_components"]
+
+_R2, _R6 = np.sqrt(0.5), np.sqrt(1.0 / 6.0)
+
+#: ``(5, 3, 3)``, with ``tr(BASIS[j] BASIS[k]) = delta_jk``.
+BASIS = np.array(
+    [
+        [[-_R6, 0, 0], [0, -_R6, 0], [0, 0, 2 * _R6]],
+        [[_R2, 0, 0], [0, -_R2, 0], [0, 0, 0]],
+        [[0, _R2, 0], [_R2, 0, 0], [0, 0, 0]],
+        [[0, 0, _R2], [0, 0, 0], [_R2, 0, 0]],
+        [[0, 0, 0], [0, 0, _R2], [0, _R2, 0]],
+    ]
+)
+BASIS.flags.writeable = False
+
+
+def to_components(tensor: np.ndarray) -> np.ndarray:
+    """Return the five components of symmetric tensors; a trace is projected out.
+
+    Parameters
+    ----------
+    tensor : ndarray
+        ``(..., 3, 3)``, any unit.
+
+    Returns
+    -------
+    ndarray
+        float64 ``(..., 5)``, same unit; their squares add up to the squared Frobenius norm
+        of the traceless part.
+
+    Examples
+    --------
+    >>> to_components(np.diag([-1.0, -1.0, 2.0])).round(4).tolist()
+    [2.4495, 0.0, 0.0, 0.0, 0.0]
+    """
+    return np.asarray(tensor, dtype=np.float64).reshape(*np.shape(tensor)[:-2], 9) @ (
+        BASIS.reshape(5, 9).T
+    )
+
+
+def from_components(components: np.ndarray) -> np.ndarray:
+    """Return the symmetric traceless tensors with the given components.
+
+    Parameters
+    ----------
+    components : ndarray
+        ``(..., 5)``, any unit.
+
+    Returns
+    -------
+    ndarray
+        float64 ``(..., 3, 3)``, same unit.
+
+    Examples
+    --------
+    >>> a = np.arange(5.0)
+    >>> np.allclose(to_components(from_components(a)), a)
+    True
+    """
+    flat = np.asarray(components, dtype=np.float64) @ BASIS.reshape(5, 9)
+    return flat.reshape(*flat.shape[:-1], 3, 3)

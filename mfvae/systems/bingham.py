@@ -1,0 +1,209 @@
+"""The Bingham distribution on the sphere: normaliser, moments, exact draws."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mfvae._validation import check_count, check_finite_array, check_seed
+from mfvae.systems._bingham_kernels import generator_states, sample_bingham
+from mfvae.systems._bingham_quadrature import integrate_bingham
+
+__all__ = ["Bingham", "bingham_log_normalizer", "bingham_mean_squares", "check_directors"]
+
+_BLOCK = 65536  # draws per generator state
+
+
+def check_directors(value: object, name: str = "x", *, ndim: int | None = None) -> np.ndarray:
+    """Return unit vectors ``(..., 3)`` as float64; lengths may be off by 1e-3 (float32 data).
+
+    Raises ``ValueError`` where the last axis is not 3 or a vector is not of length 1, and
+    ``TypeError`` where the values are no numbers.
+    """
+    array = check_finite_array(value, name, ndim=ndim)
+    if array.ndim == 0 or array.shape[-1] != 3:
+        raise ValueError(f"{name} must have a last axis of length 3, got shape {array.shape}")
+    if np.max(np.abs(np.einsum("...k,...k->...", array, array) - 1.0)) > 2e-3:
+        raise ValueError(f"{name} must hold unit vectors; normalise them first")
+    return array
+
+
+def _check_eigenvalues(value: object) -> np.ndarray:
+    array = check_finite_array(value, "eigenvalues")
+    if array.ndim == 0 or array.shape[-1] != 3:
+        raise ValueError(f"eigenvalues must have shape (..., 3), got {array.shape}")
+    return array
+
+
+def bingham_log_normalizer(eigenvalues: np.ndarray) -> np.ndarray:
+    """Return ``ln Z(λ) = ln ∫ exp(Σ λ_k n_k²) dn`` over the unit sphere.
+
+    Gauss-Legendre quadrature along the axis of the largest eigenvalue, with the scaled Bessel
+    function ``i0e`` for the azimuth; nodes follow the largest spread of the batch. Relative
+    error of Z below 1e-10 for eigenvalues up to 1e3.
+
+    Parameters
+    ----------
+    eigenvalues : array_like
+        ``(..., 3)`` in any order, dimensionless.
+
+    Returns
+    -------
+    ndarray
+        float64 ``(...)``, nats; ``ln 4π`` for equal eigenvalues 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the eigenvalues are not finite real numbers in groups of three.
+
+    Examples
+    --------
+    >>> float(bingham_log_normalizer([0.0, 0.0, 0.0]) - np.log(4 * np.pi)).__abs__() < 1e-14
+    True
+    """
+    return integrate_bingham(np.sort(_check_eigenvalues(eigenvalues), axis=-1))[0]
+
+
+def bingham_mean_squares(eigenvalues: np.ndarray) -> np.ndarray:
+    """Return ``E[n_k²] = ∂ ln Z/∂λ_k``, the gradient of the log-normaliser.
+
+    Parameters
+    ----------
+    eigenvalues : array_like
+        ``(..., 3)`` in any order, dimensionless.
+
+    Returns
+    -------
+    ndarray
+        float64 ``(..., 3)`` in the same order; the three add up to 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the eigenvalues are not finite real numbers in groups of three.
+
+    Examples
+    --------
+    >>> bingham_mean_squares([2.0, 2.0, 2.0]).round(12).tolist()
+    [0.333333333333, 0.333333333333, 0.333333333333]
+    """
+    array = _check_eigenvalues(eigenvalues)
+    order = np.argsort(array, axis=-1)
+    _, squares = integrate_bingham(np.take_along_axis(array, order, axis=-1))
+    return np.take_along_axis(squares, np.argsort(order, axis=-1), axis=-1)
+
+
+class Bingham:
+    """The law ``p(n) = exp(nᵀAn) / Z(A)`` of a director n on the unit sphere.
+
+    The base measure is the surface measure, of total 4π. Adding a multiple of the identity to
+    A changes Z but not the law.
+
+    Parameters
+    ----------
+    A : array_like
+        Symmetric matrix ``(3, 3)``, or a batch ``(..., 3, 3)``; dimensionless.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If A is not an array of finite symmetric 3 x 3 matrices.
+
+    References
+    ----------
+    Bingham, Annals of Statistics 2:1201 (1974); draws: Kent, Ganeiber & Mardia,
+    arXiv:1310.8110 (2013).
+
+    Examples
+    --------
+    >>> law = Bingham(np.diag([0.0, 0.0, 5.0]))
+    >>> n = law.sample(1000, seed=0)
+    >>> n.shape, bool(abs((n[:, 2] ** 2).mean() - law.moment()[2, 2]) < 0.05)
+    ((1000, 3), True)
+    """
+
+    def __init__(self, A: np.ndarray) -> None:
+        matrices = check_finite_array(A, "A")
+        if matrices.shape[-2:] != (3, 3):
+            raise ValueError(f"A must have shape (..., 3, 3), got {matrices.shape}")
+        transposed = np.swapaxes(matrices, -1, -2)
+        if np.max(np.abs(matrices - transposed)) > 1e-6 * max(1.0, np.max(np.abs(matrices))):
+            raise ValueError("A must be symmetric: A[i, j] and A[j, i] differ")
+        self.A = 0.5 * (matrices + transposed)
+        self._eigenvalues, self._frames = np.linalg.eigh(self.A)
+        self._log_normalizer, self._mean_squares = integrate_bingham(self._eigenvalues)
+
+    def __repr__(self) -> str:
+        return f"Bingham({self.A.tolist()!r})"
+
+    def log_normalizer(self) -> float | np.ndarray:
+        """Return ``ln Z``, nats: a float, or float64 of the batch shape."""
+        return self._log_normalizer[()]
+
+    def moment(self) -> np.ndarray:
+        """Return ``E[nnᵀ]``, the gradient of ``ln Z``, float64 ``(..., 3, 3)``."""
+        return np.einsum("...ik,...k,...jk->...ij", self._frames, self._mean_squares, self._frames)
+
+    def entropy(self) -> float | np.ndarray:
+        """Return the differential entropy ``ln Z - tr(A E[nnᵀ])``, nats, batch shape."""
+        energy = np.einsum("...k,...k->...", self._eigenvalues, self._mean_squares)
+        return (self._log_normalizer - energy)[()]
+
+    def log_prob(self, n: np.ndarray) -> np.ndarray:
+        """Return the log density of directors with respect to the surface measure.
+
+        Parameters
+        ----------
+        n : array_like
+            Unit vectors: ``(m, 3)`` or ``(3,)`` for one matrix, ``(..., m, 3)`` for a batch.
+
+        Returns
+        -------
+        ndarray
+            float64, the shape of ``n`` without its last axis; nats.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``n`` does not hold unit vectors or does not match the batch.
+        """
+        n = check_directors(n, "n")
+        batch = self.A.shape[:-2]
+        if batch and (n.ndim != len(batch) + 2 or n.shape[: len(batch)] != batch):
+            raise ValueError(f"n must have shape {(*batch, 'm', 3)}, got {n.shape}")
+        if not batch:
+            return np.einsum("...i,ij,...j->...", n, self.A, n) - self._log_normalizer
+        quadratic = np.einsum("...mi,...ij,...mj->...m", n, self.A, n)
+        return quadratic - self._log_normalizer[..., None]
+
+    def sample(self, n: int, *, seed: int | np.random.SeedSequence) -> np.ndarray:
+        """Draw independent directors by rejection from an angular central Gaussian envelope.
+
+        Parameters
+        ----------
+        n : int
+            Number of draws, for each matrix of a batch.
+        seed : int or numpy.random.SeedSequence
+            Same seed, same bits.
+
+        Returns
+        -------
+        ndarray
+            float64 ``(n, 3)``, or ``(..., n, 3)`` for a batch; unit vectors.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``n`` is not an integer >= 1 or the seed is not valid.
+        """
+        n = check_count(n, "n")
+        eigenvalues = self._eigenvalues.reshape(-1, 3)
+        frames = self._frames.reshape(-1, 3, 3)
+        n_blocks = -(-n // _BLOCK)
+        states = generator_states(check_seed(seed), len(frames) * n_blocks)
+        states = states.reshape(len(frames), n_blocks, 4)
+        out = np.empty((len(frames), n, 3))
+        for block in range(n_blocks):
+            rows = out[:, block * _BLOCK : (block + 1) * _BLOCK]
+            sample_bingham(eigenvalues, frames, np.ascontiguousarray(states[:, block]), rows)
+        return out.reshape(*self.A.shape[:-2], n, 3)
