@@ -11,5 +11,6 @@ __getattr__, __dir__, __all__ = attach(
         "bingham_log_normalizer": "bingham",
         "bingham_mean_squares": "bingham",
         "CurieWeiss": "curie_weiss",
+        "Ising2D": "ising",
     },
 )
