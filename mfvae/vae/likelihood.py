@@ -1,0 +1,304 @@
+"""Observation models: the law of one site, given what the decoder emits for it.
+
+Given the latent, sites are independent and each follows an exponential family,
+
+    ln p(x | z) = sum_i [ eta_i(z) . t(x_i) - ln Z_i(z) ] + const,
+
+so that a likelihood is defined by its sufficient statistics ``t``, its natural parameters
+``eta`` and its log-normaliser. Tensors of data have shape ``(n_samples, n_sites)``
+(directors: ``(n_samples, n_sites, 3)``), what a decoder emits ``(n_samples, n_sites,
+n_parameters)``; log probabilities are in nats for the whole configuration.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mfvae._validation import check_choice, check_finite_array
+
+__all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood"]
+
+
+class Likelihood(nn.Module):
+    """What every observation model offers; subclasses fill in the law of one site.
+
+    Attributes
+    ----------
+    n_parameters : int
+        Numbers a decoder emits per site.
+    n_features : int
+        Channels per site that an encoder sees.
+    data_ndim : int
+        Axes of a batch of data: 2, or 3 for directors.
+    """
+
+    n_parameters: int
+    n_features: int
+    data_ndim: int = 2
+
+    @classmethod
+    def settings_from_data(cls, x: np.ndarray, **options: Any) -> dict[str, Any]:
+        """Check training data and return the constructor's arguments, ready for JSON."""
+        raise NotImplementedError
+
+    def prepare(self, x: np.ndarray) -> torch.Tensor:
+        """Return data as the model keeps it; raise ``ValueError`` on other letters."""
+        raise NotImplementedError
+
+    def restore(self, x: torch.Tensor) -> np.ndarray:
+        """Return model data in the user's letters and dtype: the inverse of ``prepare``."""
+        raise NotImplementedError
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the encoder sees, float ``(n_samples, n_features, n_sites)``."""
+        raise NotImplementedError
+
+    def statistics(self, x: torch.Tensor) -> torch.Tensor:
+        """Return sufficient statistics, ``(n_samples, n_sites, n_statistics)``."""
+        raise NotImplementedError
+
+    def natural(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Return natural parameters, ``(n_samples, n_sites, n_statistics)``."""
+        raise NotImplementedError
+
+    def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Return ln Z summed over sites (constants of the base measure included), nats."""
+        raise NotImplementedError
+
+    def log_prob(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return ln p(x | z) of each configuration, ``(n_samples,)`` nats."""
+        statistics = self.statistics(x).to(parameters.dtype)
+        inner = (self.natural(parameters) * statistics).sum(dim=(-2, -1))
+        return inner - self.log_normalizer(parameters)
+
+    def log_prob_matrix(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return ln p(x_n | z_k) for all pairs, ``(n_samples, n_parameters_rows)`` nats."""
+        statistics = self.statistics(x).to(parameters.dtype).flatten(1)
+        natural = self.natural(parameters).flatten(1)
+        return statistics @ natural.T - self.log_normalizer(parameters)
+
+    def sample(self, parameters: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Draw one configuration per row of ``parameters``, as the model keeps data."""
+        raise NotImplementedError
+
+    def mean(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Return the mean of each site in the user's letters, ``(n_samples, n_sites, …)``."""
+        raise NotImplementedError
+
+
+class Bernoulli(Likelihood):
+    """Two letters a site; the decoder emits the logit of the larger letter.
+
+    For spins the field of Curie-Weiss theory is half the logit, ``p(s | h) = e^{sh} / 2cosh h``.
+
+    Parameters
+    ----------
+    letters : sequence of two int
+        The two letters of the user's data: (-1, 1) or (0, 1).
+    """
+
+    n_parameters = 1
+    n_features = 1
+
+    def __init__(self, letters: tuple[int, int] = (0, 1)) -> None:
+        super().__init__()
+        self.letters = (int(letters[0]), int(letters[1]))
+        if self.letters not in ((-1, 1), (0, 1)):
+            raise ValueError(f"letters must be (-1, 1) or (0, 1), got {self.letters}")
+
+    @classmethod
+    def settings_from_data(cls, x: np.ndarray) -> dict[str, Any]:
+        values = np.unique(x)
+        if not np.all(np.isin(values, (-1, 0, 1))) or (values.min() < 0 and np.any(values == 0)):
+            shown = ", ".join(f"{value:g}" for value in values[:5].astype(float))
+            raise ValueError(
+                "the Bernoulli likelihood needs two-letter data, -1/+1 or 0/1; found values "
+                f"{shown}{', …' if len(values) > 5 else ''}"
+            )
+        if len(values) == 1 and values[0] == 1:
+            raise ValueError(
+                "all values are 1, so it cannot be told whether the letters are -1/+1 or 0/1"
+            )
+        return {"letters": (-1, 1) if values.min() < 0 else (0, 1)}
+
+    def prepare(self, x: np.ndarray) -> torch.Tensor:
+        larger = x == self.letters[1]
+        if not np.all(larger | (x == self.letters[0])):
+            raise ValueError(f"data must hold the letters {self.letters} of fit only")
+        return torch.from_numpy(larger.astype(np.uint8))
+
+    def restore(self, x: torch.Tensor) -> np.ndarray:
+        zero_one = x.cpu().numpy().astype(np.uint8)
+        return zero_one if self.letters == (0, 1) else 2 * zero_one.astype(np.int8) - 1
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return (2 * x.to(torch.get_default_dtype()) - 1).unsqueeze(1)
+
+    def statistics(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unsqueeze(-1)
+
+    def natural(self, parameters: torch.Tensor) -> torch.Tensor:
+        return parameters
+
+    def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
+        return functional.softplus(parameters).sum(dim=(-2, -1))
+
+    def sample(self, parameters: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        probability = torch.sigmoid(parameters.squeeze(-1))
+        uniform = torch.rand(probability.shape, generator=generator, device=probability.device)
+        return (uniform < probability).to(torch.uint8)
+
+    def mean(self, parameters: torch.Tensor) -> torch.Tensor:
+        low, high = self.letters
+        return low + (high - low) * torch.sigmoid(parameters.squeeze(-1))
+
+
+class Categorical(Likelihood):
+    """Codes 0 … n_categories-1 a site; the decoder emits one logit a category.
+
+    Parameters
+    ----------
+    n_categories : int
+        Number of letters.
+    """
+
+    def __init__(self, n_categories: int) -> None:
+        super().__init__()
+        self.n_categories = self.n_parameters = self.n_features = int(n_categories)
+
+    @classmethod
+    def settings_from_data(cls, x: np.ndarray, n_categories: int | None = None) -> dict[str, Any]:
+        if np.any(x != np.round(x)) or x.min() < 0 or x.max() > 255:
+            raise ValueError("the categorical likelihood needs integer codes 0 … 255")
+        largest = int(x.max()) + 1
+        if n_categories is not None and n_categories < largest:
+            raise ValueError(f"found code {largest - 1}, but n_categories is {n_categories}")
+        return {"n_categories": max(2, largest if n_categories is None else int(n_categories))}
+
+    def prepare(self, x: np.ndarray) -> torch.Tensor:
+        if np.any(x != np.round(x)) or x.min() < 0 or x.max() >= self.n_categories:
+            raise ValueError(f"data must hold integer codes 0 … {self.n_categories - 1}")
+        return torch.from_numpy(x.astype(np.uint8))
+
+    def restore(self, x: torch.Tensor) -> np.ndarray:
+        return x.cpu().numpy().astype(np.uint8)
+
+    def statistics(self, x: torch.Tensor) -> torch.Tensor:
+        one_hot = functional.one_hot(x.long(), self.n_categories)
+        return one_hot.to(torch.get_default_dtype())
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return self.statistics(x).transpose(1, 2)
+
+    def natural(self, parameters: torch.Tensor) -> torch.Tensor:
+        return parameters
+
+    def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
+        return torch.logsumexp(parameters, dim=-1).sum(dim=-1)
+
+    def sample(self, parameters: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        uniform = torch.rand(parameters.shape, generator=generator, device=parameters.device)
+        gumbel = -torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-7)))
+        return (parameters + gumbel).argmax(dim=-1).to(torch.uint8)
+
+    def mean(self, parameters: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(parameters, dim=-1)
+
+
+class Gaussian(Likelihood):
+    """Real values; the decoder emits the mean of each site in units of its spread.
+
+    Parameters
+    ----------
+    location, scale : sequence of float
+        Mean and standard deviation of each site over the training data (1 where the site
+        is constant): the unit in which the network sees and emits values.
+    variance : {"learned", "unit"}
+        One learned variance a site, not below ``min_variance``, or exactly the square of
+        ``scale``.
+    min_variance : float
+        Floor of the learned variance, in units of ``scale**2``; without it the density at a
+        constant site has no upper bound.
+    """
+
+    n_parameters = 1
+    n_features = 1
+
+    def __init__(
+        self,
+        location: list[float],
+        scale: list[float],
+        variance: str = "learned",
+        min_variance: float = 1e-4,
+    ) -> None:
+        super().__init__()
+        self.variance = check_choice(variance, "variance", ("learned", "unit"))
+        self.min_variance = float(min_variance)
+        self.register_buffer("location", torch.as_tensor(location, dtype=torch.float32))
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
+        if self.variance == "learned":
+            self.log_variance = nn.Parameter(torch.zeros(len(location)))
+
+    @classmethod
+    def settings_from_data(
+        cls, x: np.ndarray, variance: str = "learned", min_variance: float = 1e-4
+    ) -> dict[str, Any]:
+        x = check_finite_array(x, "X", ndim=2)
+        scale = x.std(axis=0)
+        constant = scale <= 1e-12 * np.maximum(1.0, np.abs(x).max(axis=0))
+        return {
+            "location": x.mean(axis=0).tolist(),
+            "scale": np.where(constant, 1.0, scale).tolist(),
+            "variance": variance,
+            "min_variance": min_variance,
+        }
+
+    def prepare(self, x: np.ndarray) -> torch.Tensor:
+        standardized = (x - self.location.numpy(force=True)) / self.scale.numpy(force=True)
+        return torch.from_numpy(standardized.astype(np.float32))
+
+    def restore(self, x: torch.Tensor) -> np.ndarray:
+        return (self.location + self.scale * x).cpu().numpy()
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unsqueeze(1)
+
+    def site_variance(self) -> torch.Tensor:
+        """Return the variance of each site, ``(n_sites,)``, in units of ``scale**2``."""
+        if self.variance == "unit":
+            return torch.ones_like(self.scale)
+        return self.min_variance + torch.exp(self.log_variance)
+
+    def statistics(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x, x * x], dim=-1)
+
+    def natural(self, parameters: torch.Tensor) -> torch.Tensor:
+        precision = 1 / self.site_variance().to(parameters.dtype)
+        mean = parameters.squeeze(-1)
+        return torch.stack([mean * precision, (-precision / 2).expand_as(mean)], dim=-1)
+
+    def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
+        variance = self.site_variance().to(parameters.dtype)
+        mean = parameters.squeeze(-1)
+        units = torch.log(2 * math.pi * variance) / 2 + torch.log(self.scale)
+        return (mean**2 / (2 * variance) + units).sum(dim=-1)
+
+    def log_prob(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        variance = self.site_variance().to(parameters.dtype)
+        residual = x - parameters.squeeze(-1)
+        units = torch.log(2 * math.pi * variance) / 2 + torch.log(self.scale)
+        return -(residual**2 / (2 * variance) + units).sum(dim=-1)
+
+    def sample(self, parameters: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        mean = parameters.squeeze(-1)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        return mean + torch.sqrt(self.site_variance()) * noise
+
+    def mean(self, parameters: torch.Tensor) -> torch.Tensor:
+        return self.location + self.scale * parameters.squeeze(-1)

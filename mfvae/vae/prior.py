@@ -1,0 +1,229 @@
+"""Priors over the latent: p(z | conditions), from a fixed Gaussian to a coupling flow.
+
+Every prior offers ``log_prob(z, conditions)`` in nats, ``(n_samples,)``, and
+``sample(conditions, generator)``, one latent per row of the standardised conditions
+``(n_samples, n_conditions)``. All start out as Normal(0, 1), the mixture excepted.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from nflows.transforms.splines.rational_quadratic import (
+    DEFAULT_MIN_DERIVATIVE,
+    unconstrained_rational_quadratic_spline,
+)
+from torch import nn
+
+from mfvae._validation import check_count, check_number
+from mfvae.vae.encoder import multilayer
+
+__all__ = ["ConditionalParameters", "NormalPrior", "Prior", "SplinePrior", "rational_quadratic"]
+
+# With linear tails the slope is 1 outside the bound; nflows takes softplus of what it is
+# given plus its minimum, so zero is not slope 1 but this is.
+UNIT_SLOPE = math.log(math.expm1(1 - DEFAULT_MIN_DERIVATIVE))
+
+# Normal(0, 1) leaves 1e-15 of its mass outside.
+NORMAL_REACH = 8.0
+
+
+def standard_normal_log_prob(u: torch.Tensor) -> torch.Tensor:
+    """Return ln Normal(u; 0, 1) summed over the last axis."""
+    return -(u**2 + math.log(2 * math.pi)).sum(dim=-1) / 2
+
+
+class ConditionalParameters(nn.Module):
+    """Numbers that depend on the conditions through a small network, zero at the start.
+
+    Without conditions they are free parameters.
+
+    Parameters
+    ----------
+    n_conditions : int
+        Length of the condition vector; 0 for none.
+    shape : tuple of int
+        Shape of the numbers.
+    width : int
+        Width of the network's hidden layer.
+    """
+
+    def __init__(self, n_conditions: int, shape: tuple[int, ...], width: int = 32) -> None:
+        super().__init__()
+        self.shape = shape
+        if n_conditions == 0:
+            self.constant = nn.Parameter(torch.zeros(shape))
+        else:
+            self.network = multilayer(n_conditions, (width, width), math.prod(shape))
+            nn.init.zeros_(self.network[-1].weight)
+            nn.init.zeros_(self.network[-1].bias)
+
+    def forward(self, conditions: torch.Tensor) -> torch.Tensor:
+        if hasattr(self, "constant"):
+            return self.constant.expand(len(conditions), *self.shape)
+        return self.network(conditions).unflatten(1, self.shape)
+
+
+def rational_quadratic(
+    x: torch.Tensor, parameters: torch.Tensor, bound: float, *, inverse: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Apply a monotone rational-quadratic spline with identity tails to each element.
+
+    Parameters
+    ----------
+    x : torch.Tensor
+        Any shape.
+    parameters : torch.Tensor
+        Shape ``(*x.shape, 3 * n_bins - 1)``: widths, heights and inner slopes before
+        normalisation; all zero is the identity.
+    bound : float
+        The spline acts on [-bound, bound].
+    inverse : bool
+        Apply the inverse function.
+
+    Returns
+    -------
+    (torch.Tensor, torch.Tensor)
+        The image and ln |derivative|, of the shape of ``x`` (Durkan, Bekasov, Murray &
+        Papamakarios 2019, section 3).
+    """
+    n_bins = (parameters.shape[-1] + 1) // 3
+    widths, heights, slopes = parameters.split([n_bins, n_bins, n_bins - 1], dim=-1)
+    return unconstrained_rational_quadratic_spline(
+        x, widths, heights, slopes + UNIT_SLOPE, inverse=inverse, tail_bound=bound
+    )
+
+
+class Prior(nn.Module):
+    """What every prior offers."""
+
+    def __init__(self, n_latents: int) -> None:
+        super().__init__()
+        self.n_latents = n_latents
+
+    def log_prob(self, z: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """Return ln p(z | conditions) of each row, ``(n_samples,)`` nats."""
+        raise NotImplementedError
+
+    def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Draw one latent for each row of ``conditions``, ``(n_samples, n_latents)``."""
+        raise NotImplementedError
+
+    def box(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return lower and upper ends, ``(n_latents,)``, that hold all but 1e-12 of the mass."""
+        raise NotImplementedError
+
+    def _noise(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(
+            len(conditions),
+            self.n_latents,
+            generator=generator,
+            device=conditions.device,
+            dtype=conditions.dtype,
+        )
+
+
+class NormalPrior(Prior):
+    """Normal(0, 1) for every latent, whatever the conditions: the textbook VAE.
+
+    Parameters
+    ----------
+    n_latents, n_conditions : int
+        Latents and conditions (the latter are ignored).
+    """
+
+    def __init__(self, n_latents: int, n_conditions: int) -> None:
+        super().__init__(n_latents)
+
+    def log_prob(self, z: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        return standard_normal_log_prob(z)
+
+    def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return self._noise(conditions, generator)
+
+    def box(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        edge = torch.full((self.n_latents,), NORMAL_REACH, dtype=conditions.dtype)
+        return -edge, edge
+
+
+class FlowPrior(Prior):
+    """Base: Normal(0, 1) pushed through invertible layers that act on [-bound, bound].
+
+    A layer is a function ``(x, conditions, inverse) -> (y, ln |det|)``; the density runs
+    the layers forward, from latent to noise, and sampling runs them backward in float64
+    (the inverse of a spline solves a quadratic, which needs the digits).
+    """
+
+    bound: float
+    layers: nn.ModuleList
+
+    def log_prob(self, z: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        log_determinant = torch.zeros_like(z[..., 0])
+        for layer in self.layers:
+            z, contribution = layer(z, conditions)
+            log_determinant = log_determinant + contribution
+        return standard_normal_log_prob(z) + log_determinant
+
+    def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        z = self._noise(conditions, generator).double()
+        for layer in reversed(self.layers):
+            z, _ = layer(z, conditions, inverse=True)
+        return z.to(conditions.dtype)
+
+    def box(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        edge = torch.full((self.n_latents,), max(NORMAL_REACH, self.bound), dtype=conditions.dtype)
+        return -edge, edge
+
+
+class _ElementwiseSpline(nn.Module):
+    def __init__(
+        self, n_latents: int, n_conditions: int, n_bins: int, width: int, bound: float
+    ) -> None:
+        super().__init__()
+        self.bound = bound
+        self.parameters_of = ConditionalParameters(n_conditions, (n_latents, 3 * n_bins - 1), width)
+
+    def forward(
+        self, x: torch.Tensor, conditions: torch.Tensor, inverse: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        parameters = self.parameters_of(conditions).to(x.dtype)
+        y, log_slope = rational_quadratic(x, parameters, self.bound, inverse=inverse)
+        return y, log_slope.sum(dim=-1)
+
+
+class SplinePrior(FlowPrior):
+    """Factorised prior: each latent is Normal(0, 1) pushed through its own splines.
+
+    Parameters
+    ----------
+    n_latents, n_conditions : int
+        Latents and conditions.
+    n_layers : int
+        Stacked elementwise splines.
+    n_bins : int
+        Bins of each spline (one more than its inner knots).
+    bound : float
+        The splines act on [-bound, bound]; outside they are the identity.
+    width : int
+        Hidden width of the networks that turn conditions into spline parameters.
+    """
+
+    def __init__(
+        self,
+        n_latents: int,
+        n_conditions: int,
+        *,
+        n_layers: int = 2,
+        n_bins: int = 16,
+        bound: float = 5.0,
+        width: int = 32,
+    ) -> None:
+        super().__init__(n_latents)
+        check_count(n_layers, "n_layers")
+        check_count(n_bins, "n_bins", minimum=2)
+        self.bound = check_number(bound, "bound", positive=True)
+        self.layers = nn.ModuleList(
+            _ElementwiseSpline(n_latents, n_conditions, n_bins, width, self.bound)
+            for _ in range(n_layers)
+        )
