@@ -1,0 +1,73 @@
+"""The style leaves no trace, and the helpers draw what they are given."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from mfvae import plots
+from mfvae.systems import Estimate
+
+
+@pytest.fixture(autouse=True)
+def canvas(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    with plots.use_style():
+        yield
+    plt.close("all")
+
+
+def test_import_does_not_load_matplotlib() -> None:
+    code = "import sys, mfvae.plots; raise SystemExit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_style_is_undone() -> None:
+    before = dict(mpl.rcParams)
+    with plots.use_style():
+        mpl.rcParams["font.size"] = 33
+    assert dict(mpl.rcParams) == before
+
+
+def test_compare_with_exact_draws_points_errors_and_line() -> None:
+    _, ax = plots.subplots()
+    estimates = [Estimate(1.0, 0.5), Estimate(2.0, 0.25)]
+    plots.compare_with_exact(ax, [0, 1], estimates, [0, 1], [1, 2], "VAE", exact_label="exact")
+    (bars,) = ax.containers
+    segments = bars.lines[2][0].get_segments()
+    np.testing.assert_allclose([s[:, 1] for s in segments], [[0.5, 1.5], [1.75, 2.25]])
+    assert {text for text in ax.get_legend_handles_labels()[1]} == {"VAE", "exact"}
+    line = next(line for line in ax.lines if line.get_label() == "exact")
+    np.testing.assert_allclose(line.get_ydata(), [1, 2])
+    with pytest.raises(ValueError, match="one length"):
+        plots.compare_with_exact(ax, [0], estimates)
+    with pytest.raises(ValueError, match="together"):
+        plots.compare_with_exact(ax, [0, 1], estimates, exact_x=[0])
+
+
+def test_heatmap_puts_zero_in_the_middle() -> None:
+    _, ax = plots.subplots()
+    image = plots.heatmap(ax, [[0.0, -3.0], [1.0, 2.0]], "covariance")
+    assert image.get_clim() == (-3, 3)
+    assert plots.heatmap(ax, np.zeros((2, 2)), "zero", signed=False).get_clim() == (0, 1)
+    with pytest.raises(ValueError, match="matrix"):
+        plots.heatmap(ax, [[np.nan]], "covariance")
+
+
+def test_configurations_and_colors() -> None:
+    _, axes = plots.subplots(1, 2)
+    x = np.array([[1, -1, 1, 1, -1, -1], [1, 1, 1, 1, 1, 1]])
+    plots.show_configurations(axes, x, (2, 3))
+    np.testing.assert_array_equal(axes[0].images[0].get_array(), [[1, -1, 1], [1, -1, -1]])
+    with pytest.raises(ValueError, match="rows"):
+        plots.show_configurations(axes, x[:1], (2, 3))
+    assert plots.sequence_colors(5).shape == (5, 4)
+    with pytest.raises(ValueError, match="n must"):
+        plots.sequence_colors(0)
