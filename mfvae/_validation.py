@@ -66,7 +66,7 @@ def check_temperature(value: object, name: str = "temperature") -> float:
 
 def check_temperatures(value: object, name: str = "temperature") -> tuple[np.ndarray, bool]:
     """Return temperatures as a float64 vector, and whether a single number was given."""
-    if np.ndim(value) == 0:
+    if not isinstance(value, (list, tuple)) and np.ndim(value) == 0:
         return np.array([check_temperature(value, name)]), True
     temperatures = check_finite_array(value, name, ndim=1)
     if np.any(temperatures <= 0):

@@ -39,6 +39,12 @@ def jackknife(sums: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) ->
 
 
 def spread(left_out: np.ndarray) -> np.ndarray:
-    """Jackknife standard error from the values with one block left out, axis 0."""
+    """Jackknife standard error from the values with one block left out, axis 0.
+
+    It is infinite, the error unknown, if a value without a block is.
+    """
     n = len(left_out)
-    return np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0))
+    known = np.isfinite(left_out).all(axis=0)
+    left_out = np.where(known, left_out, 0.0)
+    squares = np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0)
+    return np.where(known, np.sqrt((n - 1) / n * squares), np.inf)

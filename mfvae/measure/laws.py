@@ -61,9 +61,9 @@ def overlap_law(
 ) -> EmpiricalLaw:
     """Return the law P(q) of the overlap q = Σ_i s_i s'_i / n of two independent configurations.
 
-    The blocks of rows are matched at random in pairs, and every row of a block is compared
-    with rows of the partner block: no row meets its own neighbours in time, and the matched
-    pairs of blocks are independent units for the jackknife.
+    The blocks of rows are matched at random in pairs, never with the next block, and every row
+    of a block is compared with rows of the partner block: no row meets its own neighbours in
+    time, and the matched pairs of blocks are independent units for the jackknife.
 
     Parameters
     ----------
@@ -94,8 +94,11 @@ def overlap_law(
     n_pairs = min(check_count(n_blocks, "n_blocks", minimum=4), n_samples) // 2
     rng = np.random.default_rng(check_seed(seed))
     size = n_samples // (2 * n_pairs)  # rows beyond 2 * n_pairs * size are left out
-    blocks = rng.permutation(2 * n_pairs)[:, None] * size + np.arange(size)
-    left, right = blocks[:n_pairs], rng.permuted(blocks[n_pairs:], axis=1)
+    matching = rng.permutation(2 * n_pairs).reshape(2, n_pairs)
+    while np.any(np.abs(matching[0] - matching[1]) == 1):
+        matching = rng.permutation(2 * n_pairs).reshape(2, n_pairs)
+    left, right = matching[..., None] * size + np.arange(size)
+    right = rng.permuted(right, axis=1)
     counts = np.zeros((n_pairs, n_sites + 1), dtype=np.int64)
     spins = spins.astype(np.float32)  # sums of at most 2²⁴ signs are exact
     for pair in range(n_pairs):

@@ -134,7 +134,8 @@ def correlation_length(x: np.ndarray, length: int, *, n_blocks: int = 64) -> Est
     Returns
     -------
     Estimate
-        Correlation length, units of the lattice spacing; 0 where S(0) ≤ S(k₁).
+        Correlation length, units of the lattice spacing; 0 where S(0) ≤ S(k₁), infinite where
+        S(k₁) = 0.
 
     Raises
     ------
@@ -147,10 +148,13 @@ def correlation_length(x: np.ndarray, length: int, *, n_blocks: int = 64) -> Est
     wave = np.exp(1j * k * np.arange(length))
     along = [np.abs(lattice.sum(axis=axis, dtype=np.float64) @ wave) ** 2 for axis in (1, 2)]
     zero = lattice.sum(axis=(1, 2), dtype=np.float64) ** 2
-    features = np.stack([zero, (along[0] + along[1]) / 2], axis=1)
+    first = (along[0] + along[1]) / 2
+    first[first < 1e-24 * length**4] = 0.0  # rounding of a sum that vanishes
+    features = np.stack([zero, first], axis=1)
 
     def length_of(mean: np.ndarray) -> np.ndarray:
-        ratio = mean[..., 0] / np.maximum(mean[..., 1], np.finfo(float).tiny)
+        ratio = np.where(mean[..., 0] > 0, np.inf, 1.0)
+        np.divide(mean[..., 0], mean[..., 1], out=ratio, where=mean[..., 1] > 0)
         return np.sqrt(np.maximum(ratio - 1, 0)) / (2 * np.sin(k / 2))
 
     return jackknife_of_means(features, length_of, n_blocks)

@@ -19,7 +19,7 @@ class Estimate(float):
     value : float
         The number itself, in the unit of the quantity it stands for.
     stderr : float
-        Its standard error, in the same unit; 0 for an exact value.
+        Its standard error, in the same unit; 0 for an exact value, infinity if unknown.
     exact : bool or None
         Whether the value is exact up to rounding; by default, whether ``stderr`` is 0.
 
@@ -39,7 +39,8 @@ class Estimate(float):
 
     def __new__(cls, value: float, stderr: float = 0.0, exact: bool | None = None) -> Estimate:
         estimate = super().__new__(cls, value)
-        estimate.stderr = check_number(stderr, "stderr", minimum=0.0)
+        unknown = np.ndim(stderr) == 0 and stderr == float("inf")
+        estimate.stderr = np.inf if unknown else check_number(stderr, "stderr", minimum=0.0)
         estimate.exact = estimate.stderr == 0.0 if exact is None else bool(exact)
         return estimate
 
