@@ -11,6 +11,8 @@ __getattr__, __dir__, __all__ = attach(
         "bingham_log_normalizer": "bingham",
         "bingham_mean_squares": "bingham",
         "CurieWeiss": "curie_weiss",
+        "MaierSaupe": "maier_saupe",
+        "Hopfield": "hopfield",
         "Ising2D": "ising",
     },
 )
