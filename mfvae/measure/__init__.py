@@ -6,8 +6,11 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "EmpiricalLaw": "laws",
+        "ProductMixture": "product_mixture",
+        "all_configurations": "product_mixture",
         "binder_cumulant": "observables",
         "correlation_length": "observables",
+        "fit_product_mixture": "product_mixture",
         "jensen_shannon": "laws",
         "magnetization": "observables",
         "observables": "observables",
