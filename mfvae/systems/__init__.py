@@ -14,5 +14,6 @@ __getattr__, __dir__, __all__ = attach(
         "MaierSaupe": "maier_saupe",
         "Hopfield": "hopfield",
         "Ising2D": "ising",
+        "from_configuration": "configuration",
     },
 )

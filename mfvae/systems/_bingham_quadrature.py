@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import i0e, i1e, roots_legendre
 
-__all__ = ["axis_nodes", "integrate_bingham"]
+__all__ = ["axis_nodes", "integrate_bingham", "log_normalizer_sorted"]
 
 
 @lru_cache(maxsize=256)
@@ -47,6 +47,16 @@ def axis_nodes(spread: float, *, double: bool = True) -> tuple[np.ndarray, np.nd
     octave = max(0, int(np.ceil(np.log2(max(spread, 1.0)))))
     n_nodes = (11 + 2.7 * octave) if double else (6.5 + 1.5 * octave)
     return _nodes(int(np.ceil(n_nodes)), octave)
+
+
+def log_normalizer_sorted(eigenvalues: np.ndarray) -> np.ndarray:
+    """Return ``ln ∫ exp(nᵀAn) dn``, float64 ``(...)``, for ascending eigenvalues ``(..., 3)``."""
+    lowest, middle, top = np.moveaxis(eigenvalues, -1, 0)
+    s, weight = axis_nodes(float(np.max(top - lowest)))
+    total = np.zeros_like(top)
+    for node, w in zip(s, weight, strict=True):
+        total += w * np.exp(-node * (top - middle)) * i0e(0.5 * node * (middle - lowest))
+    return np.log(4.0 * np.pi * total) + top
 
 
 def integrate_bingham(eigenvalues: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
