@@ -22,5 +22,6 @@ __getattr__, __dir__, __all__ = attach(
         "sizes": "sizes",
         "systems": "systems",
         "vae": "vae",
+        "widgets": "widgets",
     },
 )

@@ -46,6 +46,21 @@ def point_launch_buttons(
                 button["url"] = urls[button["text"]]
 
 
+def drop_thebe(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Leave out the scripts of sphinx-thebe, which Jupyter Book loads whether or not it is used.
+
+    They name a content network, and declared twice they raise an error in the console.
+    """
+    for kind in ("script_files", "css_files"):
+        context[kind] = [
+            asset
+            for asset in context[kind]
+            if "thebe" not in f"{asset} {getattr(asset, 'attributes', '')}".lower()
+        ]
+
+
 def public_modules(package: str) -> list[str]:
     """Return the modules of a package that hold public names, subpackages first."""
     root = importlib.import_module(package)
@@ -69,6 +84,14 @@ class PackageApi(SphinxDirective):
         container.document = self.state.document
         nested_parse_with_titles(self.state, StringList(lines, source="package-api"), container)
         return container.children
+
+
+def skip_foreign(
+    app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave out what another library puts into our classes (scikit-learn's ``set_fit_request``)."""
+    home = getattr(obj, "__module__", None) or "mfvae"
+    return None if home.split(".")[0] == "mfvae" else True
 
 
 LITERAL = re.compile(r"(``.+?``|:[\w:]+:`.+?`|`.+?`)")
@@ -108,7 +131,9 @@ def resolve_short_name(app: Sphinx, env: Any, node: nodes.Element, contnode: nod
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("package-api", PackageApi)
+    app.connect("autodoc-skip-member", skip_foreign)
     app.connect("autodoc-process-docstring", escape_bars, priority=900)
     app.connect("missing-reference", resolve_short_name)
     app.connect("html-page-context", point_launch_buttons, priority=600)
+    app.connect("html-page-context", drop_thebe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,6 +11,7 @@ A finished build is checked against the sources (``check_output.py``).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 from check_output import check_book, pages_of
 from make_notebooks import write_published_notebooks
 
@@ -84,6 +86,7 @@ def run_jupyter_book(root: Path) -> int:
     """Run Jupyter Book on the whole book with a fresh environment; only executions are cached."""
     environment = dict(os.environ)
     environment.setdefault("MFVAE_CACHE", str(root / ".cache" / "mfvae"))
+    environment.pop("MPLBACKEND", None)  # figures must be drawn into the page
     environment.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", str(root)]
@@ -91,6 +94,26 @@ def run_jupyter_book(root: Path) -> int:
     return subprocess.run(
         command, env=environment, check=False, stdin=subprocess.DEVNULL
     ).returncode
+
+
+def restore_outputs(root: Path) -> None:
+    """Put the cached outputs into the notebooks that can be downloaded.
+
+    When it takes a chapter from the cache, MyST-NB 1.4 shows its outputs in the page but writes
+    the notebook without them.
+    """
+    from jupyter_cache import get_cache
+
+    cache = get_cache(root / "_build" / ".jupyter_cache")
+    for page in pages_of(root):
+        executed = root / "_build" / "jupyter_execute" / f"{page}.ipynb"
+        if not executed.exists():
+            continue
+        notebook = nbformat.read(executed, as_version=4)
+        with contextlib.suppress(KeyError):  # an executed notebook that is not in the cache
+            _, notebook = cache.merge_match_into_notebook(notebook)
+        for path in (executed, root / "_build" / "html" / "_sources" / f"{page}.ipynb"):
+            nbformat.write(notebook, path)
 
 
 def build(root: Path) -> list[str]:
@@ -116,6 +139,7 @@ def build(root: Path) -> list[str]:
     shutil.rmtree(build_folder / "jupyter_execute", ignore_errors=True)
     if run_jupyter_book(root) != 0:
         return ["jupyter-book failed or warned; the reasons are above"]
+    restore_outputs(root)
     write_published_notebooks(root, pages_of(root), build_folder / "html" / "notebooks")
     problems = check_book(root)
     if problems:
