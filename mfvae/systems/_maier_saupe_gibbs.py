@@ -12,7 +12,7 @@ import math
 import numba as nb
 import numpy as np
 
-from mfvae.systems._bingham_kernels import envelope, normal, one_draw, uniform
+from mfvae.systems._bingham_kernels import SCRATCH, fill_row, normal, uniform
 
 __all__ = ["random_frames", "run_ladder"]
 
@@ -64,72 +64,68 @@ def random_frame(state, frame):
 
 
 @nb.njit(cache=True, nogil=True)
-def random_frames(states):
-    """Return a uniform rotation for each generator state: float64 (n, 3, 3)."""
-    frames = np.empty((len(states), 3, 3))
-    for i in range(len(states)):
-        random_frame(states[i], frames[i])
+def random_frames(state, n_frames):
+    """Return ``n_frames`` uniform rotations: float64 (n_frames, 3, 3)."""
+    frames = np.empty((n_frames, 3, 3))
+    for i in range(n_frames):
+        random_frame(state, frames[i])
     return frames
 
 
 @nb.njit(cache=True, nogil=True)
-def _sweep(q, coupling, n_sites, state, work, frame, turned, values, scale, record, out):
-    """Draw A given ``q`` = ΣQ/N, then all directors; update ``q``, and fill ``out`` if asked."""
+def _draw_tensor(q, coupling, n_sites, state, tensor):
+    """Fill ``tensor`` with A given ``q`` = ΣQ/N: five independent normal components."""
     width = 1.0 / math.sqrt(coupling * n_sites)
     half = math.sqrt(0.5) * width
     for i in range(3):
         for j in range(3):
-            work[i, j] = q[i, j]
+            tensor[i, j] = q[i, j]
     g0, g1 = normal(state) * width / math.sqrt(6.0), normal(state) * half
-    work[0, 0] += g1 - g0
-    work[1, 1] -= g1 + g0
-    work[2, 2] += 2.0 * g0
+    tensor[0, 0] += g1 - g0
+    tensor[1, 1] -= g1 + g0
+    tensor[2, 2] += 2.0 * g0
     for i in range(2):
         for j in range(i + 1, 3):
-            work[i, j] += normal(state) * half
-            work[j, i] = work[i, j]
-    eigen_symmetric(work, frame)
-    for k in range(3):
-        values[k] = coupling * work[k, k]
-    b = envelope(values, scale)
-    if record:
-        # The energy does not change under a common rotation: one drawn uniformly is a
-        # move of its own, which frees the records from the slow wandering of the director.
-        random_frame(state, work)
-        for i in range(3):
-            for j in range(3):
-                turned[i, j] = 0.0
-                for k in range(3):
-                    turned[i, j] += work[i, k] * frame[k, j]
-        for i in range(3):
-            for j in range(3):
-                frame[i, j] = turned[i, j]
-    s00 = s11 = s22 = s01 = s02 = s12 = 0.0
-    for site in range(n_sites):
-        y0, y1, y2, _ = one_draw(scale[0], scale[1], scale[2], b, state)
-        s00 += y0 * y0
-        s11 += y1 * y1
-        s22 += y2 * y2
-        s01 += y0 * y1
-        s02 += y0 * y2
-        s12 += y1 * y2
-        if record:
-            for k in range(3):
-                out[site, k] = frame[k, 0] * y0 + frame[k, 1] * y1 + frame[k, 2] * y2
-    work[0, 0], work[1, 1], work[2, 2] = s00, s11, s22
-    work[0, 1], work[0, 2], work[1, 2] = s01, s02, s12
-    work[1, 0], work[2, 0], work[2, 1] = s01, s02, s12
-    for i in range(3):
-        for j in range(3):
-            total = 0.0
-            for k in range(3):
-                for m in range(3):
-                    total += frame[i, k] * work[k, m] * frame[j, m]
-            q[i, j] = total / n_sites - (1.0 / 3.0 if i == j else 0.0)
+            tensor[i, j] += normal(state) * half
+            tensor[j, i] = tensor[i, j]
 
 
 @nb.njit(cache=True, nogil=True)
-def run_ladder(temperatures, place, n_sites, burn_in, thinning, ordered, state, out, accepted):
+def _mean_tensor(sites, n_sites, q):
+    """Fill ``q`` with ΣQ/N of the first ``n_sites`` triples of flat ``sites``."""
+    xx = yy = zz = xy = xz = yz = 0.0
+    for site in range(n_sites):
+        x = np.float64(sites[3 * site])
+        y = np.float64(sites[3 * site + 1])
+        z = np.float64(sites[3 * site + 2])
+        xx += x * x
+        yy += y * y
+        zz += z * z
+        xy += x * y
+        xz += x * z
+        yz += y * z
+    third = (xx + yy + zz) / 3.0
+    q[0, 0], q[1, 1], q[2, 2] = (xx - third), (yy - third), (zz - third)
+    q[0, 1], q[0, 2], q[1, 2] = xy, xz, yz
+    q[1, 0], q[2, 0], q[2, 1] = xy, xz, yz
+    for i in range(3):
+        for j in range(3):
+            q[i, j] /= n_sites
+
+
+@nb.njit(cache=True, nogil=True)
+def _multiply(left, right, out):
+    for i in range(3):
+        for j in range(3):
+            out[i, j] = 0.0
+            for k in range(3):
+                out[i, j] += left[i, k] * right[k, j]
+
+
+@nb.njit(cache=True, nogil=True)
+def run_ladder(
+    temperatures, place, n_sites, burn_in, thinning, ordered, state, lanes, out, accepted
+):
     """Run one ladder of replicas and fill ``out`` (n_wanted, n_records, n_sites, 3).
 
     Parameters
@@ -141,8 +137,10 @@ def run_ladder(temperatures, place, n_sites, burn_in, thinning, ordered, state, 
         Directors; sweeps before the first record; sweeps from record to record.
     ordered : bool
         Start from parallel directors, otherwise from ΣQ = 0.
-    state, out, accepted : ndarray
-        uint64 ``(4,)``; float32; float64 ``(n - 1,)``, exchanges accepted, as a fraction.
+    state, lanes : ndarray
+        uint64 ``(4,)`` and uint32 ``(64,)``, states of the generators, advanced in place.
+    out, accepted : ndarray
+        float32; float64 ``(n - 1,)``, exchanges accepted, as a fraction.
     """
     n = len(temperatures)
     q = np.zeros((n, 3, 3))
@@ -150,24 +148,32 @@ def run_ladder(temperatures, place, n_sites, burn_in, thinning, ordered, state, 
         for k in range(n):
             q[k, 0, 0] = q[k, 1, 1] = -1.0 / 3.0
             q[k, 2, 2] = 2.0 / 3.0
-    work, frame, turned = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
-    values, scale, square = np.empty(3), np.empty(3), np.empty(n)
+    tensor, frame, turned = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
+    values, square = np.empty(3), np.empty(n)
+    sites, scratch = np.empty(3 * n_sites, np.float32), np.empty(SCRATCH, np.float32)
     accepted[:] = 0.0
     n_sweeps = burn_in + 1 + (out.shape[1] - 1) * thinning
     for sweep in range(n_sweeps):
         after = sweep - burn_in
         recording = after >= 0 and after % thinning == 0
         for k in range(n):
-            record = recording and place[k] >= 0
-            target = out[max(place[k], 0), after // thinning if recording else 0]
             coupling = 1.5 / temperatures[k]
-            _sweep(
-                q[k], coupling, n_sites, state, work, frame, turned, values, scale, record, target
-            )
-            square[k] = 0.0
+            _draw_tensor(q[k], coupling, n_sites, state, tensor)
+            eigen_symmetric(tensor, frame)
             for i in range(3):
-                for j in range(3):
-                    square[k] += q[k, i, j] ** 2
+                values[i] = coupling * tensor[i, i]
+            record = recording and place[k] >= 0
+            if record:
+                # The energy does not change under a common rotation: one drawn uniformly is
+                # a move of its own, which spares the records the director's slow wandering.
+                random_frame(state, tensor)
+                _multiply(tensor, frame, turned)
+                frame[:] = turned
+            fill_row(values, frame, lanes, sites, 0, n_sites, scratch)
+            if record:
+                out[place[k], after // thinning] = sites.reshape(n_sites, 3)
+            _mean_tensor(sites, n_sites, q[k])
+            square[k] = np.sum(q[k] ** 2)
         for k in range(n - 1):
             inverse = 1.0 / temperatures[k] - 1.0 / temperatures[k + 1]
             exponent = 0.75 * n_sites * inverse * (square[k + 1] - square[k])

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+from numba import get_num_threads
 
 from mfvae._validation import check_count, check_finite_array, check_seed
-from mfvae.systems._bingham_kernels import generator_states, sample_bingham
+from mfvae.systems._bingham_kernels import lane_states, sample_bingham
 from mfvae.systems._bingham_quadrature import integrate_bingham
 
-__all__ = ["Bingham", "bingham_log_normalizer", "bingham_mean_squares", "check_directors"]
+__all__ = [
+    "Bingham",
+    "bingham_log_normalizer",
+    "bingham_mean_squares",
+    "check_directors",
+    "draw_rows",
+]
 
-_BLOCK = 65536  # draws per generator state
+_BLOCK = 65536  # draws for each state of the generators
 
 
 def check_directors(value: object, name: str = "x", *, ndim: int | None = None) -> np.ndarray:
@@ -91,6 +100,44 @@ def bingham_mean_squares(eigenvalues: np.ndarray) -> np.ndarray:
     order = np.argsort(array, axis=-1)
     _, squares = integrate_bingham(np.take_along_axis(array, order, axis=-1))
     return np.take_along_axis(squares, np.argsort(order, axis=-1), axis=-1)
+
+
+def draw_rows(
+    eigenvalues: np.ndarray, frames: np.ndarray, seed: np.random.SeedSequence, out: np.ndarray
+) -> None:
+    """Fill every row of ``out`` with draws of its own law, in parallel by blocks of fixed size.
+
+    Parameters
+    ----------
+    eigenvalues, frames : ndarray
+        float64 ``(rows, 3)`` and ``(rows, 3, 3)``, eigenvectors in columns.
+    seed : numpy.random.SeedSequence
+        Every block has a generator of its own: the bits depend on nothing else.
+    out : ndarray
+        float32, contiguous, ``(rows, n, 3)``.
+    """
+    n_rows, n, _ = out.shape
+    if n > _BLOCK:
+        pieces = [
+            (slice(row, row + 1), slice(start, start + _BLOCK))
+            for row in range(n_rows)
+            for start in range(0, n, _BLOCK)
+        ]
+    else:
+        step = max(1, _BLOCK // n)
+        pieces = [(slice(start, start + step), slice(None)) for start in range(0, n_rows, step)]
+    states = lane_states(seed, len(pieces))
+
+    def fill(i: int) -> None:
+        rows, draws = pieces[i]
+        sample_bingham(eigenvalues[rows], frames[rows], states[i], out[rows, draws])
+
+    if len(pieces) == 1 or get_num_threads() == 1:
+        for i in range(len(pieces)):
+            fill(i)
+        return
+    with ThreadPoolExecutor(get_num_threads()) as threads:
+        list(threads.map(fill, range(len(pieces))))
 
 
 class Bingham:
@@ -189,7 +236,8 @@ class Bingham:
         Returns
         -------
         ndarray
-            float64 ``(n, 3)``, or ``(..., n, 3)`` for a batch; unit vectors.
+            float32 ``(n, 3)``, or ``(..., n, 3)`` for a batch; unit vectors. Proposals and
+            acceptance are computed in float32 too.
 
         Raises
         ------
@@ -199,11 +247,6 @@ class Bingham:
         n = check_count(n, "n")
         eigenvalues = self._eigenvalues.reshape(-1, 3)
         frames = self._frames.reshape(-1, 3, 3)
-        n_blocks = -(-n // _BLOCK)
-        states = generator_states(check_seed(seed), len(frames) * n_blocks)
-        states = states.reshape(len(frames), n_blocks, 4)
-        out = np.empty((len(frames), n, 3))
-        for block in range(n_blocks):
-            rows = out[:, block * _BLOCK : (block + 1) * _BLOCK]
-            sample_bingham(eigenvalues, frames, np.ascontiguousarray(states[:, block]), rows)
+        out = np.empty((len(frames), n, 3), dtype=np.float32)
+        draw_rows(eigenvalues, frames, check_seed(seed), out)
         return out.reshape(*self.A.shape[:-2], n, 3)

@@ -14,13 +14,13 @@ from mfvae._validation import (
     check_temperature,
     check_temperatures,
 )
-from mfvae.systems._bingham_kernels import generator_states, sample_bingham
+from mfvae.systems._bingham_kernels import lane_states, scalar_states
 from mfvae.systems._bingham_quadrature import integrate_bingham
 from mfvae.systems._maier_saupe_gibbs import random_frames, run_ladder
 from mfvae.systems._maier_saupe_mean_field import branch, nematic_order_parameter, transition
 from mfvae.systems._maier_saupe_tensor import TensorLaw, tensor_law
 from mfvae.systems.base import Estimate
-from mfvae.systems.bingham import check_directors
+from mfvae.systems.bingham import check_directors, draw_rows
 
 __all__ = ["MaierSaupe"]
 
@@ -138,11 +138,10 @@ class MaierSaupe:
         x = np.empty((len(temperatures), n_samples, self.n_sites, 3), dtype=np.float32)
         for i, child in enumerate(check_seed(seed).spawn(len(temperatures))):
             law = tensor_law(self.n_sites, float(temperatures[i]))
-            tensor_seed, site_seed = child.spawn(2)
+            tensor_seed, rotation_seed, site_seed = child.spawn(3)
             eigenvalues = law.sample_eigenvalues(n_samples, np.random.default_rng(tensor_seed))
-            states = generator_states(site_seed, n_samples)
-            frames = random_frames(states)
-            sample_bingham(law.a * eigenvalues, frames, states, x[i])
+            frames = random_frames(scalar_states(rotation_seed, 1)[0], n_samples)
+            draw_rows(law.a * eigenvalues, frames, site_seed, x[i])
         return x[0] if single else x
 
     def sample_chains(
@@ -198,9 +197,10 @@ class MaierSaupe:
         place[np.searchsorted(ladder, wanted)] = np.arange(len(wanted))
         x = np.empty((n_chains, len(wanted), *shape[2:]), dtype=np.float32)
         for chain, child in enumerate(check_seed(seed).spawn(n_chains)):
-            state, accepted = generator_states(child, 1)[0], np.empty(len(ladder) - 1)
+            tensor_seed, site_seed = child.spawn(2)
+            states = scalar_states(tensor_seed, 1)[0], lane_states(site_seed, 1)[0]
             counts = (self.n_sites, burn_in, thinning, chain % 2 == 1)
-            run_ladder(ladder, place, *counts, state, x[chain], accepted)
+            run_ladder(ladder, place, *counts, *states, x[chain], np.empty(len(ladder) - 1))
         return np.ascontiguousarray(x.swapaxes(0, 1)[inverse])
 
     def replica_temperatures(self, temperatures: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -105,7 +106,7 @@ def test_gradient_is_the_moment():
 def test_draws_pass_kolmogorov_smirnov_on_all_axes(eigenvalues):
     rotation, _ = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))
     n = Bingham(rotation @ np.diag(eigenvalues) @ rotation.T).sample(1_000_000, seed=11)
-    np.testing.assert_allclose(np.linalg.norm(n, axis=1), 1, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(n, axis=1), 1, atol=1e-6)
     along = n @ rotation
     for k in range(3):
         assert ks_p_value(along[:, k], marginal_cdf(eigenvalues, k)) > KS_FALSE_ALARM / 18
@@ -124,7 +125,7 @@ def test_cross_moments_of_draws():
     A = rng.normal(size=(3, 3)) * 3
     A = A + A.T
     n = Bingham(A).sample(300_000, seed=2)
-    products = np.einsum("ni,nj->nij", n, n)
+    products = np.einsum("ni,nj->nij", n, n, dtype=np.float64)
     error = products.std(axis=0) / np.sqrt(len(n))
     z = (products.mean(axis=0) - Bingham(A).moment()) / error
     assert np.max(np.abs(z)) < 5.9
@@ -135,7 +136,7 @@ def test_batches_and_seeds():
     batch = Bingham(A)
     n = batch.sample(5, seed=4)
     assert n.shape == (2, 5, 3)
-    assert n.dtype == np.float64
+    assert n.dtype == np.float32
     assert np.array_equal(n, batch.sample(5, seed=4))
     assert not np.array_equal(n, batch.sample(5, seed=5))
     expected = np.stack([Bingham(a).log_prob(x) for a, x in zip(A, n, strict=True)])
@@ -146,11 +147,16 @@ def test_batches_and_seeds():
         batch.log_prob(n[0])
 
 
-def test_more_draws_than_a_block_keep_their_beginning():
+def test_bits_do_not_depend_on_the_number_of_threads():
     law = Bingham(np.diag([0.0, 1.0, 2.0]))
-    long = law.sample(70_000, seed=1)
-    assert long.shape == (70_000, 3)
-    assert len(np.unique(long[:, 0])) == 70_000
+    long = law.sample(200_000, seed=1)
+    assert len(np.unique(long, axis=0)) == 200_000
+    threads = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        assert np.array_equal(law.sample(200_000, seed=1), long)
+    finally:
+        numba.set_num_threads(threads)
 
 
 @pytest.mark.parametrize(
