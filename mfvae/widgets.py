@@ -16,9 +16,15 @@ __all__ = ["frame_slider"]
 
 
 def encode_figure(figure: Figure, dpi: float) -> str:
-    """Return a figure as a PNG in a ``data:`` address, and close it if pyplot holds it."""
+    """Return a figure as a PNG in a ``data:`` address, and close it if pyplot holds it.
+
+    A figure without a layout of its own gets the constrained one, so that no label is cut off
+    and all frames keep their size.
+    """
     import matplotlib.pyplot as plt
 
+    if figure.get_layout_engine() is None:
+        figure.set_layout_engine("constrained")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     plt.close(figure)
@@ -62,6 +68,8 @@ def frame_slider(
 
     Raises
     ------
+    TypeError
+        If a frame is not a figure, or ``start`` not an integer.
     ValueError
         If there are fewer than two frames, if the numbers of frames, labels and texts differ, or
         if ``start`` is not one of the frames.
@@ -79,6 +87,9 @@ def frame_slider(
     from mfvae._validation import check_count
 
     figures, labels = list(figures), list(labels)
+    for figure in figures:
+        if not hasattr(figure, "savefig"):
+            raise TypeError(f"figures must hold matplotlib figures, got {type(figure).__name__}")
     if len(figures) < 2:
         raise ValueError(f"figures must hold at least two frames, got {len(figures)}")
     if len(labels) != len(figures):

@@ -120,7 +120,11 @@ def resolve_short_name(app: Sphinx, env: Any, node: nodes.Element, contnode: nod
         return None
     last = "." + node["reftarget"].rsplit(".", 1)[-1]
     domain = env.get_domain("py")
-    matches = [name for name in domain.objects if name.endswith(last)]
+    matches = [
+        name
+        for name, entry in domain.objects.items()
+        if name.endswith(last) and (node["reftype"] != "class" or entry.objtype == "class")
+    ]
     if len(matches) != 1:
         return None
     entry = domain.objects[matches[0]]
@@ -129,8 +133,14 @@ def resolve_short_name(app: Sphinx, env: Any, node: nodes.Element, contnode: nod
     )
 
 
+def keep_one_search_box(app: Sphinx, config: Any) -> None:
+    """The sidebar has a search box; the theme would add a header that holds another."""
+    config.html_theme_options["navbar_persistent"] = []
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("package-api", PackageApi)
+    app.connect("config-inited", keep_one_search_box)
     app.connect("autodoc-skip-member", skip_foreign)
     app.connect("autodoc-process-docstring", escape_bars, priority=900)
     app.connect("missing-reference", resolve_short_name)

@@ -13,6 +13,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
+from plain_markdown import plain_markdown
 
 __all__ = ["read_chapter", "write_published_notebooks", "without_solutions"]
 
@@ -82,6 +83,19 @@ def without_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return with_stable_ids(nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata))
 
 
+def for_jupyter(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Replace MyST by plain Markdown, and put the captions of figures below their cells."""
+    cells = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell = new_markdown_cell(plain_markdown(cell.source))
+        cells.append(cell)
+        caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption")
+        if caption:
+            cells.append(new_markdown_cell(f"*Figure.* {plain_markdown(caption.strip())}"))
+    return with_stable_ids(nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata))
+
+
 def chapters_with_code(root: Path, pages: list[str]) -> list[Path]:
     paths = [root / f"{page}.md" for page in pages]
     return [path for path in paths if "{code-cell}" in path.read_text()]
@@ -92,7 +106,7 @@ def write_published_notebooks(root: Path, pages: list[str], folder: Path) -> Non
     repository = re.search(r"^  url: (\S+)$", (root / "_config.yml").read_text(), re.MULTILINE)
     folder.mkdir(parents=True, exist_ok=True)
     for path in chapters_with_code(root, pages):
-        notebook = without_solutions(read_chapter(path))
+        notebook = for_jupyter(without_solutions(read_chapter(path)))
         if repository:
             setup = COLAB_SETUP.format(repository=repository[1])
             notebook.cells.insert(0, new_code_cell(setup))
@@ -110,7 +124,7 @@ def main() -> int:
     for version, transform in versions.items():
         (target / version).mkdir(parents=True, exist_ok=True)
         for path in chapters_with_code(root, pages_of(root)):
-            notebook = transform(read_chapter(path))
+            notebook = for_jupyter(transform(read_chapter(path)))
             nbformat.write(notebook, target / version / f"{path.stem}.ipynb")
     print(f"notebooks: {target / 'student'} and {target / 'instructor'}")
     return 0
