@@ -14,10 +14,18 @@ from torch.nn import functional
 from mfvae._validation import check_choice
 from mfvae.vae.encoder import multilayer
 
-__all__ = ["CNNDecoder", "LinearDecoder", "MLPDecoder"]
+__all__ = ["CNNDecoder", "Decoder", "LinearDecoder", "MLPDecoder"]
 
 
-class LinearDecoder(nn.Module):
+class Decoder(nn.Module):
+    """Base: a decoder starts at the independent model, so that training is spent on the rest."""
+
+    def calibrate(self, marginal_parameters: torch.Tensor) -> None:
+        """Set the output bias to the independent model's, ``(n_sites, n_parameters)``."""
+        raise NotImplementedError
+
+
+class LinearDecoder(Decoder):
     """One affine map; with a Bernoulli likelihood, a generalised Hopfield model.
 
     Parameters
@@ -31,11 +39,14 @@ class LinearDecoder(nn.Module):
         self.shape = (n_sites, n_parameters)
         self.affine = nn.Linear(n_latents, n_sites * n_parameters)
 
+    def calibrate(self, marginal_parameters: torch.Tensor) -> None:
+        self.affine.bias.copy_(marginal_parameters.flatten())
+
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         return self.affine(z).unflatten(1, self.shape)
 
 
-class MLPDecoder(nn.Module):
+class MLPDecoder(Decoder):
     """A fully connected network.
 
     Parameters
@@ -52,6 +63,9 @@ class MLPDecoder(nn.Module):
         super().__init__()
         self.shape = (n_sites, n_parameters)
         self.body = multilayer(n_latents, tuple(widths), n_sites * n_parameters)
+
+    def calibrate(self, marginal_parameters: torch.Tensor) -> None:
+        self.body[-1].bias.copy_(marginal_parameters.flatten())
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         return self.body(z).unflatten(1, self.shape)
@@ -76,7 +90,7 @@ class _Upsample(nn.Module):
         return wide[..., 3 : 3 + 2 * rows, 3 : 3 + 2 * columns]
 
 
-class CNNDecoder(nn.Module):
+class CNNDecoder(Decoder):
     """The mirror of :class:`~mfvae.vae.encoder.CNNEncoder`.
 
     An affine map to the pooled grid, then transposed convolutions with SiLU between them;
@@ -119,6 +133,9 @@ class CNNDecoder(nn.Module):
             steps += [nn.SiLU(), _Upsample(n_inputs, n_outputs, padding_mode)]
             n_inputs = n_outputs
         self.steps = nn.Sequential(*steps)
+
+    def calibrate(self, marginal_parameters: torch.Tensor) -> None:
+        self.steps[-1].convolution.bias.copy_(marginal_parameters.mean(dim=0))
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         image = self.steps(self.affine(z).unflatten(1, self.pooled_shape))

@@ -207,10 +207,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         elif validation is not None or len(X) >= 100:
             fraction = check_fraction(0.1 if validation is None else validation, "validation")
             training, held_out = self._hold_out(training, fraction)
-        sample = slice(0, 4096)
-        with torch.no_grad():
-            features = self.module_.likelihood.features(training[0][sample])
-            self.module_.encoder.calibrate(features, training[1][sample])
+        self.module_.calibrate(*training)
         draw = None
         if redraw is not None:
             draw = lambda epoch: self._tensors(*self._check_pair(*redraw(epoch)))  # noqa: E731

@@ -55,6 +55,10 @@ class Likelihood(nn.Module):
         """Return model data in the user's letters and dtype: the inverse of ``prepare``."""
         raise NotImplementedError
 
+    def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what a decoder would emit for independent sites, ``(n_sites, n_parameters)``."""
+        raise NotImplementedError
+
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the encoder sees, float ``(n_samples, n_features, n_sites)``."""
         raise NotImplementedError
@@ -137,6 +141,10 @@ class Bernoulli(Likelihood):
         zero_one = x.cpu().numpy().astype(np.uint8)
         return zero_one if self.letters == (0, 1) else 2 * zero_one.astype(np.int8) - 1
 
+    def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
+        n_ones = x.sum(dim=0, dtype=torch.float64)
+        return torch.log((n_ones + 0.5) / (len(x) - n_ones + 0.5)).unsqueeze(1)
+
     def features(self, x: torch.Tensor) -> torch.Tensor:
         return (2 * x.to(torch.get_default_dtype()) - 1).unsqueeze(1)
 
@@ -188,6 +196,10 @@ class Categorical(Likelihood):
 
     def restore(self, x: torch.Tensor) -> np.ndarray:
         return x.cpu().numpy().astype(np.uint8)
+
+    def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
+        counts = self.statistics(x).sum(dim=0, dtype=torch.float64) + 0.5
+        return torch.log(counts / counts.sum(dim=1, keepdim=True))
 
     def statistics(self, x: torch.Tensor) -> torch.Tensor:
         one_hot = functional.one_hot(x.long(), self.n_categories)
@@ -265,6 +277,9 @@ class Gaussian(Likelihood):
 
     def restore(self, x: torch.Tensor) -> np.ndarray:
         return (self.location + self.scale * x).cpu().numpy()
+
+    def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(dim=0).unsqueeze(1)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         return x.unsqueeze(1)

@@ -96,6 +96,13 @@ class LatentVariableModel(nn.Module):
         features = self.likelihood.features(x).to(conditions.dtype)
         return self.encoder(features, conditions)
 
+    @torch.no_grad()
+    def calibrate(self, x: torch.Tensor, conditions: torch.Tensor) -> None:
+        """Set the encoder's units and the decoder's bias from the training data."""
+        self.decoder.calibrate(self.likelihood.marginal_parameters(x))
+        rows = torch.linspace(0, len(x) - 1, min(len(x), 4096), device=x.device).long()
+        self.encoder.calibrate(self.likelihood.features(x[rows]), conditions[rows])
+
     def loss_terms(
         self, x: torch.Tensor, conditions: torch.Tensor, noise: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,6 +11,7 @@ import math
 
 import torch
 from nflows.transforms.splines.rational_quadratic import (
+    DEFAULT_MIN_BIN_WIDTH,
     DEFAULT_MIN_DERIVATIVE,
     unconstrained_rational_quadratic_spline,
 )
@@ -114,6 +115,10 @@ class Prior(nn.Module):
         """Return lower and upper ends, ``(n_latents,)``, that hold all but 1e-12 of the mass."""
         raise NotImplementedError
 
+    def breakpoints(self, conditions: torch.Tensor) -> list[torch.Tensor]:
+        """Return, per latent, where ln p(z | c) is not smooth; ``conditions`` has one row."""
+        return [torch.empty(0, dtype=conditions.dtype)] * self.n_latents
+
     def _noise(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(
             len(conditions),
@@ -191,6 +196,15 @@ class _ElementwiseSpline(nn.Module):
         y, log_slope = rational_quadratic(x, parameters, self.bound, inverse=inverse)
         return y, log_slope.sum(dim=-1)
 
+    def knots(self, conditions: torch.Tensor) -> torch.Tensor:
+        """Return the ends of the bins for one row of conditions, ``(n_bins + 1, n_latents)``."""
+        parameters = self.parameters_of(conditions)[0]
+        n_bins = (parameters.shape[-1] + 1) // 3
+        widths = torch.softmax(parameters[:, :n_bins], dim=1)
+        widths = DEFAULT_MIN_BIN_WIDTH + (1 - DEFAULT_MIN_BIN_WIDTH * n_bins) * widths
+        ends = torch.cat([torch.zeros_like(widths[:, :1]), widths.cumsum(dim=1)], dim=1)
+        return (self.bound * (2 * ends - 1)).clamp(-self.bound, self.bound).T
+
 
 class SplinePrior(FlowPrior):
     """Factorised prior: each latent is Normal(0, 1) pushed through its own splines.
@@ -227,3 +241,11 @@ class SplinePrior(FlowPrior):
             _ElementwiseSpline(n_latents, n_conditions, n_bins, width, self.bound)
             for _ in range(n_layers)
         )
+
+    def breakpoints(self, conditions: torch.Tensor) -> list[torch.Tensor]:
+        points = torch.empty(0, self.n_latents, dtype=conditions.dtype)
+        for layer in reversed(self.layers):
+            if len(points):
+                points, _ = layer(points, conditions.expand(len(points), -1), inverse=True)
+            points = torch.cat([points, layer.knots(conditions)])
+        return list(points.sort(dim=0).values.T)
