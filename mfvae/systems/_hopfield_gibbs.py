@@ -14,20 +14,24 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from mfvae.systems._lane_random import (
+    exp,
+    load_state,
+    normal_pair,
+    random_words,
+    store_state,
+    uniforms,
+)
 from mfvae.systems._lanes import (
     LANES,
     count_ones,
-    exp,
     fill,
     fill_words,
     load,
-    normal_pair,
-    random_words,
     select,
     signed,
     store,
     to_floats,
-    uniforms,
 )
 
 __all__ = ["GROUP", "pack_spins", "run_block", "table_rows", "unpack_spins"]
@@ -70,8 +74,7 @@ def _draw_field(beta, n_sites, n_patterns, wrong, state, scaled_field):
     scale = fill(-4.0 * beta / n_sites)
     offset = fill(2.0 * beta)
     width = fill(2.0 * np.sqrt(beta / n_sites))
-    a, b = load(state, 0), load(state, LANES)
-    c, d = load(state, 2 * LANES), load(state, 3 * LANES)
+    a, b, c, d = load_state(state)
     for pattern in range(0, n_patterns, 2):
         first, a, b, c, d = random_words(a, b, c, d)
         second, a, b, c, d = random_words(a, b, c, d)
@@ -82,10 +85,7 @@ def _draw_field(beta, n_sites, n_patterns, wrong, state, scaled_field):
         if pattern + 1 < n_patterns:
             mean = to_floats(load(wrong, place + LANES)) * scale + offset
             store(scaled_field, place + LANES, mean + right * width)
-    store(state, 0, a)
-    store(state, LANES, b)
-    store(state, 2 * LANES, c)
-    store(state, 3 * LANES, d)
+    store_state(state, a, b, c, d)
 
 
 @njit(nogil=True, cache=True)
@@ -107,35 +107,40 @@ def _tabulate(n_groups, scaled_field, table):
 
 
 @njit(inline="always")
+def _exp_size(x):
+    """e^|x|, at most e^80."""
+    size = select(x < fill(0.0), fill(0.0) - x, x)
+    return exp(select(size < fill(80.0), size, fill(80.0)))
+
+
+@njit(inline="always")
 def _against(x, words):
     """Whether a spin opposes its field x: probability 1/(1 + e^|x|), resolved to 2⁻³¹."""
     u = uniforms(words)
-    size = select(x < fill(0.0), fill(0.0) - x, x)
-    size = select(size < fill(80.0), size, fill(80.0))
-    return u + u * exp(size) < fill(1.0)
+    return u + u * _exp_size(x) < fill(1.0)
 
 
 @njit(nogil=True, cache=True)
 def _draw_spins(n_sites, n_groups, rows, table, state, spins):
-    a, b = load(state, 0), load(state, LANES)
-    c, d = load(state, 2 * LANES), load(state, 3 * LANES)
+    a, b, c, d = load_state(state)
     one, zero = fill_words(1), fill_words(0)
     for word in range((n_sites + 31) // 32):
         bits = zero
         for position in range(min(32, n_sites - 32 * word)):
             site = (32 * word + position) * n_groups
-            x = load(table, rows[site])
-            for group in range(1, n_groups):
+            x, y = load(table, rows[site]), load(table, rows[site + 1])
+            for group in range(2, n_groups - 1, 2):  # two chains of additions
                 x = x + load(table, rows[site + group])
+                y = y + load(table, rows[site + group + 1])
+            if n_groups % 2:
+                x = x + load(table, rows[site + n_groups - 1])
+            x = x + y
             random, a, b, c, d = random_words(a, b, c, d)
             up = select(x < fill(0.0), zero, one)
             flip = select(_against(x, random), one, zero)
             bits = bits | ((up ^ flip) << fill_words(position))
         store(spins, word * LANES, bits)
-    store(state, 0, a)
-    store(state, LANES, b)
-    store(state, 2 * LANES, c)
-    store(state, 3 * LANES, d)
+    store_state(state, a, b, c, d)
 
 
 @njit(nogil=True, cache=True)
@@ -143,17 +148,14 @@ def _tabulate_thresholds(table, thresholds):
     """Probability of +1 in units of 2⁻³², where one table holds every local field."""
     for code in range(_ROWS):
         x = load(table, code * LANES)
-        size = select(x < fill(0.0), fill(0.0) - x, x)
-        size = select(size < fill(80.0), size, fill(80.0))
-        small = signed(fill(2.0**31) / (exp(size) + fill(1.0))) << fill_words(1)
+        small = signed(fill(2.0**31) / (_exp_size(x) + fill(1.0))) << fill_words(1)
         up = select(x < fill(0.0), small, fill_words(0xFFFFFFFF) - small)
         store(thresholds, code * LANES, up)
 
 
 @njit(nogil=True, cache=True)
 def _draw_spins_from_thresholds(n_sites, rows, thresholds, state, spins):
-    a, b = load(state, 0), load(state, LANES)
-    c, d = load(state, 2 * LANES), load(state, 3 * LANES)
+    a, b, c, d = load_state(state)
     one, zero = fill_words(1), fill_words(0)
     for word in range((n_sites + 31) // 32):
         bits = zero
@@ -163,10 +165,7 @@ def _draw_spins_from_thresholds(n_sites, rows, thresholds, state, spins):
             up = select(random < threshold, one, zero)
             bits = bits | (up << fill_words(position))
         store(spins, word * LANES, bits)
-    store(state, 0, a)
-    store(state, LANES, b)
-    store(state, 2 * LANES, c)
-    store(state, 3 * LANES, d)
+    store_state(state, a, b, c, d)
 
 
 @njit(nogil=True, cache=True)
@@ -195,13 +194,9 @@ def _exchange(
         other = load(other_wrong, pattern * LANES)
         total = total + (k - other) * (length - k - other)
     exponent = to_floats(total) * fill(2.0 * difference / n_sites)  # (β - β')(E - E')
-    a, b = load(state, 0), load(state, LANES)
-    c, d = load(state, 2 * LANES), load(state, 3 * LANES)
+    a, b, c, d = load_state(state)
     random, a, b, c, d = random_words(a, b, c, d)
-    store(state, 0, a)
-    store(state, LANES, b)
-    store(state, 2 * LANES, c)
-    store(state, 3 * LANES, d)
+    store_state(state, a, b, c, d)
     exponent = select(exponent < fill(0.0), exponent, fill(0.0))
     exponent = select(exponent < fill(-80.0), fill(-80.0), exponent)
     accept = uniforms(random) < exp(exponent)
@@ -221,13 +216,9 @@ def _exchange(
 @njit(nogil=True, cache=True)
 def _record(n_words, state, spins, record):
     """Copy the spins, reversed as a whole with probability 1/2: E(-s) = E(s)."""
-    a, b = load(state, 0), load(state, LANES)
-    c, d = load(state, 2 * LANES), load(state, 3 * LANES)
+    a, b, c, d = load_state(state)
     random, a, b, c, d = random_words(a, b, c, d)
-    store(state, 0, a)
-    store(state, LANES, b)
-    store(state, 2 * LANES, c)
-    store(state, 3 * LANES, d)
+    store_state(state, a, b, c, d)
     half = random < fill_words(0x80000000)
     reverse = select(half, fill_words(0), fill_words(0xFFFFFFFF))
     for word in range(n_words):
