@@ -41,10 +41,10 @@ serve: book
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 test: $(READY)
-	$(PYTEST) -n $(WORKERS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile
 
 test-all: $(READY)
-	$(PYTEST) -n $(WORKERS) -m 'not book'
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not book'
 
 check-book: $(READY)
 	@test -f _build/html/index.html || $(MAKE) book
