@@ -312,7 +312,7 @@ class CurieWeiss:
         Parameters
         ----------
         m : array_like
-            Values of the field, units of J per spin; any shape.
+            Values of the field, in the unit of M/N (the energy of a spin in it is Jm); any shape.
         temperature : float
             Temperature, units of J/k_B.
 
