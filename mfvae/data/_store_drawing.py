@@ -209,6 +209,9 @@ def find_damage(
     n_chunks = arrays["seed"]["shape"][0]
     label = "diagnostics" if chunk == n_chunks else f"chunk {chunk}"
     record = path / files.chunk_file("checksum", (chunk, 0, 0))
+    present = [record, *(path / file for file in chunk_files(arrays, chunk).values())]
+    if missing := [str(f.relative_to(path)) for f in present if not f.is_file()]:
+        return [f"{label}: missing {', '.join(missing)}"]
     expected = record.read_bytes()
     problems, found = [], b""
     for file in chunk_files(arrays, chunk).values():

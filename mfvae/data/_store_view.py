@@ -13,6 +13,7 @@ import zarr
 import mfvae
 from mfvae._validation import check_count, check_fraction
 from mfvae.data import _store_drawing as drawing
+from mfvae.data import _store_files as files
 from mfvae.data.diagnostics import ChainDiagnostics
 from mfvae.systems.configuration import from_configuration
 
@@ -49,6 +50,9 @@ class StoredSamples:
                 f"{path} has format version {self.attributes.get('version')}, this mfvae "
                 f"({mfvae.__version__}) reads version {VERSION}"
             )
+        checksum = self.attributes.get("attributes_sha256")
+        if checksum != files.attributes_sha256(self.attributes):
+            raise CorruptStoreError(f"{path} is damaged: zarr.json does not match its checksum")
         self._arrays = self.attributes["arrays"]
         self._system = system
         self._chunks = range(self.n_chunks) if chunks is None else chunks
@@ -85,12 +89,18 @@ class StoredSamples:
         """Autocorrelation times, effective sample sizes, R-hat and drift of the whole store."""
         if not self._is_drawn(self.n_chunks):
             raise ValueError(f"the store {self.path} is not complete: call resume() first")
+        try:
+            table = self._group["diagnostics"][...]
+        except Exception as error:
+            raise CorruptStoreError(
+                f"diagnostics of {self.path} cannot be read: {error}"
+            ) from error
         return ChainDiagnostics(
             self.temperatures,
-            self._group["diagnostics"][...],
+            table,
             self.attributes["n_chains"],
             self.attributes["n_records"],
-            math.prod(self._group["order_parameter"].shape[3:]),
+            math.prod(self._arrays["order_parameter"]["shape"][3:]),
             self.attributes["schedule"],
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import warnings
 from pathlib import Path
@@ -63,7 +62,7 @@ class EquilibriumSamples(StoredSamples):
         seed: int | np.random.SeedSequence,
         n_jobs: int = 1,
         n_chains: int | None = None,
-        chains_per_chunk: int = 4,
+        chains_per_chunk: int | None = None,
         burn_in: int | None = None,
         thinning: int | None = None,
         options: dict[str, Any] | None = None,
@@ -88,8 +87,9 @@ class EquilibriumSamples(StoredSamples):
             Worker processes (joblib's convention: -1 for one on each core).
         n_chains, chains_per_chunk : int
             Independent chains at each temperature, rounded up to whole chunks, and how many of
-            them a chunk holds. By default 20 chunks; more if a chunk would exceed 32 MiB,
-            fewer if a chain would be shorter than 25 records.
+            them a chunk holds. By default 20 chunks of 4 chains (of ``system.chains_per_chunk``
+            if the system has a preference); more chunks if one would exceed 32 MiB, fewer if
+            a chain would be shorter than 25 records.
         burn_in, thinning : int or None
             Handed to the sampler: sweeps before the first record and between records; None for
             its defaults.
@@ -127,6 +127,8 @@ class EquilibriumSamples(StoredSamples):
         if single:
             raise ValueError("temperatures must be an array; give one as [temperature]")
         n_samples = check_count(n_samples, "n_samples")
+        if chains_per_chunk is None:
+            chains_per_chunk = getattr(system, "chains_per_chunk", 4)
         chains_per_chunk = check_count(chains_per_chunk, "chains_per_chunk")
         options = dict(options or {})
         if burn_in is not None:
@@ -134,6 +136,7 @@ class EquilibriumSamples(StoredSamples):
         if thinning is not None:
             options["thinning"] = check_count(thinning, "thinning")
         seed = check_seed(seed)
+        n_jobs = _check_jobs(n_jobs)
 
         if n_chains is not None:
             n_chains = check_count(n_chains, "n_chains")
@@ -212,17 +215,14 @@ class EquilibriumSamples(StoredSamples):
         A chunk counts as drawn when its checksum and all of its files are there.
         Arguments, errors and warnings as in :meth:`create`.
         """
-        if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)):
-            raise TypeError(f"n_jobs must be an integer, got {type(n_jobs).__name__}: {n_jobs!r}")
-        if n_jobs == 0:
-            raise ValueError("n_jobs must not be 0; -1 stands for one worker on each core")
+        n_jobs = _check_jobs(n_jobs)
         if not self.is_complete:
             with files.staging(self.path) as workspace:
                 todo = [c for c in range(self.n_chunks) if not self._is_drawn(c)]
                 place = (self.path, self._arrays)
                 what = (self.attributes, self.system)
                 tasks = (delayed(drawing.draw_chunk)(*place, *what, c, workspace) for c in todo)
-                done = Parallel(n_jobs=int(n_jobs), return_as="generator_unordered")(tasks)
+                done = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
                 for _ in tqdm(done, total=len(todo), desc="chunks", disable=not progress):
                     pass
                 drawing.write_diagnostics(*place, self._group, workspace)
@@ -255,18 +255,29 @@ class EquilibriumSamples(StoredSamples):
     def _metadata_damage(self) -> list[str]:
         problems = []
         try:
-            attributes = json.loads((self.path / "zarr.json").read_bytes())["attributes"]
-            intact = files.attributes_sha256(attributes) == attributes["attributes_sha256"]
-        except (ValueError, KeyError, TypeError):
-            intact = False
-        if not intact:
+            StoredSamples(self.path)
+        except ValueError:
             problems.append("zarr.json does not match its checksum")
-        for name, expected in self.attributes.get("metadata_sha256", {}).items():
+        for name, expected in self.attributes["metadata_sha256"].items():
             file = self.path / name / "zarr.json"
             if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
                 problems.append(f"{name}/zarr.json does not match its checksum")
         return problems
 
     def _warn(self) -> None:
-        if self._is_drawn(self.n_chunks) and (message := self.diagnostics.warning()):
-            warnings.warn(f"{self.path}: {message}", NotEquilibratedWarning, stacklevel=3)
+        if not drawing.is_drawn(self.path, self._arrays, self.n_chunks):
+            return
+        try:
+            message, kind = self.diagnostics.warning(), NotEquilibratedWarning
+        except CorruptStoreError as error:
+            message, kind = f"{error}; verify() tells what is damaged", UserWarning
+        if message:
+            warnings.warn(f"{self.path}: {message}", kind, stacklevel=3)
+
+
+def _check_jobs(n_jobs: int) -> int:
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)):
+        raise TypeError(f"n_jobs must be an integer, got {type(n_jobs).__name__}: {n_jobs!r}")
+    if n_jobs == 0:
+        raise ValueError("n_jobs must not be 0; -1 stands for one worker on each core")
+    return int(n_jobs)
