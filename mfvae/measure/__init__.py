@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "all_configurations": "product_mixture",
         "binder_cumulant": "observables",
         "correlation_length": "observables",
+        "exact_gap": "gap",
         "fit_product_mixture": "product_mixture",
         "jensen_shannon": "laws",
         "magnetization": "observables",

@@ -82,6 +82,20 @@ class System(Protocol):
         ``(n_temperatures, n_samples, …)``."""
         ...
 
+    def sample_chains(
+        self,
+        temperatures: Any,
+        n_chains: int,
+        n_records: int,
+        *,
+        burn_in: int | None = None,
+        thinning: int | None = None,
+        seed: int | np.random.SeedSequence,
+    ) -> np.ndarray:
+        """Draw ``n_records`` configurations from each of ``n_chains`` independent chains,
+        ``(n_temperatures, n_chains, n_records, n_sites, …)``."""
+        ...
+
     def energy(self, x: np.ndarray) -> np.ndarray:
         """Return the energy of each configuration, ``(n_samples,)`` float64, units of J."""
         ...

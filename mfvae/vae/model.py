@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mfvae.vae.bingham import BinghamNatural, BinghamRotation
 from mfvae.vae.coupling import CouplingPrior
 from mfvae.vae.decoder import CNNDecoder, LinearDecoder, MLPDecoder
 from mfvae.vae.encoder import CNNEncoder, MLPEncoder, SetEncoder
@@ -47,6 +48,8 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bernoulli": Bernoulli,
     "categorical": Categorical,
     "gaussian": Gaussian,
+    "bingham": BinghamNatural,
+    "bingham-rotation": BinghamRotation,
 }
 
 

@@ -1,0 +1,165 @@
+"""Nothing is drawn or trained twice: samples and models kept by content.
+
+The key of an entry is a hash of everything it follows from: the configuration, the data and
+the source code of this package. A changed package therefore never meets an old result.
+Entries live in the folder ``MFVAE_CACHE``, or the user's cache; deleting it costs time only.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfvae.vae.estimator import MeanFieldVAE
+from mfvae.vae.storage import replace_file
+
+__all__ = ["cache_folder", "cached_arrays", "fit_cached", "sample_cached"]
+
+
+def cache_folder() -> Path:
+    """Return the folder of kept results, made if need be."""
+    given = os.environ.get("MFVAE_CACHE")
+    if given:
+        folder = Path(given)
+    else:
+        import pooch
+
+        folder = Path(pooch.os_cache("mfvae")) / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@functools.cache
+def _code_hash() -> str:
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for source in sorted(package.rglob("*.py")):
+        digest.update(str(source.relative_to(package)).encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()
+
+
+def _key(configuration: dict[str, Any], *arrays: np.ndarray | None) -> str:
+    text = json.dumps([configuration, _code_hash()], sort_keys=True, default=repr)
+    digest = hashlib.sha256(text.encode())
+    for array in arrays:
+        if array is None:
+            digest.update(b"none")
+        else:
+            array = np.ascontiguousarray(array)
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(array.data if array.size else b"")
+    return digest.hexdigest()[:32]
+
+
+def cached_arrays(
+    name: str, configuration: dict[str, Any], compute: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Return the arrays of ``compute()``, from the cache if they are there.
+
+    Parameters
+    ----------
+    name : str
+        Beginning of the file's name, for people who look into the folder.
+    configuration : dict
+        Everything ``compute`` depends on besides the code of this package, as plain data.
+    compute : callable
+        Returns a dict of arrays.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        What ``compute`` returned, now or earlier.
+    """
+    path = cache_folder() / f"{name}-{_key(configuration)}.npz"
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return {key: archive[key] for key in archive.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile):
+            path.unlink()  # damaged: computed again below
+    arrays = compute()
+    replace_file(path, lambda stream: np.savez_compressed(stream, **arrays))
+    return arrays
+
+
+def sample_cached(
+    system: Any, temperature: Any, n_samples: int, *, seed: int, **options: Any
+) -> np.ndarray:
+    """Return ``system.sample(temperature, n_samples, seed=seed, **options)``, drawn once.
+
+    Parameters
+    ----------
+    system : System
+        Any system of `mfvae.systems`.
+    temperature, n_samples, seed, options
+        As in its ``sample``.
+
+    Returns
+    -------
+    numpy.ndarray
+        The configurations.
+    """
+    configuration = {
+        "system": system.configuration(),
+        "temperature": np.asarray(temperature, dtype=float).tolist(),
+        "n_samples": n_samples,
+        "seed": seed,
+        "options": options,
+    }
+    draw = functools.partial(system.sample, temperature, n_samples, seed=seed, **options)
+    name = type(system).__name__
+    return cached_arrays(name, configuration, lambda: {"x": draw()})["x"]
+
+
+def fit_cached(
+    vae: MeanFieldVAE,
+    X: np.ndarray,
+    *,
+    conditions: np.ndarray | None = None,
+    validation: float | tuple | None = None,
+) -> MeanFieldVAE:
+    """Return ``vae.fit(X, …)``, trained once for these parameters, data and code.
+
+    Parameters
+    ----------
+    vae : MeanFieldVAE
+        An untrained model; its ``training_seconds_`` afterwards is what training took when
+        it was done.
+    X, conditions, validation
+        As in :meth:`MeanFieldVAE.fit`.
+
+    Returns
+    -------
+    MeanFieldVAE
+        A trained model with the same parameters.
+
+    Examples
+    --------
+    >>> import mfvae
+    >>> x = mfvae.systems.CurieWeiss(16).sample(1.5, 200, seed=0)
+    >>> vae = mfvae.fit_cached(mfvae.MeanFieldVAE(1, n_epochs=1, progress=False), x)
+    >>> vae.transform(x).shape
+    (200, 1)
+    """
+    pair = validation if isinstance(validation, tuple) else (None, None)
+    configuration = {
+        "parameters": vae.get_params(),
+        "validation": "given" if isinstance(validation, tuple) else validation,
+    }
+    path = cache_folder() / f"vae-{_key(configuration, X, conditions, *pair)}.pt"
+    if path.exists():
+        try:
+            return MeanFieldVAE.load(path)
+        except ValueError:
+            path.unlink()  # damaged: trained again below
+    vae.fit(X, conditions=conditions, validation=validation)
+    vae.save(path)
+    return vae

@@ -1,0 +1,58 @@
+"""The table of sizes: what a chapter runs at course scale and at paper scale.
+
+``MFVAE_SCALE=course`` (the default) fits two CPU cores and a few minutes a chapter;
+``MFVAE_SCALE=paper`` is for a GPU or a cluster. Same code, other numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+from mfvae._validation import check_choice
+
+__all__ = ["scale", "sizes"]
+
+_TABLE: dict[str, dict[str, dict]] = {
+    "curie-weiss": {
+        "course": {"n_sites": 256, "n_samples": 4_000, "n_epochs": 15, "n_test": 4_000},
+        "paper": {"n_sites": 1024, "n_samples": 50_000, "n_epochs": 50, "n_test": 20_000},
+    },
+    "first-recording": {
+        "course": {"n_epochs": 20},
+        "paper": {"n_epochs": 100},
+    },
+}
+
+
+def scale() -> str:
+    """Return the scale in force, "course" or "paper", from ``MFVAE_SCALE``.
+
+    Raises
+    ------
+    ValueError
+        If the variable holds anything else.
+    """
+    return check_choice(os.environ.get("MFVAE_SCALE", "course"), "MFVAE_SCALE", ("course", "paper"))
+
+
+def sizes(chapter: str) -> SimpleNamespace:
+    """Return the sizes of a chapter at the scale in force.
+
+    Parameters
+    ----------
+    chapter : str
+        The chapter's file stem, for example "curie-weiss".
+
+    Returns
+    -------
+    types.SimpleNamespace
+        Counts (sites, configurations a temperature, epochs, …), by name.
+
+    Examples
+    --------
+    >>> sizes("curie-weiss").n_sites >= 256
+    True
+    """
+    check_choice(chapter, "chapter", tuple(_TABLE))
+    return SimpleNamespace(**_TABLE[chapter][scale()])
