@@ -14,18 +14,16 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from mfvae.systems._lane_random import exp, load_state, random_words, store_state, uniforms
 from mfvae.systems._lanes import (
     LANES,
-    _square_root,
-    exp,
+    bits_of,
     fill,
     fill_words,
-    load,
-    random_words,
+    from_bits,
     select,
-    store,
+    square_root,
     to_floats,
-    uniforms,
 )
 
 __all__ = [
@@ -101,13 +99,15 @@ def _append(typingctx, out, place, x, y, z, keep):
         halves = [[j for i in range(8 * h, 8 * h + 8) for j in (i, i + LANES)] for h in range(2)]
         xy = [shuffle(args[2], args[3], half) for half in halves]
         zz = [shuffle(args[4], args[4], half) for half in halves]
+        # One move to a general register: taking lanes of a mask one by one is slow.
+        bits = builder.zext(builder.bitcast(args[5], ir.IntType(LANES)), size)
         for lane in range(LANES):
             h, i = divmod(lane, 8)
             triple = shuffle(xy[h], zz[h], [2 * i, 2 * i + 1, LANES + 2 * i, LANES + 2 * i])
             pointer = builder.gep(data, [builder.mul(position, ir.Constant(size, 3))])
             builder.store(triple, builder.bitcast(pointer, quadruple.as_pointer()), align=4)
-            kept = builder.extract_element(args[5], ir.Constant(word, lane))
-            position = builder.add(position, builder.zext(kept, size))
+            kept = builder.lshr(bits, ir.Constant(size, lane))
+            position = builder.add(position, builder.and_(kept, ir.Constant(size, 1)))
         return position
 
     return types.intp(out, place, x, y, z, keep), codegen
@@ -147,10 +147,9 @@ def _direction(first, second):
     bits choose the quarter and the hemisphere, which keeps both poles finely resolved.
     """
     u = uniforms(first)
-    z = fill(1.0) - u
-    z = select((first << fill_words(31)) < fill_words(0x80000000), z, fill(0.0) - z)
-    radius = _square_root(u * (fill(2.0) - u))
-    radius = select((second << fill_words(1)) < fill_words(0x80000000), radius, fill(0.0) - radius)
+    z = from_bits(bits_of(fill(1.0) - u) ^ (first << fill_words(31)))
+    sign = (second << fill_words(1)) & fill_words(0x80000000)
+    radius = from_bits(bits_of(square_root(u * (fill(2.0) - u))) ^ sign)
     angle = to_floats(second & fill_words(0x3FFFFFFF)) * fill(2.0**-30) - fill(0.5)
     angle = angle * fill(1.57079632679489662)
     square = angle * angle
@@ -187,8 +186,7 @@ def fill_row(eigenvalues, frame, state, out, start, n, scratch):
     f00, f01, f02 = fill(frame[0, 0]), fill(frame[0, 1]), fill(frame[0, 2])
     f10, f11, f12 = fill(frame[1, 0]), fill(frame[1, 1]), fill(frame[1, 2])
     f20, f21, f22 = fill(frame[2, 0]), fill(frame[2, 1]), fill(frame[2, 2])
-    a, b = load(state, 0), load(state, LANES)
-    c, d = load(state, 2 * LANES), load(state, 3 * LANES)
+    a, b, c, d = load_state(state)
     place, end, proposals = start, start + n, 0
     while place < end:
         proposals += LANES
@@ -203,7 +201,7 @@ def fill_row(eigenvalues, frame, state, out, start, n, scratch):
         exponent = select(exponent < fill(-80.0), fill(-80.0), exponent)
         w = uniforms(last)
         keep = w * w < v * v * v * exp(exponent)
-        inverse = _square_root(inverse)
+        inverse = square_root(inverse)
         x, y, z = x * inverse, y * inverse, z * inverse
         p = f00 * x + f01 * y + f02 * z
         q = f10 * x + f11 * y + f12 * z
@@ -215,10 +213,7 @@ def fill_row(eigenvalues, frame, state, out, start, n, scratch):
             for k in range(3 * kept):
                 out[3 * place + k] = scratch[k]
             place += kept
-    store(state, 0, a)
-    store(state, LANES, b)
-    store(state, 2 * LANES, c)
-    store(state, 3 * LANES, d)
+    store_state(state, a, b, c, d)
     return proposals
 
 

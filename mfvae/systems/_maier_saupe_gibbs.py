@@ -13,41 +13,9 @@ import numba as nb
 import numpy as np
 
 from mfvae.systems._bingham_kernels import SCRATCH, fill_row, normal, uniform
+from mfvae.systems._symmetric import eigen_symmetric
 
 __all__ = ["random_frames", "run_ladder"]
-
-
-@nb.njit(cache=True, nogil=True)
-def eigen_symmetric(matrix, frame):
-    """Diagonalise ``matrix`` (3, 3) in place by cyclic Jacobi; eigenvectors in columns of
-    ``frame``."""
-    for i in range(3):
-        for j in range(3):
-            frame[i, j] = 1.0 if i == j else 0.0
-    for _ in range(30):
-        off = matrix[0, 1] ** 2 + matrix[0, 2] ** 2 + matrix[1, 2] ** 2
-        size = matrix[0, 0] ** 2 + matrix[1, 1] ** 2 + matrix[2, 2] ** 2
-        if off <= 1e-30 * size + 1e-300:
-            break
-        for p in range(2):
-            for q in range(p + 1, 3):
-                if matrix[p, q] == 0.0:
-                    continue
-                theta = 0.5 * (matrix[q, q] - matrix[p, p]) / matrix[p, q]
-                t = 1.0 / (abs(theta) + math.sqrt(theta * theta + 1.0))
-                if theta < 0.0:
-                    t = -t
-                c = 1.0 / math.sqrt(t * t + 1.0)
-                s = t * c
-                for k in range(3):
-                    u, v = matrix[k, p], matrix[k, q]
-                    matrix[k, p], matrix[k, q] = c * u - s * v, s * u + c * v
-                for k in range(3):
-                    u, v = matrix[p, k], matrix[q, k]
-                    matrix[p, k], matrix[q, k] = c * u - s * v, s * u + c * v
-                for k in range(3):
-                    u, v = frame[k, p], frame[k, q]
-                    frame[k, p], frame[k, q] = c * u - s * v, s * u + c * v
 
 
 @nb.njit(cache=True, nogil=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import numpy as np
 from numba import get_num_threads
@@ -10,6 +11,7 @@ from numba import get_num_threads
 from mfvae._validation import check_count, check_finite_array, check_seed
 from mfvae.systems._bingham_kernels import lane_states, sample_bingham
 from mfvae.systems._bingham_quadrature import integrate_bingham
+from mfvae.systems._symmetric import eigen_decomposition
 
 __all__ = [
     "Bingham",
@@ -177,24 +179,28 @@ class Bingham:
         if np.max(np.abs(matrices - transposed)) > 1e-6 * max(1.0, np.max(np.abs(matrices))):
             raise ValueError("A must be symmetric: A[i, j] and A[j, i] differ")
         self.A = 0.5 * (matrices + transposed)
-        self._eigenvalues, self._frames = np.linalg.eigh(self.A)
-        self._log_normalizer, self._mean_squares = integrate_bingham(self._eigenvalues)
+        self._eigenvalues, self._frames = eigen_decomposition(self.A)
+
+    @cached_property
+    def _integrals(self) -> tuple[np.ndarray, np.ndarray]:
+        """ln Z and the mean squares along the eigenvectors; not needed for draws."""
+        return integrate_bingham(self._eigenvalues)
 
     def __repr__(self) -> str:
         return f"Bingham({self.A.tolist()!r})"
 
     def log_normalizer(self) -> float | np.ndarray:
         """Return ``ln Z``, nats: a float, or float64 of the batch shape."""
-        return self._log_normalizer[()]
+        return self._integrals[0][()]
 
     def moment(self) -> np.ndarray:
         """Return ``E[nnᵀ]``, the gradient of ``ln Z``, float64 ``(..., 3, 3)``."""
-        return np.einsum("...ik,...k,...jk->...ij", self._frames, self._mean_squares, self._frames)
+        return np.einsum("...ik,...k,...jk->...ij", self._frames, self._integrals[1], self._frames)
 
     def entropy(self) -> float | np.ndarray:
         """Return the differential entropy ``ln Z - tr(A E[nnᵀ])``, nats, batch shape."""
-        energy = np.einsum("...k,...k->...", self._eigenvalues, self._mean_squares)
-        return (self._log_normalizer - energy)[()]
+        energy = np.einsum("...k,...k->...", self._eigenvalues, self._integrals[1])
+        return (self._integrals[0] - energy)[()]
 
     def log_prob(self, n: np.ndarray) -> np.ndarray:
         """Return the log density of directors with respect to the surface measure.
@@ -219,9 +225,9 @@ class Bingham:
         if batch and (n.ndim != len(batch) + 2 or n.shape[: len(batch)] != batch):
             raise ValueError(f"n must have shape {(*batch, 'm', 3)}, got {n.shape}")
         if not batch:
-            return np.einsum("...i,ij,...j->...", n, self.A, n) - self._log_normalizer
+            return np.einsum("...i,ij,...j->...", n, self.A, n) - self._integrals[0]
         quadratic = np.einsum("...mi,...ij,...mj->...m", n, self.A, n)
-        return quadratic - self._log_normalizer[..., None]
+        return quadratic - self._integrals[0][..., None]
 
     def sample(self, n: int, *, seed: int | np.random.SeedSequence) -> np.ndarray:
         """Draw independent directors by rejection from an angular central Gaussian envelope.
