@@ -200,7 +200,14 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
         draw = None
         if redraw is not None:
             draw = lambda epoch: self._tensors(*self._check_pair(*redraw(epoch)))  # noqa: E731
-        records = train(self.module_, training, held_out, self._training_options(), draw)
+        records = train(
+            self.module_,
+            training,
+            held_out,
+            self._training_options(),
+            draw,
+            self.configuration_,
+        )
         self.module_.eval()
         self.history_ = {key: [r[key] for r in records if key in r] for key in records[-1]}
         self.training_seconds_ = time.perf_counter() - started

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mfvae._validation import check_choice, check_finite_array
+from mfvae._validation import check_choice, check_count, check_finite_array, check_number
 
 __all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood"]
 
@@ -77,13 +77,13 @@ class Likelihood(nn.Module):
 
     def log_prob(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return ln p(x | z) of each configuration, ``(n_samples,)`` nats."""
-        statistics = self.statistics(x).to(parameters.dtype)
+        statistics = self.statistics(x.to(parameters.dtype))
         inner = (self.natural(parameters) * statistics).sum(dim=(-2, -1))
         return inner - self.log_normalizer(parameters)
 
     def log_prob_matrix(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return ln p(x_n | z_k) for all pairs, ``(n_samples, n_parameters_rows)`` nats."""
-        statistics = self.statistics(x).to(parameters.dtype).flatten(1)
+        statistics = self.statistics(x.to(parameters.dtype)).flatten(1)
         natural = self.natural(parameters).flatten(1)
         return statistics @ natural.T - self.log_normalizer(parameters)
 
@@ -104,20 +104,29 @@ class Bernoulli(Likelihood):
     Parameters
     ----------
     letters : sequence of two int
-        The two letters of the user's data: (-1, 1) or (0, 1).
+        The two letters of the user's data: (-1, 1) or (0, 1); found from the data if they
+        show the smaller one.
+    dtype : str or None
+        NumPy's name of the type of the user's data; None is int8 for spins, uint8 for words.
     """
 
     n_parameters = 1
     n_features = 1
 
-    def __init__(self, letters: tuple[int, int] = (0, 1)) -> None:
+    def __init__(self, letters: tuple[int, int] = (0, 1), dtype: str | None = None) -> None:
         super().__init__()
         self.letters = (int(letters[0]), int(letters[1]))
+        self.data_dtype = np.dtype(dtype or ("int8" if self.letters[0] < 0 else "uint8"))
         if self.letters not in ((-1, 1), (0, 1)):
             raise ValueError(f"letters must be (-1, 1) or (0, 1), got {self.letters}")
 
     @classmethod
-    def settings_from_data(cls, x: np.ndarray) -> dict[str, Any]:
+    def settings_from_data(
+        cls, x: np.ndarray, letters: tuple[int, int] | None = None
+    ) -> dict[str, Any]:
+        dtype = np.asarray(x).dtype.name
+        if letters is not None:
+            return {"letters": tuple(letters), "dtype": dtype}
         values = np.unique(x)
         if not np.all(np.isin(values, (-1, 0, 1))) or (values.min() < 0 and np.any(values == 0)):
             shown = ", ".join(f"{value:g}" for value in values[:5].astype(float))
@@ -127,9 +136,10 @@ class Bernoulli(Likelihood):
             )
         if len(values) == 1 and values[0] == 1:
             raise ValueError(
-                "all values are 1, so it cannot be told whether the letters are -1/+1 or 0/1"
+                "all values are 1, so it cannot be told whether the letters are -1/+1 or 0/1: "
+                'say so by likelihood_options={"letters": (0, 1)}'
             )
-        return {"letters": (-1, 1) if values.min() < 0 else (0, 1)}
+        return {"letters": (-1, 1) if values.min() < 0 else (0, 1), "dtype": dtype}
 
     def prepare(self, x: np.ndarray) -> torch.Tensor:
         larger = x == self.letters[1]
@@ -138,8 +148,8 @@ class Bernoulli(Likelihood):
         return torch.from_numpy(larger.astype(np.uint8))
 
     def restore(self, x: torch.Tensor) -> np.ndarray:
-        zero_one = x.cpu().numpy().astype(np.uint8)
-        return zero_one if self.letters == (0, 1) else 2 * zero_one.astype(np.int8) - 1
+        letters = np.array(self.letters, dtype=self.data_dtype)
+        return letters[x.cpu().numpy()]
 
     def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
         n_ones = x.sum(dim=0, dtype=torch.float64)
@@ -174,10 +184,13 @@ class Categorical(Likelihood):
     ----------
     n_categories : int
         Number of letters.
+    dtype : str
+        NumPy's name of the type of the user's data.
     """
 
-    def __init__(self, n_categories: int) -> None:
+    def __init__(self, n_categories: int, dtype: str = "uint8") -> None:
         super().__init__()
+        self.data_dtype = np.dtype(dtype)
         self.n_categories = self.n_parameters = self.n_features = int(n_categories)
 
     @classmethod
@@ -185,9 +198,11 @@ class Categorical(Likelihood):
         if np.any(x != np.round(x)) or x.min() < 0 or x.max() > 255:
             raise ValueError("the categorical likelihood needs integer codes 0 … 255")
         largest = int(x.max()) + 1
-        if n_categories is not None and n_categories < largest:
+        if n_categories is None:
+            n_categories = max(2, largest)
+        elif check_count(n_categories, "n_categories", minimum=2, maximum=256) < largest:
             raise ValueError(f"found code {largest - 1}, but n_categories is {n_categories}")
-        return {"n_categories": max(2, largest if n_categories is None else int(n_categories))}
+        return {"n_categories": int(n_categories), "dtype": np.asarray(x).dtype.name}
 
     def prepare(self, x: np.ndarray) -> torch.Tensor:
         if np.any(x != np.round(x)) or x.min() < 0 or x.max() >= self.n_categories:
@@ -195,7 +210,7 @@ class Categorical(Likelihood):
         return torch.from_numpy(x.astype(np.uint8))
 
     def restore(self, x: torch.Tensor) -> np.ndarray:
-        return x.cpu().numpy().astype(np.uint8)
+        return x.cpu().numpy().astype(self.data_dtype)
 
     def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
         counts = self.statistics(x).sum(dim=0, dtype=torch.float64) + 0.5
@@ -203,7 +218,7 @@ class Categorical(Likelihood):
 
     def statistics(self, x: torch.Tensor) -> torch.Tensor:
         one_hot = functional.one_hot(x.long(), self.n_categories)
-        return one_hot.to(torch.get_default_dtype())
+        return one_hot.to(x.dtype if x.is_floating_point() else torch.get_default_dtype())
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         return self.statistics(x).transpose(1, 2)
@@ -251,7 +266,7 @@ class Gaussian(Likelihood):
     ) -> None:
         super().__init__()
         self.variance = check_choice(variance, "variance", ("learned", "unit"))
-        self.min_variance = float(min_variance)
+        self.min_variance = check_number(min_variance, "min_variance", positive=True)
         self.register_buffer("location", torch.as_tensor(location, dtype=torch.float32))
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
         if self.variance == "learned":
@@ -262,6 +277,8 @@ class Gaussian(Likelihood):
         cls, x: np.ndarray, variance: str = "learned", min_variance: float = 1e-4
     ) -> dict[str, Any]:
         x = check_finite_array(x, "X", ndim=2)
+        if np.abs(x).max() > 1e30:
+            raise ValueError("X holds values above 1e30, more than 32-bit numbers can carry")
         scale = x.std(axis=0)
         constant = scale <= 1e-12 * np.maximum(1.0, np.abs(x).max(axis=0))
         return {

@@ -129,8 +129,13 @@ class LatentVariableModel(nn.Module):
         mean, log_variance = self.posterior(x, conditions)
         z = mean + torch.exp(log_variance / 2) * noise
         log_q = -(noise**2 + log_variance + LOG_TWO_PI).sum(dim=1) / 2
-        distortion = -self.likelihood.log_prob(self.decoder(z), x)
-        return distortion, log_q - self.prior.log_prob(z, conditions)
+        parameters = self.decoder(z)
+        # Networks may run in bf16, log probabilities never: sums over sites need the digits.
+        if parameters.dtype in (torch.bfloat16, torch.float16):
+            parameters = parameters.float()
+        with torch.autocast(x.device.type, enabled=False):
+            distortion = -self.likelihood.log_prob(parameters, x)
+            return distortion, log_q - self.prior.log_prob(z, conditions)
 
 
 LOG_TWO_PI = 1.8378770664093453
