@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,8 +45,13 @@ def _code_hash() -> str:
     return digest.hexdigest()
 
 
+def _plain(value: Any) -> Any:
+    # The text of a long array leaves out its middle, so it cannot stand for the array.
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else repr(value)
+
+
 def _key(configuration: dict[str, Any], *arrays: np.ndarray | None) -> str:
-    text = json.dumps([configuration, _code_hash()], sort_keys=True, default=repr)
+    text = json.dumps([configuration, _code_hash()], sort_keys=True, default=_plain)
     digest = hashlib.sha256(text.encode())
     for array in arrays:
         if array is None:
@@ -83,8 +87,8 @@ def cached_arrays(
         try:
             with np.load(path, allow_pickle=False) as archive:
                 return {key: archive[key] for key in archive.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile):
-            path.unlink()  # damaged: computed again below
+        except Exception:  # damaged, in whichever of a zip archive's many ways
+            path.unlink(missing_ok=True)
     arrays = compute()
     replace_file(path, lambda stream: np.savez_compressed(stream, **arrays))
     return arrays
@@ -139,7 +143,7 @@ def fit_cached(
     Returns
     -------
     MeanFieldVAE
-        A trained model with the same parameters.
+        ``vae``, trained.
 
     Examples
     --------
@@ -150,16 +154,24 @@ def fit_cached(
     (200, 1)
     """
     pair = validation if isinstance(validation, tuple) else (None, None)
+    parameters = vae.get_params()
+    for shown_only in ("progress", "checkpoint_path"):
+        del parameters[shown_only]
     configuration = {
-        "parameters": vae.get_params(),
+        "parameters": parameters,
         "validation": "given" if isinstance(validation, tuple) else validation,
     }
     path = cache_folder() / f"vae-{_key(configuration, X, conditions, *pair)}.pt"
     if path.exists():
         try:
-            return MeanFieldVAE.load(path)
+            trained = MeanFieldVAE.load(path)
         except ValueError:
-            path.unlink()  # damaged: trained again below
+            path.unlink(missing_ok=True)  # damaged: trained again below
+        else:
+            for name, value in vars(trained).items():
+                if name.endswith("_"):
+                    setattr(vae, name, value)
+            return vae
     vae.fit(X, conditions=conditions, validation=validation)
     vae.save(path)
     return vae

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from mfvae._validation import check_choice, check_count, check_seed, check_temperatures
 from mfvae.systems.base import Estimate, System
@@ -73,6 +74,7 @@ def exact_gap(
         raise TypeError(f"vae must be a MeanFieldVAE, got {type(vae).__name__}")
     if not isinstance(system, System):
         raise TypeError(f"system must be one of mfvae.systems, got {type(system).__name__}")
+    check_is_fitted(vae, "module_")
     temperatures, _ = check_temperatures(temperatures, "temperatures")
     check_count(n_samples, "n_samples", minimum=2)
     check_choice(method, "method", ("elbo", "iwae", "quadrature"))

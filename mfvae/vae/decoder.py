@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from mfvae._validation import check_choice
-from mfvae.vae.encoder import multilayer
+from mfvae.vae.encoder import check_widths, multilayer
 
 __all__ = ["CNNDecoder", "Decoder", "LinearDecoder", "MLPDecoder"]
 
@@ -62,7 +62,8 @@ class MLPDecoder(Decoder):
     ) -> None:
         super().__init__()
         self.shape = (n_sites, n_parameters)
-        self.body = multilayer(n_latents, tuple(widths), n_sites * n_parameters)
+        widths = check_widths(widths, "widths", minimum=0)
+        self.body = multilayer(n_latents, widths, n_sites * n_parameters)
 
     def calibrate(self, marginal_parameters: torch.Tensor) -> None:
         self.body[-1].bias.copy_(marginal_parameters.flatten())
@@ -120,6 +121,7 @@ class CNNDecoder(Decoder):
     ) -> None:
         super().__init__()
         check_choice(padding_mode, "padding_mode", ("zeros", "circular"))
+        channels = check_widths(channels, "channels")
         self.lattice_shape = tuple(lattice_shape)
         rows, columns = lattice_shape
         for _ in channels:

@@ -11,11 +11,20 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mfvae._validation import check_choice
+from mfvae._validation import check_choice, check_count
 
-__all__ = ["CNNEncoder", "Encoder", "MLPEncoder", "SetEncoder", "multilayer"]
+__all__ = ["CNNEncoder", "Encoder", "MLPEncoder", "SetEncoder", "check_widths", "multilayer"]
 
 LOG_VARIANCE_RANGE = (-16.0, 6.0)
+
+
+def check_widths(value: object, name: str, *, minimum: int = 1) -> tuple[int, ...]:
+    """Return the widths of at least ``minimum`` layers as a tuple of positive ints."""
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{name} must be a tuple of integers, got {value!r}")
+    if len(value) < minimum:
+        raise ValueError(f"{name} must name at least {minimum} layer(s), got {value!r}")
+    return tuple(check_count(width, name) for width in value)
 
 
 def multilayer(n_inputs: int, widths: tuple[int, ...], n_outputs: int) -> nn.Sequential:
@@ -79,6 +88,7 @@ class CNNEncoder(Encoder):
         padding_mode: str = "zeros",
     ) -> None:
         check_choice(padding_mode, "padding_mode", ("zeros", "circular"))
+        channels = check_widths(channels, "channels")
         rows, columns = lattice_shape
         for _ in channels:
             rows, columns = (rows + 1) // 2, (columns + 1) // 2
@@ -120,8 +130,7 @@ class MLPEncoder(Encoder):
         n_sites: int,
         widths: tuple[int, ...] = (256,),
     ) -> None:
-        if len(widths) == 0:
-            raise ValueError("widths must name at least one hidden layer, got ()")
+        widths = check_widths(widths, "widths")
         super().__init__(widths[-1], n_latents)
         self.body = multilayer(n_features * n_sites + n_conditions, widths[:-1], widths[-1])
 
@@ -152,8 +161,7 @@ class SetEncoder(Encoder):
         *,
         widths: tuple[int, ...] = (64, 64),
     ) -> None:
-        if len(widths) == 0:
-            raise ValueError("widths must name at least one hidden layer, got ()")
+        widths = check_widths(widths, "widths")
         super().__init__(widths[-1] + n_features, n_latents)
         self.register_buffer("location", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))

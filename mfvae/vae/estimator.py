@@ -227,6 +227,17 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
         held_out, kept = np.split(order, [n_held_out])
         return tuple(t[kept] for t in data), tuple(t[held_out] for t in data)
 
+    def fit_transform(
+        self,
+        X: np.ndarray,
+        y: None = None,
+        *,
+        conditions: np.ndarray | None = None,
+        **fit_options: Any,
+    ) -> np.ndarray:
+        """Fit, then return ``transform(X, conditions)``; arguments as in ``fit``."""
+        return self.fit(X, conditions=conditions, **fit_options).transform(X, conditions)
+
     # -- storage ----------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
@@ -253,8 +264,11 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
             If the file is damaged, of another format version, or not a model of this package.
         """
         parameters, configuration, state, module = read_model(Path(path))
-        vae = cls(**parameters)
+        try:
+            vae = cls(**parameters)
+            vae.history_, vae.training_seconds_ = state["history"], state["training_seconds"]
+            vae.n_features_in_ = configuration["n_sites"]
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"{path} was not written by this class: {error}") from error
         vae.configuration_, vae.module_ = configuration, module.eval()
-        vae.history_, vae.training_seconds_ = state["history"], state["training_seconds"]
-        vae.n_features_in_ = configuration["n_sites"]
         return vae

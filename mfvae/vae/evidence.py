@@ -21,7 +21,8 @@ from mfvae.vae.model import LOG_TWO_PI, LatentVariableModel
 __all__ = ["elbo", "iwae", "log_weights", "quadrature"]
 
 _ROWS = 4096  # configurations x latents handled at once
-_NODES = 4096  # quadrature nodes handled at once
+_NODES = 1024  # quadrature nodes handled at once
+_MAX_WIDENINGS = 8
 
 
 def log_weights(
@@ -115,15 +116,49 @@ def _panel_rule(
     return np.concatenate(nodes), np.concatenate(weights)
 
 
+def _log_joint(
+    model: LatentVariableModel, x: torch.Tensor, z: torch.Tensor, condition: torch.Tensor
+) -> torch.Tensor:
+    """Return ln p(x_n | z_k) p(z_k | c), ``(n_samples, n_latents_rows)`` nats."""
+    log_prior = model.prior.log_prob(z, condition.expand(len(z), -1))
+    return model.likelihood.log_prob_matrix(model.decoder(z), x) + log_prior
+
+
+def _box(
+    model: LatentVariableModel, x: torch.Tensor, condition: torch.Tensor, tolerance: float
+) -> tuple[list[float], list[float]]:
+    """Return a box that holds the posterior of every row of ``x``.
+
+    The prior's box holds the prior; a configuration far from what the model expects may pull
+    its latent outside. The box grows until the joint density on its surface is negligible.
+    """
+    low, high = (np.array(edge.tolist()) for edge in model.prior.box(condition))
+    n_points = 129 if len(low) == 1 else 33
+    for _ in range(_MAX_WIDENINGS):
+        axes = [np.linspace(*ends, n_points) for ends in zip(low, high, strict=True)]
+        grid = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
+        surface = torch.from_numpy(np.any((grid == low) | (grid == high), axis=1))
+        z = torch.from_numpy(grid).to(condition)
+        excess = -math.inf
+        for rows in x.split(_ROWS):
+            joint = _log_joint(model, rows, z, condition)
+            excess = max(excess, float((joint[:, surface].amax(1) - joint.amax(1)).max()))
+        if excess < math.log(tolerance) - 10.0:
+            break
+        low, high = low - (high - low) / 4, high + (high - low) / 4
+    return low.tolist(), high.tolist()
+
+
 def _integrate(
     model: LatentVariableModel,
     x: torch.Tensor,
     condition: torch.Tensor,
+    box: tuple[list[float], list[float]],
     spacing: float,
     max_nodes: int,
 ) -> torch.Tensor:
     """Return ln of the integral over z of p(x | z) p(z | c) for each row of ``x``."""
-    low, high = (edge.tolist() for edge in model.prior.box(condition))
+    low, high = box
     breakpoints = [points.tolist() for points in model.prior.breakpoints(condition)]
     rules = [_panel_rule(*rule, spacing) for rule in zip(low, high, breakpoints, strict=True)]
     n_nodes = math.prod(len(nodes) for nodes, _ in rules)
@@ -137,11 +172,9 @@ def _integrate(
     log_weights = torch.log(weights).sum(dim=1)
     total = torch.full((len(x),), -math.inf, **place)
     for chunk, log_weight in zip(nodes.split(_NODES), log_weights.split(_NODES), strict=True):
-        log_weight = log_weight + model.prior.log_prob(chunk, condition.expand(len(chunk), -1))
-        parameters = model.decoder(chunk)
         for start in range(0, len(x), _ROWS):
             rows = slice(start, start + _ROWS)
-            joint = model.likelihood.log_prob_matrix(parameters, x[rows]) + log_weight
+            joint = _log_joint(model, x[rows], chunk, condition) + log_weight
             total[rows] = torch.logaddexp(total[rows], torch.logsumexp(joint, dim=1))
     return total
 
@@ -157,8 +190,9 @@ def quadrature(
 ) -> torch.Tensor:
     """Return ln p(x | c) by Gauss-Legendre panels over one or two latents, in float64.
 
-    Panels cover the prior's box, where all but 1e-12 of its mass lies, and meet where the
-    prior is not smooth (the knots of its splines). The spacing of the nodes is halved until
+    Panels cover the prior's box, where all but 1e-12 of its mass lies, made larger where a
+    configuration's posterior sticks out, and meet where the prior is not smooth (the knots of
+    its splines). The spacing of the nodes is halved until
     no configuration's value changes by more than ``tolerance`` nats; the value returned is
     that of the finer rule.
 
@@ -194,17 +228,17 @@ def quadrature(
     if conditions.shape[1]:
         groups, membership = torch.unique(conditions, dim=0, return_inverse=True)
     else:
-        groups, membership = conditions[:1], torch.zeros(len(x), dtype=torch.long)
+        groups, membership = conditions[:1], torch.zeros(len(x), device=x.device)
     for index, condition in enumerate(groups):
         rows = membership == index
         words, repeats = torch.unique(x[rows], dim=0, return_inverse=True)
-        spacing = 0.2
-        estimate = _integrate(model, words, condition[None], spacing, max_nodes)
-        change = math.inf
-        while change > tolerance:
+        spacing, change = 0.2, math.inf
+        box = _box(model, words, condition[None], tolerance)
+        estimate = _integrate(model, words, condition[None], box, spacing, max_nodes)
+        while not change <= tolerance:
             spacing, previous = spacing / 2, estimate
             try:
-                estimate = _integrate(model, words, condition[None], spacing, max_nodes)
+                estimate = _integrate(model, words, condition[None], box, spacing, max_nodes)
             except RuntimeError as error:
                 raise RuntimeError(
                     f"quadrature did not settle to {tolerance:g} nats (last change "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -84,19 +85,20 @@ class EstimatorInputs:
     def _check_latents(self, z: np.ndarray) -> torch.Tensor:
         check_is_fitted(self, "module_")
         z = check_finite_array(z, "z", ndim=2)
-        if z.shape[1] != self.n_latents:
-            raise ValueError(f"z must have shape (n_samples, {self.n_latents}), got {z.shape}")
+        n_latents = self.module_.prior.n_latents
+        if z.shape[1] != n_latents:
+            raise ValueError(f"z must have shape (n_samples, {n_latents}), got {z.shape}")
         return torch.from_numpy(z).to(self.module_.device, self.module_.dtype)
 
     def _resolve(self, X: np.ndarray, conditions: np.ndarray) -> dict[str, Any]:
         """Return the plain description from which ``build_model`` makes the module."""
         n_sites = X.shape[1]
-        settings = LIKELIHOODS[self.likelihood].settings_from_data(
-            X, **(self.likelihood_options or {})
-        )
+        settings = self._likelihood_settings(X)
         shape, side = self.lattice_shape, round(n_sites**0.5)
         if shape is not None:
-            if len(tuple(shape)) != 2:
+            if not isinstance(shape, (list, tuple)):
+                raise TypeError(f"lattice_shape must be (rows, columns), got {shape!r}")
+            if len(shape) != 2:
                 raise ValueError(f"lattice_shape must be (rows, columns), got {shape!r}")
             shape = tuple(check_count(length, "lattice_shape") for length in shape)
             if shape[0] * shape[1] != n_sites:
@@ -112,7 +114,8 @@ class EstimatorInputs:
             decoder = "linear" if encoder == "set" else encoder
         if shape is None and "cnn" in (encoder, decoder):
             raise ValueError(f"{n_sites} sites are no square: give lattice_shape=(rows, columns)")
-        spread = conditions.std(axis=0)
+        location, spread = conditions.mean(axis=0), conditions.std(axis=0)
+        constant = spread <= 1e-12 * np.abs(location)  # up to rounding
         return {
             "encoder": encoder,
             "decoder": decoder,
@@ -125,10 +128,20 @@ class EstimatorInputs:
             "n_latents": int(self.n_latents),
             "n_sites": n_sites,
             "lattice_shape": shape,
-            "condition_location": conditions.mean(axis=0).tolist(),
-            "condition_scale": np.where(spread > 0, spread, 1.0).tolist(),
+            "condition_location": location.tolist(),
+            "condition_scale": np.where(constant, 1.0, spread).tolist(),
             "seed": int(self.random_state),
         }
+
+    def _likelihood_settings(self, X: np.ndarray) -> dict[str, Any]:
+        brick, options = LIKELIHOODS[self.likelihood], self.likelihood_options or {}
+        known = list(inspect.signature(brick.settings_from_data).parameters)[1:]
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise ValueError(
+                f"{brick.__name__} does not know the option {unknown[0]!r}; its options are {known}"
+            )
+        return brick.settings_from_data(X, **options)
 
     def _tensors(self, X: np.ndarray, conditions: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.module_.likelihood.prepare(X).to(self.module_.device)

@@ -148,7 +148,7 @@ class NormalPrior(Prior):
         return self._noise(conditions, generator)
 
     def box(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        edge = torch.full((self.n_latents,), NORMAL_REACH, dtype=conditions.dtype)
+        edge = conditions.new_full((self.n_latents,), NORMAL_REACH)
         return -edge, edge
 
 
@@ -177,7 +177,7 @@ class FlowPrior(Prior):
         return z.to(conditions.dtype)
 
     def box(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        edge = torch.full((self.n_latents,), max(NORMAL_REACH, self.bound), dtype=conditions.dtype)
+        edge = conditions.new_full((self.n_latents,), max(NORMAL_REACH, self.bound))
         return -edge, edge
 
 
@@ -243,7 +243,7 @@ class SplinePrior(FlowPrior):
         )
 
     def breakpoints(self, conditions: torch.Tensor) -> list[torch.Tensor]:
-        points = torch.empty(0, self.n_latents, dtype=conditions.dtype)
+        points = conditions.new_empty(0, self.n_latents)
         for layer in reversed(self.layers):
             if len(points):
                 points, _ = layer(points, conditions.expand(len(points), -1), inverse=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mfvae.vae.model import LatentVariableModel, build_model
@@ -21,14 +22,62 @@ VERSION = 1
 
 def replace_file(path: Path, write: Callable[[Any], None]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then rename it into place."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with open(part, "xb") as stream:
             write(stream)
-        os.replace(name, path)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
+
+
+def _to_json(value: Any) -> Any:
+    """Return plain data in a form that JSON keeps: a tuple stays a tuple, a path a path."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, dict):
+        return {"dict": [[_to_json(key), _to_json(entry)] for key, entry in value.items()]}
+    if isinstance(value, list):
+        return [_to_json(entry) for entry in value]
+    if isinstance(value, tuple):
+        return {"tuple": [_to_json(entry) for entry in value]}
+    if isinstance(value, np.ndarray):
+        return _to_json(value.tolist())
+    if isinstance(value, os.PathLike):
+        return {"path": os.fspath(value)}
+    raise TypeError(f"a {type(value).__name__} cannot be saved: {value!r}")
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_json(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "path":
+        return Path(content)
+    if kind == "tuple":
+        return tuple(_from_json(entry) for entry in content)
+    if kind == "dict":
+        return {_from_json(key): _from_json(entry) for key, entry in content}
+    raise ValueError(f"unknown kind {kind!r}")
+
+
+def _without_objects(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what ``trainer_options`` hold besides plain data: it served training only."""
+    options = {}
+    for key, value in (parameters.get("trainer_options") or {}).items():
+        try:
+            _to_json(value)
+        except TypeError:
+            continue
+        options[key] = value
+    return {**parameters, "trainer_options": options or None}
 
 
 def write_model(
@@ -39,11 +88,15 @@ def write_model(
     module: LatentVariableModel,
 ) -> None:
     """Write a model; ``parameters``, ``configuration`` and ``state`` must be plain data."""
-    description = {"parameters": parameters, "configuration": configuration, "state": state}
+    description = {
+        "parameters": _without_objects(parameters),
+        "configuration": configuration,
+        "state": state,
+    }
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "description": json.dumps(description, default=str),
+        "description": json.dumps(_to_json(description)),
         "weights": {key: value.cpu() for key, value in module.state_dict().items()},
     }
     replace_file(path, lambda stream: torch.save(content, stream))
@@ -71,15 +124,19 @@ def read_model(
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is not a model written by MeanFieldVAE.save")
-    if content["version"] != VERSION:
+    if content.get("version") != VERSION:
         raise ValueError(
-            f"{path} has format version {content['version']}, this package reads {VERSION}"
+            f"{path} has format version {content.get('version')}, this package reads {VERSION}"
         )
-    description = json.loads(content["description"])
-    configuration = description["configuration"]
     try:
+        description = _from_json(json.loads(content["description"]))
+        parameters, configuration, state = (
+            description[key] for key in ("parameters", "configuration", "state")
+        )
         module = build_model(configuration)
         module.load_state_dict(content["weights"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} does not describe a model this package builds: {error}") from None
-    return description["parameters"], configuration, description["state"], module
+    except Exception as error:
+        raise ValueError(
+            f"{path} does not describe a model this package builds: {error}"
+        ) from error
+    return parameters, configuration, state, module
