@@ -68,16 +68,15 @@ results: $(READY)
 	@for script in book/results/*.py; do \
 		[ -e "$$script" ] || continue; echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
-.venv-bench/.ready: benchmarks/requirements.txt constraints.txt
+# The peers live in an environment of their own; the benchmarks start them there.
+.venv-bench/.ready: benchmarks/requirements.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --constraint constraints.txt --editable .
 	.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
 
-bench: $(READY) $(if $(wildcard benchmarks/requirements.txt),.venv-bench/.ready)
-	@python=$(BIN)/python; [ -x .venv-bench/bin/python ] && python=.venv-bench/bin/python; \
-	for script in benchmarks/bench_*.py; do \
-		[ -e "$$script" ] || continue; echo "== $$script"; "$$python" "$$script" || exit 1; done
+bench: $(READY) .venv-bench/.ready
+	@for script in benchmarks/bench_*.py; do \
+		echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean:
 	rm -rf _build notebooks .cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
