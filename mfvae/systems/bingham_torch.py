@@ -23,6 +23,9 @@ from mfvae.systems._tensors import BASIS
 __all__ = ["eigenvalues", "from_components", "log_normalizer", "moment", "to_components"]
 
 
+_BLOCK = 16384  # sites
+
+
 def _basis(like: torch.Tensor) -> torch.Tensor:
     return torch.tensor(BASIS.reshape(5, 9), dtype=like.dtype, device=like.device)
 
@@ -97,15 +100,29 @@ def _i0e(x: torch.Tensor) -> torch.Tensor:
 def _integrate(values: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
     """Return ``ln Z`` and the three coefficients of Newton's form, each ``(...)`` in ``dtype``."""
     lowest, middle, top = values.unbind(-1)
+    if top.numel() == 0:
+        return (top.to(dtype),) * 4
     spread = float((top - lowest).max())
     if not math.isfinite(spread):
         nan = torch.full_like(top, math.nan, dtype=dtype)
         return nan, nan, nan, nan
     nodes, weights = axis_nodes(spread, double=dtype == torch.float64)
-    b, x1 = (top - middle).to(dtype), (0.5 * (middle - lowest)).to(dtype)
-    top = top.to(dtype)
-    total, square, pair, triple = (torch.zeros_like(top) for _ in range(4))
-    for s, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
+    b = (top - middle).to(dtype).flatten()
+    x1 = (0.5 * (middle - lowest)).to(dtype).flatten()
+    sums = torch.zeros(4, b.numel(), dtype=dtype, device=b.device)
+    # On the CPU a block's vectors stay in the cache.
+    size = _BLOCK if b.device.type == "cpu" else max(1, b.numel())
+    for block in zip(sums.split(size, dim=1), b.split(size), x1.split(size), strict=True):
+        _accumulate(*block, nodes.tolist(), weights.tolist())
+    total = sums[0].view(top.shape)
+    square, pair, triple = (sums[1:] / sums[0]).view(3, *top.shape)
+    return torch.log(4 * math.pi * total) + top.to(dtype), square, pair, triple
+
+
+def _accumulate(sums, b, x1, nodes: list[float], weights: list[float]) -> None:
+    """Add up the four integrals over the height, node by node, into ``sums`` (4, sites)."""
+    total, square, pair, triple = sums
+    for s, weight in zip(nodes, weights, strict=True):
         x = x1 * s
         density = torch.exp(b * -s).mul_(weight)
         bessel = density * _i0e(x)
@@ -115,9 +132,6 @@ def _integrate(values: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, 
         pair.add_(bessel + ratio, alpha=s * (1 - s))
         by_x = torch.where(x > 1e-12, ratio / x.clamp_min(1e-12), 0.5 * bessel)
         triple.add_(by_x, alpha=s * s * (1 - s))
-    inverse = 1 / total
-    log_z = torch.log(4 * math.pi * total) + top
-    return log_z, square * inverse, pair * inverse, triple * inverse
 
 
 def _log_normalizer_and_moment(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -249,3 +249,12 @@ def test_torch_bad_input():
     with pytest.raises(ValueError, match="shape"):
         bt.log_normalizer(torch.zeros(4, 4))
     assert torch.isnan(bt.log_normalizer(torch.full((2, 5), torch.nan))).all()
+    assert bt.log_normalizer(torch.zeros(0, 5)).shape == (0,)
+
+
+def test_torch_batches_larger_than_a_block():
+    generator = torch.Generator().manual_seed(4)
+    components = torch.randn(3, 7000, 5, generator=generator, dtype=torch.float64)
+    law = Bingham(bt.from_components(components).numpy())
+    np.testing.assert_allclose(bt.log_normalizer(components), law.log_normalizer(), atol=1e-11)
+    np.testing.assert_allclose(bt.moment(components), law.moment(), atol=1e-11)
