@@ -138,7 +138,7 @@ def fit_cached(
         An untrained model; its ``training_seconds_`` afterwards is what training took when
         it was done.
     X, conditions, validation
-        As in :meth:`MeanFieldVAE.fit`.
+        As in ``MeanFieldVAE.fit``.
 
     Returns
     -------

@@ -44,7 +44,7 @@ def exact_gap(
     seed : int or numpy.random.SeedSequence
         Source of the configurations and of the latents.
     method : {"elbo", "iwae", "quadrature"}
-        As in :meth:`MeanFieldVAE.score_samples`.
+        As in ``MeanFieldVAE.score_samples``.
     n_importance : int
         Latents drawn for each configuration.
 

@@ -92,7 +92,7 @@ class _Upsample(nn.Module):
 
 
 class CNNDecoder(Decoder):
-    """The mirror of :class:`~mfvae.vae.encoder.CNNEncoder`.
+    """The mirror of ``CNNEncoder``.
 
     An affine map to the pooled grid, then transposed convolutions with SiLU between them;
     where a side is not a multiple of 2^blocks the image is cropped to the lattice.

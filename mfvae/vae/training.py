@@ -29,7 +29,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass
 class TrainingOptions:
-    """How to train: one field per argument of :class:`~mfvae.MeanFieldVAE` of that name."""
+    """How to train: one field per argument of ``MeanFieldVAE`` of that name."""
 
     beta: float = 1.0
     n_epochs: int = 20
