@@ -15,8 +15,8 @@ from mfvae._validation import (
     check_temperatures,
 )
 from mfvae.systems._bingham_kernels import lane_states, scalar_states
-from mfvae.systems._bingham_quadrature import integrate_bingham
 from mfvae.systems._maier_saupe_gibbs import random_frames, run_ladder
+from mfvae.systems._maier_saupe_information import dual_total_correlation
 from mfvae.systems._maier_saupe_mean_field import branch, nematic_order_parameter, transition
 from mfvae.systems._maier_saupe_tensor import TensorLaw, tensor_law
 from mfvae.systems.base import Estimate
@@ -359,27 +359,8 @@ class MaierSaupe:
         """
         temperature = float(self._check_temperatures(check_temperature(temperature))[0][0])
         n_samples = check_count(n_samples, "n_samples", minimum=10)
-        law, a = self._law(temperature), 1.5 / temperature
-        values, controls = [], []
-        block = max(1, 200_000 // self.n_sites)
-        x_all = self.sample(temperature, n_samples, seed=seed)
-        for start in range(0, n_samples, block):
-            x = x_all[start : start + block].astype(np.float64)
-            q = self.tensor(x)
-            own = np.einsum("nsi,nsj->nsij", x, x) / self.n_sites
-            eigenvalues = np.linalg.eigvalsh(a * (q[:, None] - own))
-            log_z, squares = integrate_bingham(eigenvalues)
-            entropy = log_z - np.sum(eigenvalues * squares, axis=-1)
-            log_prob = a * 0.5 * self.n_sites * np.sum(q**2, axis=(1, 2)) - law.log_partition
-            values.append(-log_prob - entropy.sum(axis=1))
-            cube = np.einsum("nij,njk,nki->n", q, q, q)
-            controls.append(np.stack([np.sum(q**2, axis=(1, 2)), cube], axis=1))
-        value, control = np.concatenate(values), np.concatenate(controls)
-        exact = np.array([self._mean_square(temperature), law.mean_cube])
-        design = np.column_stack([np.ones(n_samples), control - exact])
-        solution, *_ = np.linalg.lstsq(design, value, rcond=None)
-        rest = value - design @ solution
-        return Estimate(solution[0], float(np.sqrt(rest @ rest / (n_samples - 3) / n_samples)))
+        x = self.sample(temperature, n_samples, seed=seed)
+        return dual_total_correlation(x, self._law(temperature))
 
     # ---------------------------------------------------------------- infinitely many directors
 
