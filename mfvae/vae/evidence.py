@@ -11,14 +11,19 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import torch
 
 from mfvae.vae.model import LOG_TWO_PI, LatentVariableModel
+from mfvae.vae.prior import Prior
 
-__all__ = ["elbo", "iwae", "log_weights", "quadrature"]
+__all__ = ["elbo", "iwae", "log_weights", "quadrature", "settled_integral"]
+
+# (rows, latents) -> ln of the integrand, (n_rows, n_latents_rows)
+LogIntegrand = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 _ROWS = 4096  # configurations x latents handled at once
 _NODES = 1024  # quadrature nodes handled at once
@@ -116,23 +121,19 @@ def _panel_rule(
     return np.concatenate(nodes), np.concatenate(weights)
 
 
-def _log_joint(
-    model: LatentVariableModel, x: torch.Tensor, z: torch.Tensor, condition: torch.Tensor
-) -> torch.Tensor:
-    """Return ln p(x_n | z_k) p(z_k | c), ``(n_samples, n_latents_rows)`` nats."""
-    log_prior = model.prior.log_prob(z, condition.expand(len(z), -1))
-    return model.likelihood.log_prob_matrix(model.decoder(z), x) + log_prior
-
-
 def _box(
-    model: LatentVariableModel, x: torch.Tensor, condition: torch.Tensor, tolerance: float
+    log_integrand: LogIntegrand,
+    rows: torch.Tensor,
+    prior: Prior,
+    condition: torch.Tensor,
+    tolerance: float,
 ) -> tuple[list[float], list[float]]:
-    """Return a box that holds the posterior of every row of ``x``.
+    """Return a box that holds the integrand of every row.
 
     The prior's box holds the prior; a configuration far from what the model expects may pull
-    its latent outside. The box grows until the joint density on its surface is negligible.
+    its latent outside. The box grows until the integrand on its surface is negligible.
     """
-    low, high = (np.array(edge.tolist()) for edge in model.prior.box(condition))
+    low, high = (np.array(edge.tolist()) for edge in prior.box(condition))
     n_points = 129 if len(low) == 1 else 33
     for _ in range(_MAX_WIDENINGS):
         axes = [np.linspace(*ends, n_points) for ends in zip(low, high, strict=True)]
@@ -140,8 +141,8 @@ def _box(
         surface = torch.from_numpy(np.any((grid == low) | (grid == high), axis=1))
         z = torch.from_numpy(grid).to(condition)
         excess = -math.inf
-        for rows in x.split(_ROWS):
-            joint = _log_joint(model, rows, z, condition)
+        for part in rows.split(_ROWS):
+            joint = log_integrand(part, z)
             excess = max(excess, float((joint[:, surface].amax(1) - joint.amax(1)).max()))
         if excess < math.log(tolerance) - 10.0:
             break
@@ -150,16 +151,17 @@ def _box(
 
 
 def _integrate(
-    model: LatentVariableModel,
-    x: torch.Tensor,
+    log_integrand: LogIntegrand,
+    rows: torch.Tensor,
+    prior: Prior,
     condition: torch.Tensor,
     box: tuple[list[float], list[float]],
     spacing: float,
     max_nodes: int,
 ) -> torch.Tensor:
-    """Return ln of the integral over z of p(x | z) p(z | c) for each row of ``x``."""
+    """Return ln of the integral over z of the integrand of each row."""
     low, high = box
-    breakpoints = [points.tolist() for points in model.prior.breakpoints(condition)]
+    breakpoints = [points.tolist() for points in prior.breakpoints(condition)]
     rules = [_panel_rule(*rule, spacing) for rule in zip(low, high, breakpoints, strict=True)]
     n_nodes = math.prod(len(nodes) for nodes, _ in rules)
     if n_nodes > max_nodes:
@@ -170,13 +172,70 @@ def _integrate(
         torch.tensor(np.stack([axis.ravel() for axis in axes], axis=1), **place) for axes in grid
     )
     log_weights = torch.log(weights).sum(dim=1)
-    total = torch.full((len(x),), -math.inf, **place)
+    total = torch.full((len(rows),), -math.inf, **place)
     for chunk, log_weight in zip(nodes.split(_NODES), log_weights.split(_NODES), strict=True):
-        for start in range(0, len(x), _ROWS):
-            rows = slice(start, start + _ROWS)
-            joint = _log_joint(model, x[rows], chunk, condition) + log_weight
-            total[rows] = torch.logaddexp(total[rows], torch.logsumexp(joint, dim=1))
+        for start in range(0, len(rows), _ROWS):
+            part = slice(start, start + _ROWS)
+            joint = log_integrand(rows[part], chunk) + log_weight
+            total[part] = torch.logaddexp(total[part], torch.logsumexp(joint, dim=1))
     return total
+
+
+def settled_integral(
+    log_integrand: LogIntegrand,
+    rows: torch.Tensor,
+    prior: Prior,
+    condition: torch.Tensor,
+    *,
+    tolerance: float = 1e-4,
+    max_nodes: int = 2**21,
+) -> torch.Tensor:
+    """Return ln of the integral over z of a prior density times a smooth function, per row.
+
+    Gauss-Legendre panels over the prior's box, made larger where an integrand sticks out;
+    they meet where the prior is not smooth. The spacing of the nodes is halved until no
+    row's value changes by more than ``tolerance``; the value returned is the finer rule's.
+
+    Parameters
+    ----------
+    log_integrand : callable
+        Takes rows and latents ``(n_nodes, n_latents)`` float64 and returns ln of the
+        integrand, the prior's density included, ``(n_rows, n_nodes)``.
+    rows : torch.Tensor
+        What tells one integral from another, one row each.
+    prior : Prior
+        The law of one or two latents, in float64; gives box and breakpoints.
+    condition : torch.Tensor
+        One row of standardised conditions, ``(1, n_conditions)`` float64.
+    tolerance : float
+        Largest change, in nats, that the last halving may bring to any row.
+    max_nodes : int
+        Nodes after which refinement is given up.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(n_rows,)`` nats, float64.
+
+    Raises
+    ------
+    RuntimeError
+        If the tolerance is not reached with ``max_nodes`` nodes.
+    """
+    spacing, change = 0.2, math.inf
+    box = _box(log_integrand, rows, prior, condition, tolerance)
+    estimate = _integrate(log_integrand, rows, prior, condition, box, spacing, max_nodes)
+    while not change <= tolerance:
+        spacing, previous = spacing / 2, estimate
+        try:
+            estimate = _integrate(log_integrand, rows, prior, condition, box, spacing, max_nodes)
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"quadrature did not settle to {tolerance:g} nats (last change "
+                f"{change:.2g}): {error}; use method='iwae' or a larger tolerance"
+            ) from None
+        change = float((estimate - previous).abs().max())
+    return estimate
 
 
 @torch.no_grad()
@@ -191,10 +250,7 @@ def quadrature(
     """Return ln p(x | c) by Gauss-Legendre panels over one or two latents, in float64.
 
     Panels cover the prior's box, where all but 1e-12 of its mass lies, made larger where a
-    configuration's posterior sticks out, and meet where the prior is not smooth (the knots of
-    its splines). The spacing of the nodes is halved until
-    no configuration's value changes by more than ``tolerance`` nats; the value returned is
-    that of the finer rule.
+    configuration's posterior sticks out: see ``settled_integral``.
 
     Parameters
     ----------
@@ -232,18 +288,18 @@ def quadrature(
     for index, condition in enumerate(groups):
         rows = membership == index
         words, repeats = torch.unique(x[rows], dim=0, return_inverse=True)
-        spacing, change = 0.2, math.inf
-        box = _box(model, words, condition[None], tolerance)
-        estimate = _integrate(model, words, condition[None], box, spacing, max_nodes)
-        while not change <= tolerance:
-            spacing, previous = spacing / 2, estimate
-            try:
-                estimate = _integrate(model, words, condition[None], box, spacing, max_nodes)
-            except RuntimeError as error:
-                raise RuntimeError(
-                    f"quadrature did not settle to {tolerance:g} nats (last change "
-                    f"{change:.2g}): {error}; use method='iwae' or a larger tolerance"
-                ) from None
-            change = float((estimate - previous).abs().max())
+
+        def log_joint(x: torch.Tensor, z: torch.Tensor, condition=condition) -> torch.Tensor:
+            log_prior = model.prior.log_prob(z, condition.expand(len(z), -1))
+            return model.likelihood.log_prob_matrix(model.decoder(z), x) + log_prior
+
+        estimate = settled_integral(
+            log_joint,
+            words,
+            model.prior,
+            condition[None],
+            tolerance=tolerance,
+            max_nodes=max_nodes,
+        )
         result[rows] = estimate[repeats]
     return result
