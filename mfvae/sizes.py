@@ -18,6 +18,10 @@ _TABLE: dict[str, dict[str, dict]] = {
         "course": {"n_sites": 256, "n_samples": 4_000, "n_epochs": 15, "n_test": 4_000},
         "paper": {"n_sites": 1024, "n_samples": 50_000, "n_epochs": 50, "n_test": 20_000},
     },
+    "sampling": {
+        "course": {"lengths": (8, 16, 32), "n_chains": 32, "n_records": 4_000},
+        "paper": {"lengths": (8, 16, 32, 64), "n_chains": 64, "n_records": 20_000},
+    },
     "first-recording": {
         "course": {"n_epochs": 20},
         "paper": {"n_epochs": 100},

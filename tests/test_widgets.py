@@ -1,9 +1,10 @@
-"""The slider of precomputed frames: its parts, its links, its alternative texts, bad input."""
+"""The slider and the player of precomputed frames: parts, links, texts, bad input."""
 
 from __future__ import annotations
 
 import base64
 import html
+import json
 import re
 import struct
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mfvae.widgets import frame_slider
+from mfvae.widgets import frame_player, frame_slider
 
 LABELS = ["T = 0.5", "T = 1.0", "T = <1.5>"]
 
@@ -110,3 +111,48 @@ def test_start_must_be_an_integer():
 def test_frames_must_be_figures():
     with pytest.raises(TypeError, match="matplotlib figures, got str"):
         frame_slider(["a", "b"], ["a", "b"], "temperature")
+
+
+def test_player_holds_every_frame_and_asks_for_no_file():
+    player = frame_player(figures(), LABELS, "a <field>", alt="density", dpi=50)
+    text = player._repr_html_()
+    frames = json.loads(re.search(r"const frames = (.*);\n", text)[1])
+    assert [frame[1:] for frame in frames] == [[f"density: {label}", label] for label in LABELS]
+    assert len({frame[0] for frame in frames}) == 3
+    for picture, _, _ in frames:
+        data = base64.b64decode(picture.removeprefix("data:image/png;base64,"))
+        assert data[:8] == b"\x89PNG\r\n\x1a\n"
+        assert struct.unpack(">II", data[16:24]) == (100, 50)
+    addresses = re.findall(r"""(?:src|href)=["']([^"']*)["']""", text)
+    assert addresses == [frames[0][0]]
+    assert "//" not in re.sub(r"base64,[A-Za-z0-9+/=]*", "", text)
+    assert 'aria-label="a &lt;field&gt;"' in text
+
+
+def test_players_of_one_page_have_names_of_their_own():
+    names = {
+        re.search(r'id="([^"]*)"', frame_player(figures(), LABELS, name).html)[1] for name in "ab"
+    }
+    assert len(names) == 2
+
+
+def test_a_palette_makes_the_player_smaller():
+    large, small = (len(frame_player(figures(), LABELS, "x", n_colors=n).html) for n in (256, 4))
+    assert small < large
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"figures": []}, ValueError, "at least two"),
+        ({"labels": LABELS[:2]}, ValueError, "3 labels"),
+        ({"alt": ["one"]}, ValueError, "3 texts"),
+        ({"interval": 1}, ValueError, "interval"),
+        ({"interval": 1.5}, TypeError, "interval"),
+        ({"n_colors": 257}, ValueError, "n_colors"),
+    ],
+)
+def test_player_refuses_bad_input(arguments, error, message):
+    good = {"figures": figures(), "labels": LABELS, "description": "temperature"}
+    with pytest.raises(error, match=message):
+        frame_player(**(good | arguments))

@@ -181,3 +181,35 @@ def test_slider_changes_the_visible_frame(browser, site, path, window):
                 "only this slider's frame moves"
             )
         assert visit.problems == []
+
+
+def player_pages() -> list[str]:
+    return [path for path in PAGES if 'class="mfvae-player"' in (HTML / path).read_text()]
+
+
+@pytest.mark.parametrize("window", WIDTHS)
+@pytest.mark.parametrize("path", player_pages())
+def test_animation_plays_and_pauses(browser, site, path, window):
+    with Visit(browser, site, path, WIDTHS[window]) as visit:
+        players = visit.page.locator(".mfvae-player")
+        for i in range(players.count()):
+            player = players.nth(i)
+            image, button = player.locator("img"), player.locator("button")
+            bar = player.locator("input")
+            assert len(player.evaluate("element => element.outerHTML")) < 2 * 2**20
+            first = image.get_attribute("src")
+            visit.page.wait_for_timeout(500)
+            assert image.get_attribute("src") == first, "it starts at rest"
+            button.click()
+            visit.page.wait_for_function(
+                "([image, first]) => image.src !== first", arg=[image.element_handle(), first]
+            )
+            assert button.inner_text() == "Pause"
+            button.click()
+            assert button.inner_text() == "Play"
+            bar.fill(bar.get_attribute("max"))
+            last = image.get_attribute("src")
+            visit.page.wait_for_timeout(500)
+            assert image.get_attribute("src") == last != first
+            assert image.get_attribute("alt")
+        assert visit.problems == []
