@@ -103,18 +103,19 @@ def iwae(
 
 
 def _panel_rule(
-    low: float, high: float, breakpoints: list[float], spacing: float
+    low: float, high: float, breakpoints: list[float], spacing: float, order: int = 2
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes and weights of Gauss-Legendre panels between the breakpoints.
 
-    A panel is at most ``8 * spacing`` wide and has two nodes more than its width asks for.
+    A panel is at most ``8 * spacing`` wide and has ``order`` nodes more than its width asks for.
     """
     edges = np.unique([low, *(point for point in breakpoints if low < point < high), high])
     nodes, weights = [], []
     for left, right in pairwise(edges):
         n_pieces = max(1, math.ceil((right - left) / (8 * spacing)))
         width = (right - left) / n_pieces
-        unit_nodes, unit_weights = np.polynomial.legendre.leggauss(math.ceil(width / spacing) + 2)
+        n_nodes = math.ceil(width / spacing) + order
+        unit_nodes, unit_weights = np.polynomial.legendre.leggauss(n_nodes)
         centers = left + width * (np.arange(n_pieces) + 0.5)
         nodes.append((centers[:, None] + width / 2 * unit_nodes).ravel())
         weights.append(np.tile(width / 2 * unit_weights, n_pieces))
@@ -156,13 +157,15 @@ def _integrate(
     prior: Prior,
     condition: torch.Tensor,
     box: tuple[list[float], list[float]],
-    spacing: float,
+    level: int,
     max_nodes: int,
 ) -> torch.Tensor:
     """Return ln of the integral over z of the integrand of each row."""
     low, high = box
     breakpoints = [points.tolist() for points in prior.breakpoints(condition)]
-    rules = [_panel_rule(*rule, spacing) for rule in zip(low, high, breakpoints, strict=True)]
+    # Each level adds nodes to every panel: a narrow one must not settle by standing still.
+    density = (0.2 / 2**level, 2 + 3 * level)
+    rules = [_panel_rule(*rule, *density) for rule in zip(low, high, breakpoints, strict=True)]
     n_nodes = math.prod(len(nodes) for nodes, _ in rules)
     if n_nodes > max_nodes:
         raise RuntimeError(f"the quadrature would need {n_nodes} nodes, more than {max_nodes}")
@@ -193,8 +196,9 @@ def settled_integral(
     """Return ln of the integral over z of a prior density times a smooth function, per row.
 
     Gauss-Legendre panels over the prior's box, made larger where an integrand sticks out;
-    they meet where the prior is not smooth. The spacing of the nodes is halved until no
-    row's value changes by more than ``tolerance``; the value returned is the finer rule's.
+    they meet where the prior is not smooth. The spacing of the nodes is halved, and every
+    panel given three more, until no row's value changes by more than ``tolerance``; the value
+    returned is the finer rule's.
 
     Parameters
     ----------
@@ -222,13 +226,13 @@ def settled_integral(
     RuntimeError
         If the tolerance is not reached with ``max_nodes`` nodes.
     """
-    spacing, change = 0.2, math.inf
+    level, change = 0, math.inf
     box = _box(log_integrand, rows, prior, condition, tolerance)
-    estimate = _integrate(log_integrand, rows, prior, condition, box, spacing, max_nodes)
+    estimate = _integrate(log_integrand, rows, prior, condition, box, level, max_nodes)
     while not change <= tolerance:
-        spacing, previous = spacing / 2, estimate
+        level, previous = level + 1, estimate
         try:
-            estimate = _integrate(log_integrand, rows, prior, condition, box, spacing, max_nodes)
+            estimate = _integrate(log_integrand, rows, prior, condition, box, level, max_nodes)
         except RuntimeError as error:
             raise RuntimeError(
                 f"quadrature did not settle to {tolerance:g} nats (last change "

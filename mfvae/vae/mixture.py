@@ -12,6 +12,8 @@ from mfvae.vae.prior import NORMAL_REACH, ConditionalParameters, Prior
 
 __all__ = ["MixturePrior"]
 
+NARROW = 0.1
+
 
 class MixturePrior(Prior):
     """A mixture of diagonal Gaussians whose weights, means and widths follow the conditions.
@@ -69,3 +71,10 @@ class MixturePrior(Prior):
         _, means, log_scales = self._components(conditions)
         reach = NORMAL_REACH * torch.exp(log_scales)
         return (means - reach).amin(dim=(0, 1)), (means + reach).amax(dim=(0, 1))
+
+    def breakpoints(self, conditions: torch.Tensor) -> list[torch.Tensor]:
+        """Return, per latent, the edges of components so narrow that nodes could miss them."""
+        _, means, log_scales = (part[0] for part in self._components(conditions))
+        scales = torch.exp(log_scales)
+        edges = torch.stack([means - 4 * scales, means, means + 4 * scales])
+        return [edges[:, scales[:, k] < NARROW, k].flatten() for k in range(self.n_latents)]
