@@ -115,17 +115,20 @@ def escape_bars(
 
 
 def resolve_short_name(app: Sphinx, env: Any, node: nodes.Element, contnode: nodes.Element) -> Any:
-    """Resolve a reference by its last name, where just one documented object bears it."""
+    """Resolve a reference by the end of its name, where one documented object bears it."""
     if node.get("refdomain") != "py":
         return None
-    last = "." + node["reftarget"].rsplit(".", 1)[-1]
     domain = env.get_domain("py")
-    matches = [
-        name
-        for name, entry in domain.objects.items()
-        if name.endswith(last) and (node["reftype"] != "class" or entry.objtype == "class")
-    ]
-    if len(matches) != 1:
+    target = node["reftarget"]
+    for ending in (f".{target}", "." + target.rsplit(".", 1)[-1]):
+        matches = [
+            name
+            for name, entry in domain.objects.items()
+            if name.endswith(ending) and (node["reftype"] != "class" or entry.objtype == "class")
+        ]
+        if len(matches) == 1:
+            break
+    else:
         return None
     entry = domain.objects[matches[0]]
     return make_refnode(

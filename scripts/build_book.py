@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -133,7 +134,6 @@ def build(root: Path) -> list[str]:
         return []
 
     # From here on the stamp says what the cache holds, but not that a finished build exists.
-    build_folder.mkdir(exist_ok=True)
     stamp.write_text(json.dumps({"environment": environment}))
     shutil.rmtree(build_folder / "html", ignore_errors=True)
     shutil.rmtree(build_folder / "jupyter_execute", ignore_errors=True)
@@ -155,7 +155,10 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent)
     root = parser.parse_args().root.resolve()
     start = time.monotonic()
-    problems = build(root)
+    (root / "_build").mkdir(exist_ok=True)
+    with open(root / "_build" / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two builds at once would spoil each other's pages
+        problems = build(root)
     seconds = time.monotonic() - start
     for problem in problems:
         print(f"PROBLEM: {problem}", file=sys.stderr)
