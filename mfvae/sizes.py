@@ -15,8 +15,20 @@ __all__ = ["scale", "sizes"]
 
 _TABLE: dict[str, dict[str, dict]] = {
     "curie-weiss": {
-        "course": {"n_sites": 256, "n_samples": 4_000, "n_epochs": 15, "n_test": 4_000},
-        "paper": {"n_sites": 1024, "n_samples": 50_000, "n_epochs": 50, "n_test": 20_000},
+        "course": {
+            "n_sites": 256,
+            "n_samples": 4_000,
+            "n_epochs": 20,
+            "n_test": 4_000,
+            "n_generated": 100_000,
+        },
+        "paper": {
+            "n_sites": 1024,
+            "n_samples": 50_000,
+            "n_epochs": 50,
+            "n_test": 20_000,
+            "n_generated": 400_000,
+        },
     },
     "sampling": {
         "course": {"lengths": (8, 16, 32), "n_chains": 32, "n_records": 4_000},
