@@ -1,0 +1,235 @@
+"""The gap against the number of latents: 2D Ising at its critical temperature, L = 16.
+
+Trains one network after another, always at the critical temperature alone, and writes what it
+finds to ``ising_gap.json`` beside this file: for each the gap in nats (ELBO and IWAE-256), the
+rate, and the validation loss of every epoch. Rows that are there already are skipped, so that the
+sweep can be interrupted and goes on where it was; ``--again`` computes them anew.
+
+    python book/results/ising_gap.py                       # everything that is missing
+    python book/results/ising_gap.py --latents 4 --variant base
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mfvae
+from mfvae.systems import CurieWeiss, Estimate, Ising2D
+
+OUTPUT = Path(__file__).with_suffix(".json")
+LENGTH = 16
+N_TRAINING, N_VALIDATION, N_TEST = 40_000, 4_000, 4_096
+#: Importance-weighted bounds are dear: so many latents for each of so many configurations.
+N_IMPORTANCE, N_IMPORTANCE_TEST = 256, 1_024
+CNN = {"channels": [16, 32], "padding_mode": "circular"}
+WIDE = {"channels": [32, 64], "padding_mode": "circular"}
+MLP = {"widths": [512, 512]}
+
+#: What differs from one way of training to another; "fresh" draws new samples for every epoch.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "base": {"network": "cnn", "options": CNN, "n_epochs": 10},
+    "other seed": {"network": "cnn", "options": CNN, "n_epochs": 10, "random_state": 1},
+    "dense": {"network": "mlp", "options": MLP, "n_epochs": 20, "fresh": True},
+    "long": {"network": "cnn", "options": CNN, "n_epochs": 30, "fresh": True},
+    "wide": {"network": "cnn", "options": WIDE, "n_epochs": 15, "fresh": True},
+    "slow": {"network": "cnn", "options": CNN, "n_epochs": 10, "learning_rate": 1e-3},
+}
+#: The rows of the sweep: system, number of latents, variant.
+ROWS = (
+    [("ising", d, "base") for d in (1, 2, 4, 8, 16, 32, 64)]
+    + [("curie-weiss", 1, "base")]
+    + [("ising", d, variant) for variant in tuple(VARIANTS)[1:] for d in (1, 16)]
+)
+
+
+def system_and_temperature(name: str, length: int = LENGTH) -> tuple[Any, float]:
+    """Return one of the two systems, of ``length**2`` spins, and its critical temperature."""
+    if name == "ising":
+        return Ising2D(length), float(Ising2D.CRITICAL_TEMPERATURE)
+    return CurieWeiss(length**2), 1.0
+
+
+def rate(vae: mfvae.MeanFieldVAE, x: np.ndarray, seed: int, n_groups: int = 64) -> Estimate:
+    """Return E KL(q(z|x) || p(z)) over the rows of ``x``, nats, by one latent a configuration.
+
+    The error is that of ``n_groups`` groups of consecutive rows, which must be independent.
+    """
+    mean, deviation = vae.encode(x)
+    noise = np.random.default_rng(seed).standard_normal(mean.shape)
+    log_q = -(noise**2 + np.log(2 * np.pi * deviation**2)).sum(axis=1) / 2
+    values = log_q - vae.log_prior(mean + deviation * noise)
+    means = values.reshape(n_groups, -1).mean(axis=1)
+    return Estimate(means.mean(), stderr=means.std(ddof=1) / np.sqrt(n_groups))
+
+
+def train(
+    system: Any,
+    temperature: float,
+    n_latents: int,
+    variant: dict[str, Any],
+    n_training: int = N_TRAINING,
+    n_validation: int = N_VALIDATION,
+) -> mfvae.MeanFieldVAE:
+    """Train one network on equilibrium samples of one temperature."""
+    variant = dict(variant)
+    network, options = variant.pop("network"), variant.pop("options")
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    redraw = None
+    if variant.pop("fresh", False):
+
+        def redraw(epoch: int) -> tuple[np.ndarray, None]:
+            return system.sample(temperature, n_training, seed=1000 + epoch), None
+
+    vae = mfvae.MeanFieldVAE(
+        n_latents,
+        encoder=network,
+        decoder=network,
+        encoder_options=options,
+        decoder_options=options,
+        device="cpu",
+        progress=False,
+        **variant,
+    )
+    held_out = system.sample(temperature, n_validation, seed=2)
+    x = system.sample(temperature, n_training, seed=1)
+    return vae.fit(x, validation=(held_out, None), redraw=redraw)
+
+
+def evaluate(
+    vae: mfvae.MeanFieldVAE, system: Any, temperature: float, n_test: int = N_TEST
+) -> dict[str, Estimate]:
+    """Return ELBO gap, IWAE gap and rate on configurations the training has not seen, nats."""
+    gap = functools.partial(mfvae.measure.exact_gap, vae, system, temperature, seed=3)
+    (elbo,) = gap(n_test, method="elbo", n_importance=16)
+    n_rows = min(n_test, N_IMPORTANCE_TEST)
+    (iwae,) = gap(n_rows, method="iwae", n_importance=N_IMPORTANCE)
+    x = system.sample_chains([temperature], 64, n_test // 64, seed=4)[0]
+    return {"elbo_gap": elbo, "iwae_gap": iwae, "rate": rate(vae, x.reshape(n_test, -1), 5)}
+
+
+def code_version() -> str:
+    """Return the package's version with the commit, and whether files differ from it."""
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return mfvae.__version__
+    return f"{mfvae.__version__} ({commit})"
+
+
+def machine() -> str:
+    """Return processor and number of threads, for the label of the figure."""
+    import torch
+
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def compute_row(name: str, n_latents: int, variant: str, length: int = LENGTH, **counts: int):
+    """Train and evaluate one row; ``counts`` may shrink ``n_training`` and ``n_test``."""
+    import torch
+
+    n_test = counts.pop("n_test", N_TEST)
+    system, temperature = system_and_temperature(name, length)
+    started = time.perf_counter()
+    vae = train(system, temperature, n_latents, VARIANTS[variant], **counts)
+    found = evaluate(vae, system, temperature, n_test)
+    return {
+        "system": name,
+        "n_latents": n_latents,
+        "variant": variant,
+        **{key: [round(e.value, 4), round(e.stderr, 4)] for key, e in found.items()},
+        "loss": [round(v, 4) for v in vae.history_["loss"]],
+        "validation_loss": [round(v, 4) for v in vae.history_["validation_loss"]],
+        "n_parameters": sum(p.numel() for p in vae.module_.parameters()),
+        "training_seconds": round(vae.training_seconds_, 1),
+        "seconds": round(time.perf_counter() - started, 1),
+        "code": code_version(),
+        "torch": torch.__version__,
+        "machine": machine(),
+    }
+
+
+def configuration() -> dict[str, Any]:
+    """Return what all rows share, with the exact numbers they are held against."""
+    system, temperature = system_and_temperature("ising")
+    demand = system.dual_total_correlation(temperature)
+    return {
+        "length": LENGTH,
+        "n_training": N_TRAINING,
+        "n_validation": N_VALIDATION,
+        "n_test": N_TEST,
+        "n_importance": N_IMPORTANCE,
+        "n_importance_test": N_IMPORTANCE_TEST,
+        "temperature": {n: system_and_temperature(n)[1] for n in ("ising", "curie-weiss")},
+        "entropy": round(float(system.entropy(temperature)), 4),
+        "dual_total_correlation": [round(demand.value, 4), round(demand.stderr, 4)],
+        "variants": VARIANTS,
+    }
+
+
+def key(row: dict[str, Any]) -> tuple[str, int, str]:
+    """Return what names a row."""
+    return row["system"], row["n_latents"], row["variant"]
+
+
+def save(path: Path, result: dict[str, Any]) -> None:
+    """Write all or nothing."""
+    partial = path.with_suffix(".partial")
+    lines = ",\n".join("    " + json.dumps(row) for row in result["rows"])
+    shared = json.dumps(result["configuration"])
+    partial.write_text(f'{{\n  "configuration": {shared},\n  "rows": [\n{lines}\n  ]\n}}\n')
+    os.replace(partial, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--system", choices=("ising", "curie-weiss"))
+    parser.add_argument("--latents", type=int, nargs="*")
+    parser.add_argument("--variant", choices=tuple(VARIANTS))
+    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    arguments = parser.parse_args()
+    for wanted in ROWS:
+        if arguments.system not in (None, wanted[0]) or arguments.variant not in (None, wanted[2]):
+            continue
+        if arguments.latents and wanted[1] not in arguments.latents:
+            continue
+        result = {"rows": []}
+        if arguments.output.exists():
+            result = json.loads(arguments.output.read_text())
+        done = {key(row): row for row in result["rows"]}
+        if wanted in done and not arguments.again:
+            print("there already:", *wanted)
+            continue
+        done[wanted] = compute_row(*wanted)
+        rows = [done[k] for k in ROWS if k in done]
+        save(arguments.output, {"configuration": configuration(), "rows": rows})
+        row = done[wanted]
+        numbers = {k: row[k] for k in ("elbo_gap", "iwae_gap", "rate", "seconds")}
+        print(*wanted, numbers, row["validation_loss"][-3:], flush=True)
+
+
+if __name__ == "__main__":
+    main()
