@@ -1,0 +1,64 @@
+"""Draw the figure of the README: the prior that a VAE learns against the exact latent density.
+
+Trains one latent on exact Curie–Weiss configurations at eleven temperatures, as the chapter on
+Curie–Weiss does (two minutes on two cores), and writes ``book/_static/latent-density.svg``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+
+import numpy as np
+
+from mfvae import MeanFieldVAE, plots
+from mfvae.systems import CurieWeiss
+
+TARGET = Path(__file__).resolve().parent.parent / "book" / "_static" / "latent-density.svg"
+N_SITES = 256
+TEMPERATURES = np.linspace(0.5, 1.5, 11)
+SHOWN = (0.6, 1.0, 1.4)
+
+
+def exact_density(field: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the Hubbard–Stratonovich density of the field m at the points of a regular grid."""
+    beta = 1 / temperature
+    log_weight = -N_SITES * (beta * field**2 / 2 - np.logaddexp(beta * field, -beta * field))
+    weight = np.exp(log_weight - log_weight.max())
+    return weight / (weight.sum() * (field[1] - field[0]))
+
+
+def main() -> None:
+    system = CurieWeiss(N_SITES)
+    x = system.sample(TEMPERATURES, 4000, seed=0).reshape(-1, N_SITES)
+    vae = MeanFieldVAE(n_latents=1, n_epochs=15, progress=False)
+    vae.fit(x, conditions=np.repeat(TEMPERATURES, 4000))
+
+    plots.use_style()
+    figure, axes = plots.subplots(1, 3, height=2.5, sharey=False)
+    field = np.linspace(-1.4, 1.4, 600)
+    for panel, temperature in zip(np.ravel(axes), SHOWN, strict=True):
+        z = vae.sample_prior(40_000, temperature, seed=1)
+        # Half a logit is the field on a site in units of the temperature: beta J m.
+        learned = temperature * vae.decode(z).mean(axis=1) / 2
+        panel.hist(
+            learned,
+            bins=60,
+            density=True,
+            color=plots.PALETTE[4],
+            alpha=0.25,
+            label="prior of the VAE",
+        )
+        panel.plot(field, exact_density(field, temperature), color=plots.PALETTE[1], label="exact")
+        panel.set(title=f"$T = {temperature}\\,J$", xlabel="field $m$", yticks=[], xlim=(-1.4, 1.4))
+    np.ravel(axes)[0].set_ylabel("density")
+    np.ravel(axes)[0].legend(loc="upper center", fontsize="small")
+    figure.savefig(TARGET, metadata={"Date": None})
+    print(f"written: {TARGET}")
+
+
+if __name__ == "__main__":
+    main()
