@@ -34,6 +34,10 @@ _TABLE: dict[str, dict[str, dict]] = {
         "course": {"lengths": (8, 16, 32), "n_chains": 32, "n_records": 4_000},
         "paper": {"lengths": (8, 16, 32, 64), "n_chains": 64, "n_records": 20_000},
     },
+    "ising-curie-weiss": {
+        "course": {"length": 16, "n_samples": 5_000, "n_epochs": 15, "n_generated": 20_000},
+        "paper": {"length": 32, "n_samples": 40_000, "n_epochs": 40, "n_generated": 100_000},
+    },
     "first-recording": {
         "course": {"n_epochs": 20},
         "paper": {"n_epochs": 100},
