@@ -30,7 +30,7 @@ OUTPUT = Path(__file__).with_suffix(".json")
 LENGTH = 16
 N_TRAINING, N_VALIDATION, N_TEST = 40_000, 4_000, 4_096
 #: Importance-weighted bounds are dear: so many latents for each of so many configurations.
-N_IMPORTANCE, N_IMPORTANCE_TEST = 256, 1_024
+N_IMPORTANCE, N_IMPORTANCE_TEST = 256, 512
 CNN = {"channels": [16, 32], "padding_mode": "circular"}
 WIDE = {"channels": [32, 64], "padding_mode": "circular"}
 MLP = {"widths": [512, 512]}
@@ -46,9 +46,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 #: The rows of the sweep: system, number of latents, variant.
 ROWS = (
-    [("ising", d, "base") for d in (1, 2, 4, 8, 16, 32, 64)]
+    [("ising", d, "base") for d in (1, 4, 16, 64)]
     + [("curie-weiss", 1, "base")]
-    + [("ising", d, variant) for variant in tuple(VARIANTS)[1:] for d in (1, 16)]
+    + [("ising", d, "base") for d in (8, 2, 32)]
+    + [("ising", d, variant) for variant in ("long", "wide", "dense") for d in (16, 1)]
+    + [("ising", d, variant) for variant in ("other seed", "slow") for d in (16, 1)]
 )
 
 
@@ -224,7 +226,7 @@ def main() -> None:
             print("there already:", *wanted)
             continue
         done[wanted] = compute_row(*wanted)
-        rows = [done[k] for k in ROWS if k in done]
+        rows = [done[k] for k in sorted(done)]
         save(arguments.output, {"configuration": configuration(), "rows": rows})
         row = done[wanted]
         numbers = {k: row[k] for k in ("elbo_gap", "iwae_gap", "rate", "seconds")}
