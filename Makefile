@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers where there are two cores; one thread each, so that they do not fight.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); [ "$$n" -gt 1 ] && echo 2 || echo 0)
 
-.PHONY: help setup book serve test test-all lint format check-book notebooks data bench results clean
+.PHONY: help setup book serve test test-all lint format check-book publish notebooks data bench results clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test        the test suite (minutes); make test-all adds the slow tests"
 	@echo "make serve       serve the built book on http://localhost:$(PORT)"
 	@echo "make check-book  open every built page in headless Chromium"
+	@echo "make publish     commit the built book to the branch gh-pages"
 	@echo "make notebooks   the chapters as .ipynb, for students and instructors"
 	@echo "make data        download the retina recording and verify it"
 	@echo "make results     the long sweeps whose results the book quotes (hours)"
@@ -57,6 +58,14 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The built pages and the notebooks that Colab opens, as one commit on the branch gh-pages.
+publish: book
+	@touch _build/html/.nojekyll
+	@cd _build/html && export GIT_DIR="$(CURDIR)/.git" GIT_WORK_TREE=. GIT_INDEX_FILE="$(CURDIR)/_build/.index" \
+		&& rm -f "$$GIT_INDEX_FILE" && git add --all --force . \
+		&& git branch --force gh-pages "$$(git commit-tree -m 'The built book' "$$(git write-tree)")"
+	@echo "branch gh-pages holds the book; publish it with: git push --force origin gh-pages"
 
 notebooks: $(READY)
 	$(BIN)/python scripts/make_notebooks.py
