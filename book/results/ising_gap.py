@@ -28,7 +28,7 @@ from mfvae.systems import CurieWeiss, Estimate, Ising2D
 
 OUTPUT = Path(__file__).with_suffix(".json")
 LENGTH = 16
-N_TRAINING, N_VALIDATION, N_TEST = 40_000, 4_000, 4_096
+N_TRAINING, N_VALIDATION, N_TEST, N_GENERATED = 40_000, 4_000, 4_096, 20_000
 #: Importance-weighted bounds are dear: so many latents for each of so many configurations.
 N_IMPORTANCE, N_IMPORTANCE_TEST = 256, 512
 CNN = {"channels": [16, 32], "padding_mode": "circular"}
@@ -72,6 +72,18 @@ def rate(vae: mfvae.MeanFieldVAE, x: np.ndarray, seed: int, n_groups: int = 64) 
     values = log_q - vae.log_prior(mean + deviation * noise)
     means = values.reshape(n_groups, -1).mean(axis=1)
     return Estimate(means.mean(), stderr=means.std(ddof=1) / np.sqrt(n_groups))
+
+
+def observables(vae: mfvae.MeanFieldVAE, system: Any, n_generated: int) -> dict[str, Estimate]:
+    """Return magnetisation, energy a site and correlation length of the model's own samples."""
+    x = vae.sample(n_generated, seed=6)
+    length = round(system.n_sites**0.5)
+    energy = system.energy(x) / system.n_sites
+    return {
+        "magnetization": mfvae.measure.magnetization(x),
+        "energy": Estimate(energy.mean(), stderr=energy.std(ddof=1) / np.sqrt(n_generated)),
+        "correlation_length": mfvae.measure.correlation_length(x, length),
+    }
 
 
 def train(
@@ -148,15 +160,19 @@ def machine() -> str:
     return f"{name}, {torch.get_num_threads()} threads"
 
 
-def compute_row(name: str, n_latents: int, variant: str, length: int = LENGTH, **counts: int):
-    """Train and evaluate one row; ``counts`` may shrink ``n_training`` and ``n_test``."""
+def compute_row(
+    name: str, n_latents: int, variant: str, length: int = LENGTH, **counts: int
+) -> dict[str, Any]:
+    """Train and evaluate one row; ``counts`` may shrink ``n_training``, ``n_test``, …"""
     import torch
 
     n_test = counts.pop("n_test", N_TEST)
+    n_generated = counts.pop("n_generated", N_GENERATED)
     system, temperature = system_and_temperature(name, length)
     started = time.perf_counter()
     vae = train(system, temperature, n_latents, VARIANTS[variant], **counts)
     found = evaluate(vae, system, temperature, n_test)
+    found |= observables(vae, system, n_generated)
     return {
         "system": name,
         "n_latents": n_latents,
@@ -182,10 +198,12 @@ def configuration() -> dict[str, Any]:
         "n_training": N_TRAINING,
         "n_validation": N_VALIDATION,
         "n_test": N_TEST,
+        "n_generated": N_GENERATED,
         "n_importance": N_IMPORTANCE,
         "n_importance_test": N_IMPORTANCE_TEST,
         "temperature": {n: system_and_temperature(n)[1] for n in ("ising", "curie-weiss")},
         "entropy": round(float(system.entropy(temperature)), 4),
+        "energy": round(float(system.internal_energy(temperature)) / system.n_sites, 6),
         "dual_total_correlation": [round(demand.value, 4), round(demand.stderr, 4)],
         "variants": VARIANTS,
     }
