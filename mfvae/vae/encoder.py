@@ -143,7 +143,9 @@ class SetEncoder(Encoder):
 
     The average is standardised with the mean and spread of a batch of training data (it
     is O(N^{-1/2}) in a disordered phase), goes through a small network together with the
-    conditions, and directly into the heads as well.
+    conditions, and directly into the heads as well, times a gain that follows the conditions:
+    where the sites feel a collective field, the mean of the field divided by the temperature
+    is a product of the two.
 
     Parameters
     ----------
@@ -166,6 +168,7 @@ class SetEncoder(Encoder):
         self.register_buffer("location", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.body = multilayer(n_features + n_conditions, widths[:-1], widths[-1])
+        self.gain = multilayer(n_conditions, (16,), n_features) if n_conditions else None
 
     def calibrate(self, features: torch.Tensor, conditions: torch.Tensor) -> None:
         average = features.mean(dim=2)
@@ -176,4 +179,6 @@ class SetEncoder(Encoder):
     def hidden(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         average = (features.mean(dim=2) - self.location) / self.scale
         body = functional.silu(self.body(torch.cat([average, conditions], dim=1)))
+        if self.gain is not None:
+            average = average * (1 + self.gain(conditions))
         return torch.cat([body, average], dim=1)

@@ -1,4 +1,4 @@
-"""A prior that does not factorise: a mixture of diagonal Gaussians."""
+"""A prior that does not factorise: a mixture of Gaussians."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from mfvae._validation import check_count
+from mfvae._validation import check_choice, check_count
 from mfvae.vae.prior import NORMAL_REACH, ConditionalParameters, Prior
 
 __all__ = ["MixturePrior"]
@@ -16,7 +16,12 @@ NARROW = 0.1
 
 
 class MixturePrior(Prior):
-    """A mixture of diagonal Gaussians whose weights, means and widths follow the conditions.
+    """A mixture of Gaussians whose weights, means and covariances follow the conditions.
+
+    Component k is ``z = m_k + L_k^{-1} D_k u``, u ~ Normal(0, 1), with D_k diagonal and L_k the
+    identity ("diagonal") or lower triangular with ones on its diagonal ("full"). Full
+    covariances tile a curved orbit of ordered states with flat pieces, which diagonal ones
+    can do only where the orbit runs along the axes.
 
     Parameters
     ----------
@@ -24,57 +29,87 @@ class MixturePrior(Prior):
         Latents and conditions.
     n_components : int
         Number of Gaussians.
+    covariance : {"diagonal", "full"}
+        Shape of each Gaussian.
     width : int
         Hidden width of the network that turns conditions into shifts of the parameters.
     """
 
     def __init__(
-        self, n_latents: int, n_conditions: int, *, n_components: int = 64, width: int = 32
+        self,
+        n_latents: int,
+        n_conditions: int,
+        *,
+        n_components: int = 64,
+        covariance: str = "diagonal",
+        width: int = 32,
     ) -> None:
         super().__init__(n_latents)
         check_count(n_components, "n_components")
+        check_choice(covariance, "covariance", ("diagonal", "full"))
         self.n_components = n_components
         self.means = nn.Parameter(torch.randn(n_components, n_latents))
         self.log_scales = nn.Parameter(torch.full((n_components, n_latents), -0.7))
+        below = torch.tril_indices(n_latents, n_latents, -1)
+        if covariance == "diagonal":
+            below = below[:, :0]
+        self.register_buffer("rows", below[0], persistent=False)
+        self.register_buffer("columns", below[1], persistent=False)
         self.shifts_of = ConditionalParameters(
-            n_conditions, (n_components, 1 + 2 * n_latents), width
+            n_conditions, (n_components, 1 + 2 * n_latents + below.shape[1]), width
         )
 
-    def _components(
-        self, conditions: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _components(self, conditions: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return log weights, means, log scales and the entries of L below its diagonal."""
         # Without conditions one row serves all, which keeps large mixtures affordable.
         rows = conditions if conditions.shape[1] else conditions[:1]
-        shifts = self.shifts_of(rows)
-        log_weights = torch.log_softmax(shifts[..., 0], dim=-1)
-        means = self.means + shifts[..., 1 : 1 + self.n_latents]
-        log_scales = self.log_scales + shifts[..., 1 + self.n_latents :]
-        return log_weights, means, log_scales.clamp(-7.0, 3.0)
+        d = self.n_latents
+        log_weights, means, log_scales, entries = self.shifts_of(rows).split(
+            [1, d, d, len(self.rows)], dim=-1
+        )
+        log_weights = torch.log_softmax(log_weights[..., 0], dim=-1)
+        log_scales = (self.log_scales + log_scales).clamp(-7.0, 3.0)
+        return log_weights, self.means + means, log_scales, entries
+
+    def _lower(self, entries: torch.Tensor) -> torch.Tensor:
+        """Return the matrices L of entries ``(..., n_entries)``, ``(..., d, d)``."""
+        d = self.n_latents
+        lower = torch.eye(d, dtype=entries.dtype, device=entries.device)
+        lower = lower.repeat(*entries.shape[:-1], 1, 1)
+        lower[..., self.rows, self.columns] = entries
+        return lower
 
     def log_prob(self, z: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        log_weights, means, log_scales = (part.to(z.dtype) for part in self._components(conditions))
-        standardized = (z[:, None, :] - means) * torch.exp(-log_scales)
+        log_weights, means, log_scales, entries = (
+            part.to(z.dtype) for part in self._components(conditions)
+        )
+        offset = z[:, None, :] - means
+        if len(self.rows):
+            offset = offset.index_add(2, self.rows, entries * offset[..., self.columns])
+        standardized = offset * torch.exp(-log_scales)
         log_density = -(standardized**2 / 2 + log_scales + math.log(2 * math.pi) / 2).sum(dim=-1)
         return torch.logsumexp(log_weights + log_density, dim=-1)
 
     def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        log_weights, means, log_scales = self._components(conditions)
+        log_weights, means, log_scales, entries = self._components(conditions)
         weights = log_weights.exp().expand(len(conditions), -1)
         component = torch.multinomial(weights, 1, generator=generator).squeeze(1)
         row = torch.arange(len(conditions), device=conditions.device)
         if len(means) == 1:
             row = torch.zeros_like(row)
-        noise = self._noise(conditions, generator)
-        return means[row, component] + torch.exp(log_scales[row, component]) * noise
+        noise = self._noise(conditions, generator) * torch.exp(log_scales[row, component])
+        if len(self.rows):
+            lower = self._lower(entries[row, component])
+            noise = torch.linalg.solve_triangular(
+                lower, noise.unsqueeze(-1), upper=False, unitriangular=True
+            ).squeeze(-1)
+        return means[row, component] + noise
 
     def box(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        _, means, log_scales = self._components(conditions)
-        reach = NORMAL_REACH * torch.exp(log_scales)
-        return (means - reach).amin(dim=(0, 1)), (means + reach).amax(dim=(0, 1))
-
-    def breakpoints(self, conditions: torch.Tensor) -> list[torch.Tensor]:
-        """Return, per latent, the edges of components so narrow that nodes could miss them."""
-        _, means, log_scales = (part[0] for part in self._components(conditions))
+        _, means, log_scales, entries = self._components(conditions)
         scales = torch.exp(log_scales)
-        edges = torch.stack([means - 4 * scales, means, means + 4 * scales])
-        return [edges[:, scales[:, k] < NARROW, k].flatten() for k in range(self.n_latents)]
+        if len(self.rows):
+            root = torch.linalg.inv(self._lower(entries)) * scales[..., None, :]
+            scales = root.square().sum(dim=-1).sqrt()
+        reach = NORMAL_REACH * scales
+        return (means - reach).amin(dim=(0, 1)), (means + reach).amax(dim=(0, 1))

@@ -1,0 +1,206 @@
+"""What a factorised prior costs: Hopfield and Maier-Saupe, three priors, every temperature.
+
+Trains the same encoder, decoder and likelihood with a factorised and with two priors that do not
+factorise, and writes the gaps in nats to ``prior_cost.json`` beside this file. Rows that are there
+already are skipped, so that the sweep can be interrupted and goes on where it was; ``--again``
+computes them anew.
+
+    python book/results/prior_cost.py                                  # all that is missing
+    python book/results/prior_cost.py --system hopfield --prior mixture
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mfvae
+from mfvae.systems import Hopfield, MaierSaupe
+
+OUTPUT = Path(__file__).with_suffix(".json")
+N_SITES, N_PATTERNS = 256, 3
+N_TRAINING, N_TEST, N_IMPORTANCE = 4_000, 2_048, 64
+
+#: Temperatures, and the estimator's arguments that all priors share; both decoders are exact.
+SYSTEMS: dict[str, dict[str, Any]] = {
+    "hopfield": {
+        "temperatures": [0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4],
+        "options": {
+            "n_latents": N_PATTERNS,
+            "encoder": "mlp",
+            "decoder": "linear",
+            "n_epochs": 20,
+            "learning_rate": 6e-3,
+        },
+    },
+    "maier-saupe": {
+        "temperatures": [0.18, 0.20, 0.21, 0.22, 0.23, 0.25, 0.28],
+        "options": {
+            "n_latents": 5,
+            "encoder": "set",
+            "decoder": "linear",
+            "likelihood": "bingham",
+            "n_epochs": 10,
+            "batch_size": 64,
+            "learning_rate": 3e-3,
+        },
+    },
+}
+PRIORS: dict[str, dict[str, Any]] = {
+    "spline": {},
+    "coupling": {},
+    "mixture": {"n_components": 128, "covariance": "full"},
+}
+ROWS = [(system, prior) for system in SYSTEMS for prior in PRIORS]
+
+
+def build_system(name: str, n_sites: int = N_SITES) -> Hopfield | MaierSaupe:
+    """Return one of the two systems."""
+    if name == "hopfield":
+        return Hopfield.random(n_sites, N_PATTERNS, seed=0)
+    return MaierSaupe(n_sites)
+
+
+def compute_row(
+    name: str,
+    prior: str,
+    *,
+    n_sites: int = N_SITES,
+    n_training: int = N_TRAINING,
+    n_test: int = N_TEST,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train and evaluate one row; the keyword arguments may shrink it."""
+    import torch
+
+    started = time.perf_counter()
+    system = build_system(name, n_sites)
+    temperatures = SYSTEMS[name]["temperatures"]
+    x = system.sample(temperatures, n_training, seed=1)
+    vae = mfvae.MeanFieldVAE(
+        **{
+            **SYSTEMS[name]["options"],
+            "prior": prior,
+            "prior_options": PRIORS[prior],
+            "device": "cpu",
+            "progress": False,
+            **options,
+        }
+    )
+    vae.fit(x.reshape(-1, *x.shape[2:]), conditions=np.repeat(temperatures, n_training))
+    gaps = {
+        method: mfvae.measure.exact_gap(
+            vae, system, temperatures, n_test, seed=2, method=method, n_importance=k
+        )
+        for method, k in (("elbo", 16), ("iwae", N_IMPORTANCE))
+    }
+    return {
+        "system": name,
+        "prior": prior,
+        **{
+            f"{method}_gap": [[round(g.value, 4), round(g.stderr, 4)] for g in gap]
+            for method, gap in gaps.items()
+        },
+        "validation_loss": [round(v, 4) for v in vae.history_["validation_loss"]],
+        "n_prior_parameters": sum(p.numel() for p in vae.module_.prior.parameters()),
+        "training_seconds": round(vae.training_seconds_, 1),
+        "seconds": round(time.perf_counter() - started, 1),
+        "code": code_version(),
+        "torch": torch.__version__,
+        "machine": machine(),
+    }
+
+
+def code_version() -> str:
+    """Return the package's version with the commit."""
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return mfvae.__version__
+    return f"{mfvae.__version__} ({commit})"
+
+
+def machine() -> str:
+    """Return processor and number of threads, for the label of the table."""
+    import torch
+
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def configuration() -> dict[str, Any]:
+    """Return what the rows share."""
+    return {
+        "n_sites": N_SITES,
+        "n_patterns": N_PATTERNS,
+        "n_training": N_TRAINING,
+        "n_test": N_TEST,
+        "n_importance": N_IMPORTANCE,
+        "systems": SYSTEMS,
+        "priors": PRIORS,
+    }
+
+
+def key(row: dict[str, Any]) -> tuple[str, str]:
+    """Return what names a row."""
+    return row["system"], row["prior"]
+
+
+def save(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write all or nothing."""
+    partial = path.with_suffix(".partial")
+    lines = ",\n".join("    " + json.dumps(row) for row in rows)
+    shared = json.dumps(configuration())
+    partial.write_text(f'{{\n  "configuration": {shared},\n  "rows": [\n{lines}\n  ]\n}}\n')
+    os.replace(partial, path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Compute the rows asked for and write each as soon as it is there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--system", choices=tuple(SYSTEMS))
+    parser.add_argument("--prior", choices=tuple(PRIORS))
+    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    given = parser.parse_args(arguments)
+    for wanted in ROWS:
+        if given.system not in (None, wanted[0]) or given.prior not in (None, wanted[1]):
+            continue
+        done = {}
+        if given.output.exists():
+            stored = json.loads(given.output.read_text())
+            # Rows of another configuration are not comparable and are computed anew.
+            if stored["configuration"] == configuration():
+                done = {key(row): row for row in stored["rows"]}
+        if wanted in done and not given.again:
+            print("there already:", *wanted)
+            continue
+        done[wanted] = compute_row(*wanted)
+        save(given.output, [done[k] for k in ROWS if k in done])
+        row = done[wanted]
+        numbers = [value for value, _ in row["elbo_gap"]]
+        print(*wanted, numbers, f"{row['training_seconds']} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
