@@ -48,7 +48,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
             "encoder": "set",
             "decoder": "linear",
             "likelihood": "bingham",
-            "n_epochs": 10,
+            "n_epochs": 8,
             "batch_size": 64,
             "learning_rate": 3e-3,
         },
@@ -95,7 +95,9 @@ def compute_row(
             **options,
         }
     )
+    cpu_started = time.process_time()  # what training costs on a machine that does other things
     vae.fit(x.reshape(-1, *x.shape[2:]), conditions=np.repeat(temperatures, n_training))
+    cpu_seconds = time.process_time() - cpu_started
     gaps = {
         method: mfvae.measure.exact_gap(
             vae, system, temperatures, n_test, seed=2, method=method, n_importance=k
@@ -112,6 +114,7 @@ def compute_row(
         "validation_loss": [round(v, 4) for v in vae.history_["validation_loss"]],
         "n_prior_parameters": sum(p.numel() for p in vae.module_.prior.parameters()),
         "training_seconds": round(vae.training_seconds_, 1),
+        "training_cpu_seconds": round(cpu_seconds, 1),
         "seconds": round(time.perf_counter() - started, 1),
         "code": code_version(),
         "torch": torch.__version__,
@@ -199,7 +202,7 @@ def main(arguments: list[str] | None = None) -> None:
         save(given.output, [done[k] for k in ROWS if k in done])
         row = done[wanted]
         numbers = [value for value, _ in row["elbo_gap"]]
-        print(*wanted, numbers, f"{row['training_seconds']} s", flush=True)
+        print(*wanted, numbers, f"{row['training_cpu_seconds']} s", flush=True)
 
 
 if __name__ == "__main__":
