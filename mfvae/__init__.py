@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = attach(
         "MeanFieldVAE": "vae",
         "compare": "compare",
         "data": "data",
+        "decode": "decode",
         "fit_cached": "_cache",
         "measure": "measure",
         "plots": "plots",

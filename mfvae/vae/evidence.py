@@ -26,7 +26,7 @@ __all__ = ["elbo", "iwae", "log_weights", "quadrature", "settled_integral"]
 LogIntegrand = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 _ROWS = 4096  # configurations x latents handled at once
-_NODES = 128  # quadrature nodes handled at once: with _ROWS, 4 MB, not paged in anew each time
+_NODES = 128  # quadrature nodes handled at once for _ROWS rows: 4 MB, not paged in anew each time
 _MAX_WIDENINGS = 8
 
 
@@ -176,7 +176,8 @@ def _integrate(
     )
     log_weights = torch.log(weights).sum(dim=1)
     total = torch.full((len(rows),), -math.inf, **place)
-    for chunk, log_weight in zip(nodes.split(_NODES), log_weights.split(_NODES), strict=True):
+    n_chunk = min(32 * _NODES, max(_NODES, _NODES * _ROWS // len(rows)))
+    for chunk, log_weight in zip(nodes.split(n_chunk), log_weights.split(n_chunk), strict=True):
         for start in range(0, len(rows), _ROWS):
             part = slice(start, start + _ROWS)
             joint = log_integrand(rows[part], chunk) + log_weight
