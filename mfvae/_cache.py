@@ -85,7 +85,7 @@ def cached_arrays(
     path = cache_folder() / f"{name}-{_key(configuration)}.npz"
     if path.exists():
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return {key: archive[key] for key in archive.files}
         except Exception:  # damaged, in whichever of a zip archive's many ways
             path.unlink(missing_ok=True)

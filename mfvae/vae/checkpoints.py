@@ -7,12 +7,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mfvae.vae.storage import replace_file
 
 __all__ = ["EpochCheckpoint", "RunFolder", "tensor_hash"]
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else repr(value)
 
 
 def tensor_hash(*tensors: torch.Tensor) -> str:
@@ -68,7 +73,7 @@ class RunFolder:
     def __init__(self, path: str | Path, description: dict[str, Any]) -> None:
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
-        self.description = json.loads(json.dumps(description, default=repr))
+        self.description = json.loads(json.dumps(description, default=_plain))
         self.last, self.best = self.path / "last.ckpt", self.path / "best.ckpt"
         self._record = self.path / "run.json"
         self.finished = False

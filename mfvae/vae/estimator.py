@@ -216,7 +216,7 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
     def _training_options(self) -> TrainingOptions:
         given = {f.name: getattr(self, f.name) for f in fields(TrainingOptions) if f.name != "seed"}
         given["trainer_options"] = dict(self.trainer_options or {})
-        return TrainingOptions(**given, seed=self.random_state)
+        return TrainingOptions(**given, seed=int(self.random_state))
 
     def _hold_out(self, data: tuple, fraction: float) -> tuple[tuple, tuple]:
         n_samples = len(data[0])

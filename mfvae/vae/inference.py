@@ -41,7 +41,8 @@ class Inference(EstimatorInputs):
         Returns
         -------
         numpy.ndarray
-            ``(n_samples, n_sites, …)`` in the letters and dtype of the training data.
+            ``(n_samples, n_sites, …)`` in the letters of the training data: spins, words and
+            codes in their dtype, real values and directors as float32.
         """
         z = self._latents(n_samples, condition, seed, stream=0)
         generator = self._generator(seed, 1)
@@ -110,7 +111,8 @@ class Inference(EstimatorInputs):
             ``(n_samples, n_sites, n_parameters)`` float32. Bernoulli: the logit of the
             larger letter; the field on a spin is half of it.
         """
-        return self.module_.decoder(self._check_latents(z)).cpu().numpy()
+        z = self._check_latents(z)
+        return self.module_.decoder(z).cpu().numpy()
 
     @torch.no_grad()
     def reconstruct_mean(self, z: np.ndarray) -> np.ndarray:
@@ -121,8 +123,8 @@ class Inference(EstimatorInputs):
         numpy.ndarray
             ``(n_samples, n_sites, …)`` float32, in the letters of the training data.
         """
-        parameters = self.module_.decoder(self._check_latents(z))
-        return self.module_.likelihood.mean(parameters).cpu().numpy()
+        z = self._check_latents(z)
+        return self.module_.likelihood.mean(self.module_.decoder(z)).cpu().numpy()
 
     def score_samples(
         self,

@@ -214,6 +214,8 @@ def _quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         # The folder is ours: run.json is there first, and a resumed run finds its checkpoints.
         warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+        # Without held-out data the training loss picks the best epoch.
+        warnings.filterwarnings("ignore", message=".*Skipping val loop.*")
         # device="cpu" on a machine with a GPU is a choice.
         warnings.filterwarnings("ignore", message=".*available but not used.*")
         try:
