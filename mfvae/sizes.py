@@ -39,7 +39,7 @@ _TABLE: dict[str, dict[str, dict]] = {
         "paper": {"length": 32, "n_samples": 40_000, "n_epochs": 40, "n_generated": 100_000},
     },
     "first-recording": {
-        "course": {"n_epochs": 20},
+        "course": {"n_epochs": 25},
         "paper": {"n_epochs": 100},
     },
 }
