@@ -34,6 +34,10 @@ _TABLE: dict[str, dict[str, dict]] = {
         "course": {"lengths": (8, 16, 32), "n_chains": 32, "n_records": 4_000},
         "paper": {"lengths": (8, 16, 32, 64), "n_chains": 64, "n_records": 20_000},
     },
+    "bricks": {
+        "course": {"n_sites": 256, "n_samples": 1_500, "n_epochs": 12, "n_test": 2_000},
+        "paper": {"n_sites": 1024, "n_samples": 20_000, "n_epochs": 40, "n_test": 20_000},
+    },
     "ising-curie-weiss": {
         "course": {"length": 16, "n_samples": 5_000, "n_epochs": 15, "n_generated": 20_000},
         "paper": {"length": 32, "n_samples": 40_000, "n_epochs": 40, "n_generated": 100_000},
