@@ -86,6 +86,17 @@ def test_everything_agrees_with_enumeration(n_sites: int, temperature: float) ->
     assert system.binder_cumulant(temperature) == pytest.approx(1 - m4 / (3 * m2**2), abs=1e-12)
 
 
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+def test_log_partition_of_sixteen_spins_by_enumeration(temperature: float) -> None:
+    total = np.array([16 - 2 * bin(code).count("1") for code in range(2**16)])
+    log_z = logsumexp(total**2 / (32 * temperature))
+    system = CurieWeiss(16)
+    assert abs(-system.free_energy(temperature) / temperature - log_z) < 1e-10
+    aligned = np.ones((1, 16), dtype=np.int8)
+    expected = 256 / (32 * temperature) - log_z
+    assert abs(system.log_prob(aligned, temperature)[0] - expected) < 1e-10
+
+
 def test_published_values() -> None:
     """Numbers computed elsewhere by two independent routes, to all printed digits."""
     system = CurieWeiss(256)
