@@ -6,6 +6,13 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "BernoulliMixture": "mixture",
+        "Comparison": "table",
+        "Difference": "table",
         "IndependentModel": "independent",
+        "PairwiseMaximumEntropy": "pairwise",
+        "RestrictedBoltzmannMachine": "boltzmann",
+        "ScoredVAE": "latent",
+        "annealed_log_normalizer": "annealing",
+        "compare_models": "table",
     },
 )

@@ -1,0 +1,187 @@
+"""Pairwise maximum entropy and RBM: normalisers against enumeration, fits against the truth."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+from mfvae.compare import (
+    PairwiseMaximumEntropy,
+    RestrictedBoltzmannMachine,
+    annealed_log_normalizer,
+)
+from mfvae.compare._gibbs import gibbs_sweeps, random_states
+from mfvae.compare.pairwise import _PairwisePath
+
+N = 15
+ALL = np.array(list(itertools.product([0, 1], repeat=N)), dtype=np.uint8)
+
+
+def planted_pairwise(n=N, seed=0):
+    """Field, couplings and exact log probabilities of a frustrated, sparse-firing model."""
+    rng = np.random.default_rng(seed)
+    couplings = np.triu(0.7 * rng.standard_normal((n, n)), 1)
+    couplings += couplings.T
+    return rng.normal(-1.2, 0.4, n), couplings
+
+
+def enumerated(field, couplings):
+    x = ALL[:, -len(field) :][: 2 ** len(field)].astype(float)
+    weight = x @ field + 0.5 * np.einsum("ni,ni->n", x @ couplings, x)
+    return weight, logsumexp(weight)
+
+
+@pytest.fixture(scope="module")
+def words():
+    """30,000 exact draws of the planted model and their exact log probabilities."""
+    weight, log_z = enumerated(*planted_pairwise())
+    rng = np.random.default_rng(1)
+    return ALL[rng.choice(len(ALL), size=30_000, p=np.exp(weight - log_z))]
+
+
+def test_annealing_agrees_with_enumeration_on_fifteen_cells():
+    field, couplings = planted_pairwise()
+    weight, log_z = enumerated(field, couplings)
+    rates = np.exp(weight - log_z) @ ALL
+    path = _PairwisePath(field, couplings, rates)
+    found = annealed_log_normalizer(path, n_chains=1000, n_temperatures=2000, seed=0)
+    assert found.stderr < 0.002
+    assert found == pytest.approx(log_z, abs=0.01)
+    assert abs(found - log_z) < 5.5 * found.stderr
+    # the error bar is honest: forty short runs scatter as they say
+    runs = [
+        annealed_log_normalizer(path, n_chains=50, n_temperatures=50, seed=s) for s in range(40)
+    ]
+    scores = np.array([(r + r.stderr**2 / 2 - log_z) / r.stderr for r in runs])
+    assert 0.6 < scores.std() < 1.7
+    assert abs(scores.mean()) < 5.5 / np.sqrt(40)
+    # negative control: a coupling off by 0.1 moves ln Z beyond the tolerance
+    couplings[0, 1] += 0.1
+    couplings[1, 0] += 0.1
+    other = _PairwisePath(field + 0.05, couplings, rates)
+    wrong = annealed_log_normalizer(other, n_chains=1000, n_temperatures=2000, seed=0)
+    assert abs(wrong - log_z) > 0.01
+    assert abs(wrong - log_z) > 5.5 * wrong.stderr
+
+
+def test_gibbs_chains_follow_the_enumerated_law():
+    field, couplings = planted_pairwise(8)
+    x = ALL[:256, -8:].astype(float)
+    weight = x @ field + 0.5 * np.einsum("ni,ni->n", x @ couplings, x)
+    probability = np.exp(weight - logsumexp(weight))
+
+    def chi_square(field):
+        n_chains = 40_000
+        chains = np.zeros((n_chains, 8), dtype=np.uint8)
+        state = random_states(n_chains, np.random.SeedSequence(3))
+        gibbs_sweeps(chains, field, couplings, state, 60)
+        observed = np.bincount(chains @ (1 << np.arange(8)[::-1]), minlength=256)
+        expected = n_chains * probability
+        large = expected > 5
+        return ((observed - expected)[large] ** 2 / expected[large]).sum(), large.sum()
+
+    value, n = chi_square(field)
+    assert value < n + 5.5 * np.sqrt(2 * n) + 15
+    value, n = chi_square(field + 0.1)  # negative control
+    assert value > n + 5.5 * np.sqrt(2 * n) + 15
+
+
+def test_pairwise_fit_recovers_the_planted_model(words):
+    field, couplings = planted_pairwise()
+    weight, log_z = enumerated(field, couplings)
+    model = PairwiseMaximumEntropy(
+        ridge=0.0, n_steps=150, n_annealing_chains=500, n_annealing_steps=500
+    ).fit(words)
+    mine, my_log_z = enumerated(model.field_, model.couplings_)
+    # fitted ln Z is that of enumeration, and so are the log probabilities
+    assert float(model.log_normalizer_) == pytest.approx(my_log_z, abs=0.01)
+    np.testing.assert_allclose(model.score_samples(ALL), mine - my_log_z, atol=0.01)
+    # KL(truth ‖ fit) is what fitting 120 parameters to 30,000 words costs: 120/60,000
+    p = np.exp(weight - log_z)
+    kl = p @ (weight - log_z - mine + my_log_z)
+    assert kl < 0.004
+    # the gradient vanishes: model moments are the data's
+    q = np.exp(mine - my_log_z)
+    np.testing.assert_allclose(q @ ALL, words.mean(axis=0), atol=0.01)
+    assert np.abs(model.couplings_ - couplings).max() < 0.4
+    # pseudo-likelihood alone is close, and the independent model is not
+    rates = words.mean(axis=0)
+    independent = ALL @ np.log(rates / (1 - rates)) + np.log1p(-rates).sum()
+    assert p @ (weight - log_z - independent) > 0.3
+    first = PairwiseMaximumEntropy(ridge=0.0, n_steps=0, n_annealing_steps=50).fit(words)
+    likely, z = enumerated(first.field_, first.couplings_)
+    assert p @ (weight - log_z - likely + z) < 0.006
+
+
+def test_pairwise_samples_and_seeds(words):
+    model = PairwiseMaximumEntropy(n_steps=20, n_annealing_steps=50).fit(words)
+    mine, log_z = enumerated(model.field_, model.couplings_)
+    q = np.exp(mine - log_z)
+    x = model.sample(20_000, seed=1, n_sweeps=200)
+    np.testing.assert_array_equal(x, model.sample(20_000, seed=1, n_sweeps=200))
+    mean = q @ ALL
+    scores = (x.mean(axis=0) - mean) / np.sqrt(mean * (1 - mean) / len(x))
+    assert np.abs(scores).max() < 5.5
+    second = (q[:, None] * ALL).T @ ALL.astype(float)
+    found = x.T.astype(float) @ x / len(x)
+    error = np.sqrt(second * (1 - second) / len(x))
+    assert np.abs((found - second) / error).max() < 5.5
+    assert model.n_parameters == N + N * (N - 1) // 2
+    again = PairwiseMaximumEntropy(n_steps=20, n_annealing_steps=50).fit(words)
+    np.testing.assert_array_equal(model.couplings_, again.couplings_)
+    assert float(model.log_normalizer_) == float(again.log_normalizer_)
+
+
+def test_machine_agrees_with_enumeration(words):
+    machine = RestrictedBoltzmannMachine(
+        10, n_epochs=5, n_annealing_chains=500, n_annealing_steps=2000
+    ).fit(words[:10_000])
+    exact = logsumexp(machine.log_weight(ALL))
+    assert float(machine.log_normalizer_) == pytest.approx(exact, abs=0.01)
+    assert np.exp(machine.score_samples(ALL)).sum() == pytest.approx(1, abs=0.01)
+    # the free energy sums out the hidden units: enumerate them
+    W, c = machine.rbm_.components_, machine.rbm_.intercept_hidden_
+    h = np.array(list(itertools.product([0, 1], repeat=10)))
+    v = ALL[777].astype(float)
+    direct = logsumexp(h @ (W @ v + c)) + v @ machine.rbm_.intercept_visible_
+    assert machine.log_weight(ALL[777:778])[0] == pytest.approx(direct, abs=1e-10)
+    # samples follow the enumerated law
+    q = np.exp(machine.log_weight(ALL) - exact)
+    x = machine.sample(20_000, seed=2, n_sweeps=200)
+    mean = q @ ALL
+    scores = (x.mean(axis=0) - mean) / np.sqrt(mean * (1 - mean) / len(x))
+    assert np.abs(scores).max() < 5.5
+    assert machine.n_parameters == 150 + 25
+    # negative control: a hidden field off by 0.2 is a different normaliser
+    machine.rbm_.intercept_hidden_ = c + 0.2
+    assert abs(logsumexp(machine.log_weight(ALL)) - float(machine.log_normalizer_)) > 0.01
+
+
+def test_machine_learns(words):
+    rates = words.mean(axis=0)
+    test = words[20_000:]
+    independent = (test @ np.log(rates / (1 - rates)) + np.log1p(-rates).sum()).mean()
+    machine = RestrictedBoltzmannMachine(20, n_epochs=8, n_annealing_steps=500).fit(words[:20_000])
+    assert machine.score_samples(test).mean() > independent + 0.1
+
+
+@pytest.mark.parametrize("make", [PairwiseMaximumEntropy, lambda: RestrictedBoltzmannMachine(2)])
+def test_bad_input(make):
+    for bad, error in (
+        (np.array([[-1, 1]]), ValueError),
+        (np.array([[np.nan, 1]]), ValueError),
+        (np.zeros((0, 3)), ValueError),
+        (np.zeros(3), ValueError),
+        (None, TypeError),
+    ):
+        with pytest.raises(error):
+            make().fit(bad)
+    with pytest.raises(ValueError, match="not fitted"):
+        make().score_samples(np.eye(2, dtype=int))
+    with pytest.raises(ValueError, match="not fitted"):
+        make().sample(2, seed=0)
+    with pytest.raises(ValueError, match="ridge"):
+        PairwiseMaximumEntropy(ridge=-1)
+    with pytest.raises(ValueError, match="n_hidden"):
+        RestrictedBoltzmannMachine(0)
