@@ -14,5 +14,8 @@ __getattr__, __dir__, __all__ = attach(
         "ScoredVAE": "latent",
         "annealed_log_normalizer": "annealing",
         "compare_models": "table",
+        "compare_statistics": "statistics",
+        "pair_covariances": "statistics",
+        "triplet_moments": "statistics",
     },
 )
