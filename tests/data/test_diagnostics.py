@@ -48,6 +48,12 @@ def test_autocorrelation_time_of_autoregressive_chains(phi, n_chains, n_records)
     assert abs(control - exact_time(phi)) > allowed
 
 
+def test_autocorrelation_time_of_many_short_chains():
+    """Chains of ten times τ: autocovariances divided by n instead of n - t give 1.4 times τ."""
+    found = autocorrelation_time(autoregressive(0.9, 1000, 100, 5))
+    assert 0.85 * 9.5 < found < 1.1 * 9.5
+
+
 def test_effective_sample_size_predicts_the_error_of_a_mean():
     phi, n = 0.8, 2000
     series = autoregressive(phi, 400, n, 5)
