@@ -1,0 +1,250 @@
+"""Rivals on the retina: held-out nats a word of every model, on three splits of the recording.
+
+Fits one model after another to the training words of a split and writes what it finds on the
+held-out words to ``retina_rivals.json`` beside this file. A row keeps the sum of ln p over the
+held-out words of every trial, so that any two rows of a split can be compared, paired, with
+intervals that respect trials, without fitting again. Rows that are there already are skipped;
+``--again`` computes them anew. Needs the recording (``make data``, or ``MFVAE_DATA``).
+
+    python book/results/retina_rivals.py                     # everything that is missing (hours)
+    python book/results/retina_rivals.py --short             # rows of a few minutes
+    python book/results/retina_rivals.py --split bins --model "deep VAE, 16 latents"
+    python book/results/retina_rivals.py --show              # the tables, computing nothing
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfvae import MeanFieldVAE, compare, measure
+from mfvae._provenance import code_version, machine
+from mfvae.data import RetinaWords, load_retina
+from mfvae.sizes import sizes
+
+OUTPUT = Path(__file__).with_suffix(".json")
+SPLITS = ("bins", "trials", "movie")
+N_IMPORTANCE = 64
+
+DEEP = {
+    "encoder": "mlp",
+    "decoder": "mlp",
+    "encoder_options": {"widths": (512, 512)},
+    "decoder_options": {"widths": (512, 512)},
+    "prior": "mixture",
+    "prior_options": {"n_components": 256},
+    "n_epochs": 30,
+    "batch_size": 256,
+    "learning_rate": 3e-3,
+}
+LINEAR = sizes("retina").linear_vae
+
+#: Every model: its kind, its arguments, and whether a row takes a few minutes only.
+MODELS: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "independent": ("independent", {}, True),
+    "mixture of 2": ("mixture", {"n_components": 2}, True),
+    "mixture of 70": ("mixture", {"n_components": 70}, True),
+    "mixture of 200": ("mixture", {"n_components": 200}, False),
+    "pairwise": ("pairwise", {}, False),
+    "RBM, 64 hidden": ("rbm", {"n_hidden": 64}, False),
+    "RBM, 200 hidden": ("rbm", {"n_hidden": 200, "n_epochs": 40}, False),
+    "linear VAE, 1 latent": ("vae", {"n_latents": 1, **LINEAR}, True),
+    "linear VAE, 2 latents": ("vae", {"n_latents": 2, **LINEAR}, True),
+    "linear VAE, 4 latents": ("vae", {"n_latents": 4, **LINEAR}, True),
+    "linear VAE, 8 latents": (
+        "vae",
+        {"n_latents": 8, **LINEAR, "prior_options": {"n_components": 128}},
+        True,
+    ),
+    "linear VAE, 16 latents": (
+        "vae",
+        {"n_latents": 16, **LINEAR, "prior_options": {"n_components": 256}, "learning_rate": 3e-3},
+        False,
+    ),
+    "deep VAE, 2 latents": ("vae", {"n_latents": 2, **DEEP}, False),
+    "deep VAE, 4 latents": ("vae", {"n_latents": 4, **DEEP}, False),
+    "deep VAE, 8 latents": ("vae", {"n_latents": 8, **DEEP}, False),
+    "deep VAE, 16 latents": ("vae", {"n_latents": 16, **DEEP}, False),
+}
+ROWS = [(split, model) for split in SPLITS for model in MODELS]
+
+
+def build(model: str, seed: int = 0) -> Any:
+    """Return the untrained model of a name in ``MODELS``."""
+    kind, arguments, _ = MODELS[model]
+    if kind == "independent":
+        return compare.IndependentModel()
+    if kind == "mixture":
+        return compare.BernoulliMixture(**arguments, random_state=seed)
+    if kind == "pairwise":
+        return compare.PairwiseMaximumEntropy(**arguments, random_state=seed)
+    if kind == "rbm":
+        return compare.RestrictedBoltzmannMachine(**arguments, random_state=seed)
+    vae = MeanFieldVAE(**arguments, device="cpu", progress=False, random_state=seed)
+    exact = arguments["n_latents"] <= 2 and arguments["decoder"] == "linear"
+    return compare.ScoredVAE(vae, "quadrature" if exact else "iwae", n_importance=N_IMPORTANCE)
+
+
+def compute_row(retina: RetinaWords, split: str, name: str, seed: int = 0) -> dict[str, Any]:
+    """Fit one model to one split and return what it does on the held-out words."""
+    started, processor = time.perf_counter(), time.process_time()
+    rows = retina.split_rows(split, seed=seed)
+    train, test = (retina.flat()[part] for part in rows)
+    trials = rows[1] // retina.n_bins
+    model = build(name, seed).fit(train)
+    fit_seconds, fit_processor = time.perf_counter() - started, time.process_time() - processor
+    scored = time.perf_counter()
+    log_prob = model.score_samples(test)
+    score_seconds = time.perf_counter() - scored
+    row = {
+        "split": split,
+        "model": name,
+        "nats": round(-float(log_prob.mean()), 5),
+        "log_prob_stderr": round(float(getattr(model, "log_prob_stderr", 0.0)), 5),
+        "method": getattr(model, "method", "annealing" if name in _ANNEALED else "exact"),
+        "n_parameters": int(model.n_parameters),
+    }
+    if isinstance(model, compare.ScoredVAE):
+        bound = model.vae.score_samples(test, method="elbo", n_importance=8)
+        row["elbo_nats"] = round(-float(bound.mean()), 5)
+        row["validation_loss"] = [round(v, 4) for v in model.vae.history_["validation_loss"]]
+    samples = model.sample(len(test), seed=1)
+    for key, law in (("P(K)", measure.spike_count_law), ("P(q)", measure.overlap_law)):
+        row[f"divergence of {key}"] = round(
+            float(measure.jensen_shannon(law(test), law(samples))), 6
+        )
+    own, theirs = (compare.pair_covariances(x) for x in (samples, test))
+    row["correlation of covariances"] = round(float(np.corrcoef(own, theirs)[0, 1]), 4)
+    sums = np.bincount(trials, weights=log_prob, minlength=retina.n_trials)
+    row |= {
+        "trial_sums": [round(v, 3) for v in sums],
+        "fit_seconds": round(fit_seconds, 1),
+        "fit_processor_seconds": round(fit_processor, 1),
+        "score_seconds": round(score_seconds, 1),
+        "seconds": round(time.perf_counter() - started, 1),
+        "code": code_version(),
+        "machine": machine(),
+    }
+    return row
+
+
+_ANNEALED = {name for name, (kind, *_) in MODELS.items() if kind in ("pairwise", "rbm")}
+
+
+def trial_counts(retina: RetinaWords, split: str, seed: int = 0) -> list[int]:
+    """Return how many held-out words of each trial a split has."""
+    trials = retina.split_rows(split, seed=seed)[1] // retina.n_bins
+    return np.bincount(trials, minlength=retina.n_trials).tolist()
+
+
+def lead(
+    first: dict[str, Any],
+    second: dict[str, Any],
+    counts: list[int],
+    *,
+    n_bootstrap: int = 4000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Return by how many nats a word ``first`` is ahead of ``second``, with its interval.
+
+    Percentile bootstrap over trials; the errors of estimated normalisers are added.
+    """
+    sizes_ = np.array(counts)
+    difference = np.array(first["trial_sums"]) - np.array(second["trial_sums"])
+    there = sizes_ > 0
+    sizes_, difference = sizes_[there], difference[there]
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(sizes_), size=(n_bootstrap, len(sizes_)))
+    means = difference[drawn].sum(axis=1) / sizes_[drawn].sum(axis=1)
+    shared = np.hypot(first["log_prob_stderr"], second["log_prob_stderr"])
+    means = means + shared * rng.standard_normal(n_bootstrap)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(difference.sum() / sizes_.sum()), float(low), float(high)
+
+
+def configuration(retina: RetinaWords) -> dict[str, Any]:
+    """Return what all rows share."""
+    return {
+        "source": retina.source,
+        "sha256": retina.sha256,
+        "n_importance": N_IMPORTANCE,
+        "test": 0.1,
+        "seed": 0,
+        "trial_counts": {split: trial_counts(retina, split) for split in SPLITS},
+        "models": {name: list(settings[:2]) for name, settings in MODELS.items()},
+    }
+
+
+def save(path: Path, result: dict[str, Any]) -> None:
+    """Write all or nothing."""
+    partial = path.with_suffix(".partial")
+    lines = ",\n".join("    " + json.dumps(row) for row in result["rows"])
+    shared = json.dumps(result["configuration"])
+    partial.write_text(f'{{\n  "configuration": {shared},\n  "rows": [\n{lines}\n  ]\n}}\n')
+    os.replace(partial, path)
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print a table a split: nats a word, and how far behind the best, paired."""
+    for split in SPLITS:
+        rows = sorted((r for r in result["rows"] if r["split"] == split), key=lambda r: r["nats"])
+        if not rows:
+            continue
+        print(f"\n{split}: held-out nats a word; behind the best, 95 % interval over trials")
+        for row in rows:
+            value, low, high = lead(rows[0], row, result["configuration"]["trial_counts"][split])
+            print(
+                f"{row['model']:<24}{row['nats']:9.3f}   {value:7.3f} [{low:.3f}, {high:.3f}]  "
+                f"{row['method']:<11}{row['n_parameters']:>8}{row['fit_seconds']:>8.0f} s  "
+                f"{row['divergence of P(K)']:.4f} {row['divergence of P(q)']:.4f} "
+                f"{row['correlation of covariances']:.3f}"
+            )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--split", choices=SPLITS)
+    parser.add_argument("--model", nargs="*", choices=tuple(MODELS))
+    parser.add_argument("--short", action="store_true", help="only rows of a few minutes")
+    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
+    parser.add_argument("--show", action="store_true", help="print the tables and stop")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    options = parser.parse_args(arguments)
+    result = {"rows": []}
+    if options.output.exists():
+        result = json.loads(options.output.read_text())
+    if options.show:
+        show(result)
+        return
+    retina = load_retina()
+    if retina.is_surrogate:
+        print("the recording is not here (`make data` fetches it): nothing is computed")
+        return
+    for split, model in ROWS:
+        if options.split not in (None, split) or (options.model and model not in options.model):
+            continue
+        if options.short and not MODELS[model][2]:
+            continue
+        done = {(row["split"], row["model"]): row for row in result["rows"]}
+        if (split, model) in done and not options.again:
+            print("there already:", split, model)
+            continue
+        done[split, model] = compute_row(retina, split, model)
+        rows = [done[key] for key in ROWS if key in done]
+        result = {"configuration": configuration(retina), "rows": rows}
+        save(options.output, result)
+        kept = done[split, model]
+        print({key: value for key, value in kept.items() if key != "trial_sums"}, flush=True)
+    if result["rows"]:
+        show(result)
+
+
+if __name__ == "__main__":
+    main()
