@@ -14,9 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from mfvae._validation import check_fraction, check_seed
 from mfvae.vae.inference import Inference
+from mfvae.vae.loop import TrainingOptions
 from mfvae.vae.model import build_model
 from mfvae.vae.storage import read_model, write_model
-from mfvae.vae.training import TrainingOptions, train
+from mfvae.vae.training import train
 
 __all__ = ["MeanFieldVAE"]
 

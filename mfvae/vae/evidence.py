@@ -129,26 +129,31 @@ def _box(
     condition: torch.Tensor,
     tolerance: float,
 ) -> tuple[list[float], list[float]]:
-    """Return a box that holds the integrand of every row.
+    """Return a box that holds the integrand of every row, and little else.
 
     The prior's box holds the prior; a configuration far from what the model expects may pull
-    its latent outside. The box grows until the integrand on its surface is negligible.
+    its latent outside. The box grows until the integrand on its surface is negligible, then
+    shrinks to where it is not.
     """
     low, high = (np.array(edge.tolist()) for edge in prior.box(condition))
     n_points = 129 if len(low) == 1 else 33
+    negligible = math.log(tolerance) - 10.0
     for _ in range(_MAX_WIDENINGS):
         axes = [np.linspace(*ends, n_points) for ends in zip(low, high, strict=True)]
         grid = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
-        surface = torch.from_numpy(np.any((grid == low) | (grid == high), axis=1))
         z = torch.from_numpy(grid).to(condition)
-        excess = -math.inf
+        height = torch.full((len(z),), -math.inf).to(condition)
         for part in rows.split(_ROWS):
             joint = log_integrand(part, z)
-            excess = max(excess, float((joint[:, surface].amax(1) - joint.amax(1)).max()))
-        if excess < math.log(tolerance) - 10.0:
+            height = torch.maximum(height, (joint - joint.amax(1, keepdim=True)).amax(0))
+        there = (height >= negligible).cpu().numpy()
+        if not np.any(there & np.any((grid == low) | (grid == high), axis=1)):
             break
         low, high = low - (high - low) / 4, high + (high - low) / 4
-    return low.tolist(), high.tolist()
+    # What is empty beyond the next grid point is left out: most of a wide prior's box.
+    step = (high - low) / (n_points - 1)
+    inside_low, inside_high = grid[there].min(axis=0) - step, grid[there].max(axis=0) + step
+    return np.maximum(low, inside_low).tolist(), np.minimum(high, inside_high).tolist()
 
 
 def _integrate(

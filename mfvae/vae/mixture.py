@@ -105,11 +105,22 @@ class MixturePrior(Prior):
             ).squeeze(-1)
         return means[row, component] + noise
 
-    def box(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _means_and_deviations(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and standard deviation of each latent in each component."""
         _, means, log_scales, entries = self._components(conditions)
         scales = torch.exp(log_scales)
         if len(self.rows):
             root = torch.linalg.inv(self._lower(entries)) * scales[..., None, :]
             scales = root.square().sum(dim=-1).sqrt()
-        reach = NORMAL_REACH * scales
+        return means, scales
+
+    def box(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        means, deviations = self._means_and_deviations(conditions)
+        reach = NORMAL_REACH * deviations
         return (means - reach).amin(dim=(0, 1)), (means + reach).amax(dim=(0, 1))
+
+    def breakpoints(self, conditions: torch.Tensor) -> list[torch.Tensor]:
+        """Return, per latent, the edges of components so narrow that nodes could miss them."""
+        means, deviations = (part[0] for part in self._means_and_deviations(conditions))
+        edges = torch.stack([means - 4 * deviations, means, means + 4 * deviations])
+        return [edges[:, deviations[:, k] < NARROW, k].flatten() for k in range(self.n_latents)]

@@ -13,6 +13,7 @@ from mfvae.vae.decoder import LinearDecoder
 from mfvae.vae.encoder import MLPEncoder
 from mfvae.vae.evidence import elbo, iwae, log_weights, quadrature
 from mfvae.vae.likelihood import Bernoulli, Gaussian
+from mfvae.vae.mixture import MixturePrior
 from mfvae.vae.model import PRIORS, LatentVariableModel, seeded_initialization
 from mfvae.vae.prior import NormalPrior, Prior
 
@@ -88,6 +89,25 @@ def test_quadrature_of_a_peak_much_narrower_than_the_first_panels() -> None:
     c = torch.full((2, 1), temperature, dtype=torch.float64)
     score = quadrature(model, model.likelihood.prepare(spins), c).numpy()
     np.testing.assert_allclose(score, system.log_prob(spins, temperature), atol=1e-4)
+
+
+@pytest.mark.parametrize(("n_latents", "covariance"), [(1, "diagonal"), (2, "full")])
+def test_quadrature_finds_a_component_narrower_than_its_nodes(
+    n_latents: int, covariance: str
+) -> None:
+    n_sites = 5
+    with seeded_initialization(3):
+        prior = MixturePrior(n_latents, 0, n_components=3, covariance=covariance)
+        encoder = MLPEncoder(1, 0, n_latents, n_sites=n_sites, widths=(4,))
+        decoder = LinearDecoder(n_latents, n_sites, 1)
+    with torch.no_grad():
+        prior.log_scales[0] = -6.5
+        prior.means[0] = 0.37
+    model = LatentVariableModel(encoder, decoder, prior, Bernoulli((0, 1)), [], []).double()
+    words = np.array(list(itertools.product([0, 1], repeat=n_sites)))
+    c = torch.zeros((len(words), 0), dtype=torch.float64)
+    score = quadrature(model, model.likelihood.prepare(words), c, tolerance=1e-6)
+    np.testing.assert_allclose(float(score.exp().sum()), 1, atol=1e-6)
 
 
 def test_bounds_are_ordered_and_tighten() -> None:

@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import Callback
 from mfvae import MeanFieldVAE
 from mfvae.systems import CurieWeiss
 from mfvae.vae import training
-from mfvae.vae.training import TensorBatches
+from mfvae.vae.loop import TensorBatches
 
 N_SITES = 16
 
