@@ -122,5 +122,5 @@ class MixturePrior(Prior):
     def breakpoints(self, conditions: torch.Tensor) -> list[torch.Tensor]:
         """Return, per latent, the edges of components so narrow that nodes could miss them."""
         means, deviations = (part[0] for part in self._means_and_deviations(conditions))
-        edges = torch.stack([means - 4 * deviations, means, means + 4 * deviations])
+        edges = torch.stack([means + reach * deviations for reach in (-8, -4, 0, 4, 8)])
         return [edges[:, deviations[:, k] < NARROW, k].flatten() for k in range(self.n_latents)]
