@@ -109,7 +109,7 @@ def regress_tensor(
     test_conditions : array_like, shape (n_test,) or (n_test, n_conditions), or None
         Conditions of the held-out pairs, the first of which groups ``r2_by_condition``.
     method : {"network", "ridge"}
-        Two hidden layers of tanh, L-BFGS; or a linear map.
+        Two hidden layers of tanh, Adam, stopped early on a tenth held out; or a linear map.
     width : int
         Units in each hidden layer.
     seed : int or numpy.random.SeedSequence
@@ -149,8 +149,8 @@ def regress_tensor(
     else:
         state = int(check_seed(seed).generate_state(1)[0])
         regressor = MLPRegressor(
-            (width, width), activation="tanh", alpha=1e-5, batch_size=256,
-            early_stopping=True, max_iter=200, learning_rate_init=3e-3, random_state=state,
+            hidden_layer_sizes=(width, width), activation="tanh", alpha=1e-5, batch_size=256,
+            early_stopping=True, max_iter=500, learning_rate_init=3e-3, random_state=state,
         )  # fmt: skip
     location, scale = t.mean(axis=0), np.maximum(t.std(axis=0), 1e-12)
     model = make_pipeline(StandardScaler(), regressor).fit(z, (t - location) / scale)

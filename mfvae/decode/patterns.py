@@ -27,7 +27,8 @@ _LEAST_SIGNAL = 0.2
 def decoder_jacobian(vae: MeanFieldVAE, z: np.ndarray) -> np.ndarray:
     """Return the derivative of the decoder's logits with respect to the latents.
 
-    By forward-mode automatic differentiation, one pass for each latent and all of ``z`` at once.
+    By automatic differentiation (the derivative of the vector-Jacobian product), one pass for
+    each latent and all of ``z`` at once.
 
     Parameters
     ----------
@@ -54,11 +55,15 @@ def decoder_jacobian(vae: MeanFieldVAE, z: np.ndarray) -> np.ndarray:
     if not isinstance(vae.module_.likelihood, Bernoulli):
         raise ValueError(f"patterns need the Bernoulli likelihood, got {vae.likelihood!r}")
     points = vae._check_latents(z)
-    columns = []
-    for direction in torch.eye(points.shape[1], dtype=points.dtype, device=points.device):
-        tangent = direction.expand_as(points)
-        _, derivative = torch.func.jvp(vae.module_.decoder, (points,), (tangent,))
-        columns.append(derivative[..., 0].detach())
+    points = points.detach().requires_grad_()
+    logits = vae.module_.decoder(points)[..., 0]
+    # Jᵀv is linear in v, so its derivative with respect to v in direction e is J e.
+    v = torch.zeros_like(logits, requires_grad=True)
+    (pulled_back,) = torch.autograd.grad(logits, points, v, create_graph=True)
+    columns = [
+        torch.autograd.grad(pulled_back, v, direction.expand_as(points), retain_graph=True)[0]
+        for direction in torch.eye(points.shape[1], dtype=points.dtype, device=points.device)
+    ]
     return torch.stack(columns, dim=-1).double().cpu().numpy()
 
 
@@ -144,7 +149,7 @@ def recover_patterns(
     if n_patterns == 0:
         nothing = np.zeros(0)
         empty = np.zeros((n_sites, 0), dtype=np.int8)
-        return PatternRecovery(empty, nothing, nothing, 1.0, 0.0, **measured)
+        return PatternRecovery(empty, nothing, nothing, 1.0, 0.0, 0, **measured)
     # Eigenvectors alone: all directions of the span count alike.
     found = unmix(vectors[:, :n_patterns], method=unmixing, seed=unmix_seed, n_restarts=n_restarts)
     return dataclasses.replace(found, **measured)

@@ -23,7 +23,8 @@ __all__ = ["PatternRecovery", "null_residual", "unmix"]
 
 _DUPLICATE = 0.8  # two sign vectors with a larger overlap count as one
 _INDEPENDENT = 0.1  # least squared sine between a new pattern and the span of those before it
-_GAP = 0.9  # a pattern must lie clearly nearer to the span than the best vector left out
+_GAP = 0.8  # a pattern must lie clearly nearer to the span than the best vector left out
+_NULL = 0.6  # and than a random span allows: sign waves of a smooth mode reach 0.65 to 1 of it
 _STABLE = 0.95
 
 
@@ -44,6 +45,8 @@ class PatternRecovery:
         there is none. Where the span holds no patterns it is no larger than the residuals.
     null_residual : float
         Residual below which none is expected of a random span of this size (`null_residual`).
+    dimension : int
+        Dimension of the span; fewer patterns than this were found if some are missing.
     spectrum : ndarray, float64
         Squared singular values of what was unmixed, largest first.
     jacobian_variation, span_variation : float or None
@@ -55,6 +58,7 @@ class PatternRecovery:
     stability: np.ndarray
     runner_up: float
     null_residual: float
+    dimension: int
     spectrum: np.ndarray = field(repr=False)
     jacobian_variation: float | None = None
     span_variation: float | None = None
@@ -73,15 +77,15 @@ class PatternRecovery:
 
     @property
     def reliable(self) -> np.ndarray:
-        """Which patterns can be trusted, bool (n_patterns,): residual below ``null_residual``
-        and 0.9 of ``runner_up``, stability above 0.95."""
-        nearest = min(self.null_residual, _GAP * self.runner_up)
+        """Which patterns can be trusted, bool (n_patterns,): residual below 0.6 of
+        ``null_residual`` and 0.8 of ``runner_up``, stability above 0.95."""
+        nearest = min(_NULL * self.null_residual, _GAP * self.runner_up)
         return (self.residuals < nearest) & (self.stability > _STABLE)
 
     @property
     def is_reliable(self) -> bool:
-        """Whether there are patterns and all of them can be trusted."""
-        return self.n_patterns > 0 and bool(np.all(self.reliable))
+        """Whether as many patterns as dimensions were found and all of them can be trusted."""
+        return self.n_patterns == self.dimension > 0 and bool(np.all(self.reliable))
 
 
 def unmix(
@@ -91,8 +95,8 @@ def unmix(
     seed: int | np.random.SeedSequence = 0,
     *,
     n_restarts: int = 3,
-    n_starts: int = 512,
-    n_rounds: int = 24,
+    n_starts: int | None = None,
+    n_rounds: int = 30,
 ) -> PatternRecovery:
     """Find the sign vectors nearest to the column span of a matrix.
 
@@ -113,7 +117,8 @@ def unmix(
         the vectors nearest to the span over all of them, "ica" the restart that agrees most
         with the others.
     n_starts, n_rounds : int
-        Starts side by side, and rounds at most, of each binary search.
+        Starts side by side (None: sixteen a pattern, 64 to 768), and rounds at most, of each
+        binary search.
 
     Returns
     -------
@@ -139,6 +144,7 @@ def unmix(
     limit = min(n_columns, n_sites - 1)
     n_patterns = check_count(n_patterns, "n_patterns", maximum=limit)
     check_count(n_restarts, "n_restarts", minimum=2)
+    n_starts = int(np.clip(16 * n_patterns, 64, 768)) if n_starts is None else n_starts
     check_count(n_starts, "n_starts")
     check_count(n_rounds, "n_rounds")
     left, singular, _ = np.linalg.svd(mixed, full_matrices=False)
@@ -168,6 +174,7 @@ def unmix(
         stability=_agreement(chosen, runs, includes_itself=True),
         runner_up=runner_up,
         null_residual=null_residual(n_sites, n_patterns),
+        dimension=n_patterns,
         spectrum=singular**2,
     )
 
@@ -257,11 +264,13 @@ def _descend(basis: np.ndarray, x: np.ndarray) -> np.ndarray:
 def _distinct(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """Return columns in the order of their residuals, near duplicates left out."""
     x = x[:, np.argsort(_residuals(x, basis), kind="stable")]
+    close = np.abs(x.T @ x) > _DUPLICATE * len(x)
+    free = np.ones(x.shape[1], dtype=bool)
     kept: list[int] = []
     for j in range(x.shape[1]):
-        overlaps = np.abs(x[:, kept].T @ x[:, j])
-        if overlaps.max(initial=0.0) <= _DUPLICATE * len(x):
+        if free[j]:
             kept.append(j)
+            free &= ~close[j]
         if len(kept) == 4 * basis.shape[1]:
             break
     return x[:, kept]
@@ -307,8 +316,7 @@ def _search(
         x = _signs(free @ rng.standard_normal((free.shape[1], n_starts)))
         if n_deflated:
             x = _descend(free, x)
-        x = np.unique(_descend(basis, x), axis=1)
-        pool = _distinct(np.concatenate([pool, x], axis=1), basis)
+        pool = _distinct(np.concatenate([pool, _descend(basis, x)], axis=1), basis)
         chosen = _select(pool, basis)
         residuals = _residuals(pool, basis)
         total = residuals[chosen].sum() + n_patterns - len(chosen)
