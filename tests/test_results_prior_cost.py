@@ -1,0 +1,81 @@
+"""The sweep behind the chapter on the bricks: it resumes, keeps its word, and can be repeated."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "book" / "results" / "prior_cost.py"
+
+
+@pytest.fixture(scope="module")
+def sweep() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("prior_cost", SCRIPT)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_a_row_asked_for_is_computed_once_and_others_are_kept(sweep, tmp_path, monkeypatch) -> None:
+    computed = []
+
+    def row(system: str, prior: str) -> dict:
+        computed.append((system, prior))
+        gap = [[0.5, 0.1]]
+        return {"system": system, "prior": prior, "elbo_gap": gap, "training_cpu_seconds": 1.0}
+
+    monkeypatch.setattr(sweep, "compute_row", row)
+    output = tmp_path / "out.json"
+    for prior in ("mixture", "spline", "mixture"):
+        sweep.main(["--system", "hopfield", "--prior", prior, "--output", str(output)])
+    assert computed == [("hopfield", "mixture"), ("hopfield", "spline")]
+    stored = json.loads(output.read_text())
+    assert [sweep.key(r) for r in stored["rows"]] == [
+        ("hopfield", "spline"),
+        ("hopfield", "mixture"),
+    ]
+    assert list(tmp_path.iterdir()) == [output]
+    sweep.main(["--output", str(output)])
+    assert len(computed) == len(sweep.ROWS)
+    # Rows of another configuration do not count.
+    stored["configuration"]["n_training"] = 7
+    output.write_text(json.dumps(stored))
+    sweep.main(["--system", "hopfield", "--prior", "mixture", "--output", str(output)])
+    assert len(json.loads(output.read_text())["rows"]) == 1
+
+
+def test_a_small_row_is_complete(sweep) -> None:
+    sizes = {"n_sites": 16, "n_training": 40, "n_test": 64, "n_epochs": 1}
+    row = sweep.compute_row("hopfield", "spline", **sizes)
+    for method in ("elbo", "iwae"):
+        gap = np.array(row[f"{method}_gap"])
+        assert gap.shape == (7, 2)
+        assert np.all(gap[:, 1] > 0)
+    assert row["training_seconds"] > 0
+    assert row["machine"]
+    assert row["code"]
+
+
+def test_stored_rows_belong_to_the_script(sweep) -> None:
+    stored = json.loads(sweep.OUTPUT.read_text())
+    assert stored["configuration"] == sweep.configuration()
+    assert [sweep.key(row) for row in stored["rows"]] == sweep.ROWS
+
+
+@pytest.mark.slow
+def test_a_stored_row_can_be_computed_again(sweep) -> None:
+    stored = json.loads(sweep.OUTPUT.read_text())["rows"]
+    (row,) = (r for r in stored if sweep.key(r) == ("hopfield", "mixture"))
+    again = np.array(sweep.compute_row("hopfield", "mixture")["elbo_gap"])
+    before = np.array(row["elbo_gap"])
+    # The same seeds: what differs between machines is rounding, and where it leads training.
+    noise = 5.5 * np.hypot(again[:, 1], before[:, 1])
+    assert np.all(np.abs(again[:, 0] - before[:, 0]) < 0.1 + noise)
+    # The factorised prior at the lowest temperature is far outside that margin.
+    (spline,) = (r for r in stored if sweep.key(r) == ("hopfield", "spline"))
+    assert abs(again[0, 0] - spline["elbo_gap"][0][0]) > 0.1 + noise[0]
