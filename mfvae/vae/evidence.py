@@ -150,10 +150,14 @@ def _box(
         if not np.any(there & np.any((grid == low) | (grid == high), axis=1)):
             break
         low, high = low - (high - low) / 4, high + (high - low) / 4
-    # What is empty beyond the next grid point is left out: most of a wide prior's box.
+    # What is empty beyond the next grid point is left out, most of a wide prior's box, unless
+    # the prior has breakpoints there: between them may lie what the grid does not see.
     step = (high - low) / (n_points - 1)
-    inside_low, inside_high = grid[there].min(axis=0) - step, grid[there].max(axis=0) + step
-    return np.maximum(low, inside_low).tolist(), np.minimum(high, inside_high).tolist()
+    for axis, points in enumerate(prior.breakpoints(condition)):
+        seen = np.concatenate([grid[there, axis] - step[axis], grid[there, axis] + step[axis]])
+        seen = np.concatenate([seen, points.cpu().numpy()])
+        low[axis], high[axis] = max(low[axis], seen.min()), min(high[axis], seen.max())
+    return low.tolist(), high.tolist()
 
 
 def _integrate(
