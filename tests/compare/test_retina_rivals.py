@@ -1,0 +1,95 @@
+"""The sweep of rivals on the retina: its rows are labelled, resumable, and computed again."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mfvae.compare import compare_models
+from mfvae.data import RetinaWords, load_retina
+
+SCRIPT = Path(__file__).parents[2] / "book" / "results" / "retina_rivals.py"
+
+
+@pytest.fixture(scope="module")
+def rivals():
+    spec = importlib.util.spec_from_file_location("retina_rivals", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def kept(rivals):
+    return json.loads(rivals.OUTPUT.read_text())
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A toy recording: 20 trials of 30 bins, 8 cells driven together."""
+    rng = np.random.default_rng(0)
+    rate = np.where(rng.random((20, 30, 1)) < 0.3, 0.6, 0.1)
+    words = (rng.random((20, 30, 8)) < rate).astype(np.uint8)
+    return RetinaWords(words, "toy", "0" * 64)
+
+
+def test_rows_are_labelled_and_belong_to_the_table(rivals, kept):
+    keys = [(row["split"], row["model"]) for row in kept["rows"]]
+    assert len(set(keys)) == len(keys)
+    assert set(keys) <= set(rivals.ROWS)
+    counts = kept["configuration"]["trial_counts"]
+    for row in kept["rows"]:
+        assert all(row[label] for label in ("code", "machine", "method", "seconds"))
+        n = sum(counts[row["split"]])
+        assert -sum(row["trial_sums"]) / n == pytest.approx(row["nats"], abs=1e-4)
+        if "elbo_nats" in row:  # a bound cannot beat what it bounds, on average
+            assert row["elbo_nats"] > row["nats"]
+
+
+def test_a_lead_is_the_paired_difference_of_the_words(rivals, small):
+    split, rows = "bins", []
+    for name in ("independent", "mixture of 2"):
+        rows.append(rivals.compute_row(small, split, name))
+    counts = rivals.trial_counts(small, split)
+    value, low, high = rivals.lead(rows[1], rows[0], counts)
+    train, test = small.split(split)
+    groups = small.split_rows(split)[1] // small.n_bins
+    models = {name: rivals.build(name) for name in ("independent", "mixture of 2")}
+    table = compare_models(models, train, test, groups=groups, n_bootstrap=4000)
+    found = table.difference("mixture of 2", "independent")
+    assert value == pytest.approx(found.value, abs=1e-3)
+    assert low == pytest.approx(found.low, abs=0.1 * (found.high - found.low))
+    assert high == pytest.approx(found.high, abs=0.1 * (found.high - found.low))
+
+
+def test_save_is_whole_and_show_reads_it(rivals, kept, tmp_path, capsys):
+    path = tmp_path / "copy.json"
+    rivals.save(path, kept)
+    assert json.loads(path.read_text()) == kept
+    assert not path.with_suffix(".partial").exists()
+    rivals.main(["--show", "--output", str(path)])
+    assert "independent" in capsys.readouterr().out
+
+
+def test_the_surrogate_is_refused(rivals, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("MFVAE_DATA", raising=False)
+    toy = RetinaWords(np.eye(8, dtype=np.uint8)[None], "toy", "0" * 64, is_surrogate=True)
+    monkeypatch.setattr(rivals, "load_retina", lambda: toy)
+    rivals.main(["--output", str(tmp_path / "none.json")])
+    assert "nothing is computed" in capsys.readouterr().out
+    assert not (tmp_path / "none.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["independent", "mixture of 2"])
+def test_one_row_computed_again(rivals, kept, model):
+    retina = load_retina()
+    if retina.is_surrogate:
+        pytest.skip("the recording is not here")
+    stored = {(row["split"], row["model"]): row for row in kept["rows"]}
+    again = rivals.compute_row(retina, "bins", model)
+    assert again["nats"] == pytest.approx(stored["bins", model]["nats"], abs=0.02)
+    other = "independent" if model != "independent" else "mixture of 2"
+    assert abs(again["nats"] - stored["bins", other]["nats"]) > 0.5  # negative control
