@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = attach(
         "estimate_n_patterns": "spectrum",
         "null_residual": "unmixing",
         "mean_order_tensor": "order_tensor",
+        "polish_patterns": "polish",
         "pseudo_likelihood_couplings": "couplings",
         "recover_patterns": "patterns",
         "regress_order_tensor": "order_tensor",

@@ -16,6 +16,7 @@ from mfvae.decode import (
     decoder_jacobian,
     estimate_n_patterns,
     null_residual,
+    polish_patterns,
     recover_patterns,
     unmix,
 )
@@ -323,6 +324,20 @@ def test_modes_of_the_ising_model_are_not_taken_for_patterns(temperature):
     for n_patterns in (2, 3, 5, 8):
         found = unmix(covariance_subspace(x, n_patterns))
         assert not found.is_reliable
+
+
+def test_samples_put_wrong_bits_right():
+    system = Hopfield.random(128, 8, seed=9)
+    x = system.sample(0.8, 8000, seed=10)
+    wrong = system.patterns * np.where(np.random.default_rng(11).random((128, 8)) < 0.05, -1, 1)
+    wrong = wrong.astype(np.int8)
+    polished = polish_patterns(wrong, x)
+    assert np.array_equal(polished, system.patterns)
+    # The control: spins that know nothing of the patterns put no bits right.
+    unrelated = polish_patterns(wrong, random_patterns(2000, 128, 12))
+    assert 0.4 < np.mean(unrelated == system.patterns) < 0.6
+    with pytest.raises(ValueError, match="128"):
+        polish_patterns(wrong, x[:, :64])
 
 
 @pytest.mark.slow
