@@ -20,8 +20,9 @@ from mfvae.vae.likelihood import Bernoulli
 
 __all__ = ["decoder_jacobian", "recover_patterns"]
 
-# Variance of the field along a pattern, in units of its noise, below which it counts as unused.
-_LEAST_SIGNAL = 0.2
+# Variance of the field along a pattern, in units of its noise, below which it counts as unused:
+# training on independent spins leaves up to 0.4.
+_LEAST_SIGNAL = 0.5
 
 
 def decoder_jacobian(vae: MeanFieldVAE, z: np.ndarray) -> np.ndarray:
@@ -90,7 +91,7 @@ def recover_patterns(
     vae : MeanFieldVAE
         Trained on spins or 0/1 words, with the Bernoulli likelihood.
     n_patterns : int or None
-        Number P of patterns, at most ``n_latents``; None counts the eigenvalues of M above 0.2.
+        Number P of patterns, at most ``n_latents``; None counts the eigenvalues of M above 0.5.
     condition : float or array_like or None
         Condition of the prior from which z is drawn, for example the temperature; needed if the
         model was trained with conditions.
