@@ -18,13 +18,11 @@ from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 
 from mfvae._validation import check_choice, check_count, check_finite_array, check_seed
+from mfvae.decode._sign_search import GAP, descend, distinct, residuals_of, search, select, signs
 
 __all__ = ["PatternRecovery", "null_residual", "unmix"]
 
-_DUPLICATE = 0.8  # two sign vectors with a larger overlap count as one
-_INDEPENDENT = 0.1  # least squared sine between a new pattern and the span of those before it
-_GAP = 0.8  # a pattern must lie clearly nearer to the span than the best vector left out
-_NULL = 0.6  # and than a random span allows: sign waves of a smooth mode reach 0.65 to 1 of it
+_NULL = 0.6  # of the null residual: sign waves of a smooth mode reach 0.65 to 1 of it
 _STABLE = 0.95
 
 
@@ -79,7 +77,7 @@ class PatternRecovery:
     def reliable(self) -> np.ndarray:
         """Which patterns can be trusted, bool (n_patterns,): residual below 0.6 of
         ``null_residual`` and 0.8 of ``runner_up``, stability above 0.95."""
-        nearest = min(_NULL * self.null_residual, _GAP * self.runner_up)
+        nearest = min(_NULL * self.null_residual, GAP * self.runner_up)
         return (self.residuals < nearest) & (self.stability > _STABLE)
 
     @property
@@ -158,14 +156,14 @@ def unmix(
         chosen = runs[int(np.argmax([agreement.mean() for agreement in agreements]))]
         runner_up = 1.0
     else:
-        pools = [_search(basis, rng, n_starts, n_rounds) for rng in rngs]
-        runs = [pool[:, _select(pool, basis)] for pool in pools]
-        pool = _distinct(np.concatenate(pools, axis=1), basis)
-        index = _select(pool, basis)
+        pools = [search(basis, rng, n_starts, n_rounds) for rng in rngs]
+        runs = [pool[:, select(pool, basis)] for pool in pools]
+        pool = distinct(np.concatenate(pools, axis=1), basis)
+        index = select(pool, basis)
         chosen = pool[:, index]
         rest = np.delete(pool, index, axis=1)
-        runner_up = float(_residuals(rest, basis).min(initial=1.0))
-    residuals = _residuals(chosen, basis)
+        runner_up = float(residuals_of(rest, basis).min(initial=1.0))
+    residuals = residuals_of(chosen, basis)
     order = np.argsort(residuals, kind="stable")
     chosen, residuals = chosen[:, order], residuals[order]
     return PatternRecovery(
@@ -213,17 +211,9 @@ def null_residual(n_sites: int, n_patterns: int) -> float:
     for child in np.random.SeedSequence([n_sites, n_patterns]).spawn(8):
         rng = np.random.default_rng(child)
         basis = np.linalg.qr(rng.standard_normal((n_sites, n_patterns)))[0]
-        x = _descend(basis, _signs(basis @ rng.standard_normal((n_patterns, 256))))
-        smallest.append(_residuals(x, basis).min())
+        x = descend(basis, signs(basis @ rng.standard_normal((n_patterns, 256))))
+        smallest.append(residuals_of(x, basis).min())
     return float(max(np.mean(smallest) - 5 * np.std(smallest, ddof=1), 0.0))
-
-
-def _signs(a: np.ndarray) -> np.ndarray:
-    return np.where(a >= 0, np.float32(1), np.float32(-1))
-
-
-def _residuals(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    return 1 - np.sum((basis.T @ x) ** 2, axis=0, dtype=np.float64) / len(basis)
 
 
 def _agreement(
@@ -239,96 +229,6 @@ def _agreement(
     return best.mean(axis=0)
 
 
-def _descend(basis: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Iterate x ← sign(Πx), then flip single signs while that lowers the residual."""
-    basis = basis.astype(np.float32)
-    for _ in range(100):
-        following = _signs(basis @ (basis.T @ x))
-        if np.array_equal(following, x):
-            break
-        x = following
-    projector = basis @ basis.T
-    image, own = projector @ x, np.diag(projector)[:, None]
-    for _ in range(4 * len(x)):
-        gain = own - x * image  # a quarter of what |Πx|² gains if the sign is flipped
-        site = gain.argmax(axis=0)
-        column = np.flatnonzero(gain[site, np.arange(x.shape[1])] > 1e-5)
-        if not len(column):
-            break
-        site = site[column]
-        image[:, column] -= 2 * projector[:, site] * x[site, column]
-        x[site, column] *= -1
-    return x
-
-
-def _distinct(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Return columns in the order of their residuals, near duplicates left out."""
-    x = x[:, np.argsort(_residuals(x, basis), kind="stable")]
-    close = np.abs(x.T @ x) > _DUPLICATE * len(x)
-    free = np.ones(x.shape[1], dtype=bool)
-    kept: list[int] = []
-    for j in range(x.shape[1]):
-        if free[j]:
-            kept.append(j)
-            free &= ~close[j]
-        if len(kept) == 4 * basis.shape[1]:
-            break
-    return x[:, kept]
-
-
-def _select(pool: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Return indices of the first P columns that are linearly independent in the span."""
-    inside = basis.T @ pool
-    inside = inside / np.maximum(np.linalg.norm(inside, axis=0), 1e-12)
-    chosen: list[int] = []
-    frame = np.zeros((basis.shape[1], 0))
-    for j in range(pool.shape[1]):
-        rest = inside[:, j] - frame @ (frame.T @ inside[:, j])
-        if rest @ rest > _INDEPENDENT:
-            chosen.append(j)
-            frame = np.column_stack([frame, rest / np.linalg.norm(rest)])
-        if len(chosen) == basis.shape[1]:
-            break
-    return np.array(chosen, dtype=int)
-
-
-def _search(
-    basis: np.ndarray, rng: np.random.Generator, n_starts: int, n_rounds: int
-) -> np.ndarray:
-    """Return distinct sign vectors near the span, nearest first, from many starts.
-
-    Later rounds start in what the best vectors so far leave of the span, where the patterns
-    not yet found are fewer and their basins larger.
-    """
-    n_patterns = basis.shape[1]
-    pool = np.zeros((len(basis), 0), dtype=np.float32)
-    settled, before = 0, None
-    for number in range(n_rounds):
-        chosen = _select(pool, basis)
-        n_deflated = 0
-        if number and n_patterns > 1:
-            # Everything found but a random number of the worst, which may be wrong.
-            n_deflated = min(len(chosen), n_patterns - 1)
-            n_deflated -= int(rng.integers(0, n_deflated // 2 + 1))
-        inside = basis.T @ pool[:, chosen[:n_deflated]]
-        frame = np.linalg.qr(inside, mode="complete")[0] if n_deflated else np.eye(n_patterns)
-        free = basis @ frame[:, n_deflated:]
-        x = _signs(free @ rng.standard_normal((free.shape[1], n_starts)))
-        if n_deflated:
-            x = _descend(free, x)
-        pool = _distinct(np.concatenate([pool, _descend(basis, x)], axis=1), basis)
-        chosen = _select(pool, basis)
-        residuals = _residuals(pool, basis)
-        total = residuals[chosen].sum() + n_patterns - len(chosen)
-        settled = settled + 1 if before is not None and total >= before - 1e-9 else 0
-        before = total
-        left_out = np.delete(residuals, chosen).min(initial=1.0)
-        clear = len(chosen) == n_patterns and residuals[chosen].max() < _GAP * left_out
-        if settled >= (2 if clear else 8):
-            break
-    return pool
-
-
 def _independent_components(basis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     ica = FastICA(
         whiten="unit-variance", max_iter=1000, tol=1e-5, random_state=int(rng.integers(2**31))
@@ -336,4 +236,4 @@ def _independent_components(basis: np.ndarray, rng: np.random.Generator) -> np.n
     with warnings.catch_warnings():
         # A restart that does not converge shows in the stability.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return _signs(ica.fit_transform(basis * np.sqrt(len(basis))))
+        return signs(ica.fit_transform(basis * np.sqrt(len(basis))))
