@@ -6,7 +6,13 @@ import numpy as np
 import scipy.optimize
 from scipy.special import expit
 
-from mfvae._validation import check_count, check_number, check_seed, check_words
+from mfvae._validation import (
+    check_choice,
+    check_count,
+    check_number,
+    check_seed,
+    check_words,
+)
 from mfvae.compare._gibbs import gibbs_sweeps, random_states
 from mfvae.compare.annealing import annealed_log_normalizer
 from mfvae.systems.base import Estimate
@@ -19,22 +25,23 @@ _BLOCK = 8192
 class PairwiseMaximumEntropy:
     """``p(x) = exp(h·x + x·J·x/2) / Z`` of words: maximum entropy given means and pairs.
 
-    Fitted in two stages. The pseudo-likelihood Σ_i ln p(x_i | x_{-i}) of all cells is
-    maximised jointly over symmetric J by L-BFGS (Besag 1975; Ravikumar, Wainwright & Lafferty
-    2010), with a ridge on J. It is consistent only if the data are of this model, so that
-    the likelihood itself is then climbed, whose gradient is the difference of means and pair
-    products between the data and the model, the latter from persistent Gibbs chains
-    (Tieleman 2008); the iterates of the second half are averaged. ln Z is estimated by
-    annealed importance sampling from the independent model.
+    ``method="likelihood"`` climbs the likelihood from the independent model: its gradient is
+    the difference of means and pair products between the data and the model, the latter from
+    persistent Gibbs chains (Tieleman 2008); the iterates of the second half are averaged.
+    ``"pseudo-likelihood"`` maximises Σ_i ln p(x_i | x_{-i}) of all cells jointly over
+    symmetric J by L-BFGS (Besag 1975; Ravikumar, Wainwright & Lafferty 2010), which is right
+    only if the data are of this model: on the retina it puts nearly all weight on
+    words that never occur. ln Z is estimated by annealed importance sampling from the
+    independent model.
 
     Parameters
     ----------
+    method : {"likelihood", "pseudo-likelihood"}
+        What is maximised.
     ridge : float
-        Weight, in words, of ``Σ_{i<j} J_ij²/2`` against the log pseudo-likelihood.
-    n_steps : int
-        Gradient steps of the second stage; 0 leaves the pseudo-likelihood fit.
-    n_chains : int
-        Persistent chains.
+        Weight, in words, of ``Σ_{i<j} J_ij²/2`` against the log likelihood.
+    n_steps, n_chains : int
+        Gradient steps and persistent chains ("likelihood").
     learning_rate : float
         First step size, in units of the inverse variance of each statistic; falls to a tenth.
     n_annealing_chains, n_annealing_steps : int
@@ -56,7 +63,7 @@ class PairwiseMaximumEntropy:
     >>> rng = np.random.default_rng(0)
     >>> words = np.repeat(rng.random((2000, 1)) < 0.5, 2, axis=1).astype(np.uint8)
     >>> words[:500] = rng.random((500, 2)) < 0.5
-    >>> model = PairwiseMaximumEntropy(n_steps=50).fit(words)
+    >>> model = PairwiseMaximumEntropy(learning_rate=0.2, n_steps=200).fit(words)
     >>> bool(model.couplings_[0, 1] > 2)
     True
     """
@@ -64,16 +71,18 @@ class PairwiseMaximumEntropy:
     def __init__(
         self,
         *,
+        method: str = "likelihood",
         ridge: float = 10.0,
-        n_steps: int = 400,
-        n_chains: int = 2000,
-        learning_rate: float = 0.1,
+        n_steps: int = 1500,
+        n_chains: int = 1000,
+        learning_rate: float = 0.05,
         n_annealing_chains: int = 500,
         n_annealing_steps: int = 5000,
         random_state: int | np.random.SeedSequence = 0,
     ) -> None:
+        self.method = check_choice(method, "method", ("likelihood", "pseudo-likelihood"))
         self.ridge = check_number(ridge, "ridge", minimum=0.0)
-        self.n_steps = check_count(n_steps, "n_steps", minimum=0)
+        self.n_steps = check_count(n_steps, "n_steps")
         self.n_chains = check_count(n_chains, "n_chains", minimum=2)
         self.learning_rate = check_number(learning_rate, "learning_rate", positive=True)
         self.n_annealing_chains = check_count(n_annealing_chains, "n_annealing_chains", minimum=2)
@@ -89,10 +98,10 @@ class PairwiseMaximumEntropy:
         X = check_words(X, name="X")
         chains, annealing = check_seed(self.random_state).spawn(2)
         self.base_rates_ = (X.sum(axis=0, dtype=np.int64) + 0.5) / (len(X) + 1.0)
-        field, couplings = self._maximise_pseudo_likelihood(X)
-        if self.n_steps:
-            field, couplings = self._match_moments(X, field, couplings, chains)
-        self.field_, self.couplings_ = field, couplings
+        if self.method == "likelihood":
+            self.field_, self.couplings_ = self._match_moments(X, chains)
+        else:
+            self.field_, self.couplings_ = self._maximise_pseudo_likelihood(X)
         self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
         return self
 
@@ -190,17 +199,16 @@ class PairwiseMaximumEntropy:
     def _match_moments(
         self,
         X: np.ndarray,
-        field: np.ndarray,
-        couplings: np.ndarray,
         seed: np.random.SeedSequence,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Climb the likelihood by its gradient, data moments minus model moments."""
         means, pairs = _moments(X)
+        field = np.log(self.base_rates_) - np.log1p(-self.base_rates_)
+        couplings = np.zeros_like(pairs)
         first, moves = seed.spawn(2)
         rng = np.random.default_rng(first)
         x = X[rng.integers(len(X), size=self.n_chains)].copy()
         state = random_states(self.n_chains, moves)
-        field, couplings = field.copy(), couplings.copy()
         scale = 1.0 / (means * (1 - means) + 1e-3)
         # a pair is almost as stiff as its variance; the floor keeps rare pairs from jumping
         pair_scale = 1.0 / (pairs * (1 - pairs) + 1e-3)

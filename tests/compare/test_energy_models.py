@@ -91,7 +91,7 @@ def test_pairwise_fit_recovers_the_planted_model(words):
     field, couplings = planted_pairwise()
     weight, log_z = enumerated(field, couplings)
     model = PairwiseMaximumEntropy(
-        ridge=0.0, n_steps=150, n_annealing_chains=500, n_annealing_steps=500
+        ridge=0.0, learning_rate=0.2, n_annealing_chains=500, n_annealing_steps=500
     ).fit(words)
     mine, my_log_z = enumerated(model.field_, model.couplings_)
     # fitted ln Z is that of enumeration, and so are the log probabilities
@@ -105,11 +105,13 @@ def test_pairwise_fit_recovers_the_planted_model(words):
     q = np.exp(mine - my_log_z)
     np.testing.assert_allclose(q @ ALL, words.mean(axis=0), atol=0.01)
     assert np.abs(model.couplings_ - couplings).max() < 0.4
-    # pseudo-likelihood alone is close, and the independent model is not
+    # pseudo-likelihood is close on data of this model, and the independent model is not
     rates = words.mean(axis=0)
     independent = ALL @ np.log(rates / (1 - rates)) + np.log1p(-rates).sum()
     assert p @ (weight - log_z - independent) > 0.3
-    first = PairwiseMaximumEntropy(ridge=0.0, n_steps=0, n_annealing_steps=50).fit(words)
+    first = PairwiseMaximumEntropy(method="pseudo-likelihood", ridge=0.0, n_annealing_steps=50).fit(
+        words
+    )
     likely, z = enumerated(first.field_, first.couplings_)
     assert p @ (weight - log_z - likely + z) < 0.006
 
@@ -181,6 +183,8 @@ def test_bad_input(make):
         make().score_samples(np.eye(2, dtype=int))
     with pytest.raises(ValueError, match="not fitted"):
         make().sample(2, seed=0)
+    with pytest.raises(ValueError, match="method"):
+        PairwiseMaximumEntropy(method="moments")
     with pytest.raises(ValueError, match="ridge"):
         PairwiseMaximumEntropy(ridge=-1)
     with pytest.raises(ValueError, match="n_hidden"):
