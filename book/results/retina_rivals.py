@@ -102,12 +102,14 @@ def compute_row(retina: RetinaWords, split: str, name: str, seed: int = 0) -> di
     scored = time.perf_counter()
     log_prob = model.score_samples(test)
     score_seconds = time.perf_counter() - scored
+    method = {"vae": getattr(model, "method", ""), "pairwise": "annealing", "rbm": "annealing"}
+    method = method.get(MODELS[name][0], "exact")
     row = {
         "split": split,
         "model": name,
         "nats": round(-float(log_prob.mean()), 5),
         "log_prob_stderr": round(float(getattr(model, "log_prob_stderr", 0.0)), 5),
-        "method": getattr(model, "method", "annealing" if name in _ANNEALED else "exact"),
+        "method": method,
         "n_parameters": int(model.n_parameters),
     }
     if isinstance(model, compare.ScoredVAE):
@@ -132,9 +134,6 @@ def compute_row(retina: RetinaWords, split: str, name: str, seed: int = 0) -> di
         "machine": machine(),
     }
     return row
-
-
-_ANNEALED = {name for name, (kind, *_) in MODELS.items() if kind in ("pairwise", "rbm")}
 
 
 def trial_counts(retina: RetinaWords, split: str, seed: int = 0) -> list[int]:
@@ -164,6 +163,7 @@ def lead(
     drawn = rng.integers(len(sizes_), size=(n_bootstrap, len(sizes_)))
     means = difference[drawn].sum(axis=1) / sizes_[drawn].sum(axis=1)
     shared = np.hypot(first["log_prob_stderr"], second["log_prob_stderr"])
+    shared = 0.0 if first is second else shared
     means = means + shared * rng.standard_normal(n_bootstrap)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(difference.sum() / sizes_.sum()), float(low), float(high)
