@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
-from numba import get_num_threads
 
+from mfvae._threads import thread_count
 from mfvae._validation import check_count, check_finite_array, check_seed
 from mfvae.systems._bingham_kernels import lane_states, sample_bingham
 from mfvae.systems._bingham_quadrature import integrate_bingham
@@ -134,11 +134,11 @@ def draw_rows(
         rows, draws = pieces[i]
         sample_bingham(eigenvalues[rows], frames[rows], states[i], out[rows, draws])
 
-    if len(pieces) == 1 or get_num_threads() == 1:
+    if len(pieces) == 1 or thread_count() == 1:
         for i in range(len(pieces)):
             fill(i)
         return
-    with ThreadPoolExecutor(get_num_threads()) as threads:
+    with ThreadPoolExecutor(thread_count()) as threads:
         list(threads.map(fill, range(len(pieces))))
 
 

@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
-from numba import get_num_threads, njit
+from numba import njit
+
+from mfvae._threads import thread_count
 
 __all__ = [
     "bond_threshold",
@@ -237,7 +239,7 @@ def run_chains(length: int, chains: list[tuple], wolff: bool) -> None:
         thresholds = np.array([bond_threshold(abs(kappa))]) if wolff else flip_thresholds(kappa)
         run_chain(new_generator(seed), neighbours, thresholds, wolff, burn_in, thinning, records)
 
-    with ThreadPoolExecutor(get_num_threads()) as threads:
+    with ThreadPoolExecutor(thread_count()) as threads:
         list(threads.map(run, chains))
 
 

@@ -265,7 +265,7 @@ def test_mean_cluster_size_is_the_susceptibility() -> None:
 def test_same_bits_whatever_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     system, drawn = Ising2D(8), []
     for n_threads in (1, 4):
-        monkeypatch.setattr(wolff, "get_num_threads", lambda n=n_threads: n)
+        monkeypatch.setattr(wolff, "thread_count", lambda n=n_threads: n)
         drawn.append(system.sample_chains([2.0, 2.5], 8, 5, seed=0))
     np.testing.assert_array_equal(*drawn)
 
