@@ -17,8 +17,8 @@ _TABLE: dict[str, dict[str, dict]] = {
     "curie-weiss": {
         "course": {
             "n_sites": 256,
-            "n_samples": 4_000,
-            "n_epochs": 20,
+            "n_samples": 20_000,
+            "n_epochs": 8,
             "n_test": 4_000,
             "n_generated": 100_000,
         },
@@ -69,10 +69,6 @@ _TABLE: dict[str, dict[str, dict]] = {
                 "n_epochs": 60,
             },
         },
-    },
-    "first-recording": {
-        "course": {"n_epochs": 25},
-        "paper": {"n_epochs": 100},
     },
 }
 

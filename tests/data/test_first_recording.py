@@ -58,15 +58,7 @@ def test_two_latents_gain_three_nats_a_word(retina, seed, monkeypatch):
     train, test = retina.split("bins", seed=seed)
     order = np.random.default_rng(seed).permutation(len(retina.flat()))
     assert np.array_equal(test, retina.flat()[order[: len(order) // 10]])
-    vae = MeanFieldVAE(
-        2,
-        encoder="mlp",
-        decoder="linear",
-        n_epochs=sizes("first-recording").n_epochs,
-        batch_size=512,
-        learning_rate=0.01,
-        progress=False,
-    ).fit(train)
+    vae = MeanFieldVAE(2, **sizes("retina").linear_vae, progress=False).fit(train)
     baseline = IndependentModel().fit(train).score_samples(test)
     gain = vae.score_samples(test, method="elbo", n_importance=16) - baseline
     assert gain.mean() >= 3.1
