@@ -182,11 +182,12 @@ class VAETraining(lightning.LightningModule):
             decay = 0.01 ** (1 / max(1, options.n_epochs - 1))
             scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler}}
+        total_steps = max(2, options.n_epochs * self.n_batches)
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             options.learning_rate,
-            total_steps=max(2, options.n_epochs * self.n_batches),
-            pct_start=0.2,
+            total_steps=total_steps,
+            pct_start=max(0.2, 1.5 / total_steps),  # torch divides by pct_start * total_steps - 1
         )
         return {
             "optimizer": optimizer,

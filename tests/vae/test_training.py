@@ -126,6 +126,13 @@ def test_one_epoch_of_one_batch(schedule: str) -> None:
     assert len(losses(model)) == 1
 
 
+@pytest.mark.parametrize("n_batches", range(1, 9))
+def test_the_one_cycle_schedule_of_a_few_steps(n_batches: int) -> None:
+    model = vae(n_epochs=1, batch_size=32).fit(data(32 * n_batches), validation=(data(40), None))
+    assert np.isfinite(losses(model)).all()
+    assert model.history_["learning_rate"][0] < 3e-3
+
+
 def test_global_state_is_left_alone() -> None:
     torch.manual_seed(3)
     before, dtype, threads = (
