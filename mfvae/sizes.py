@@ -39,7 +39,7 @@ _TABLE: dict[str, dict[str, dict]] = {
         "paper": {"n_sites": 1024, "n_samples": 20_000, "n_epochs": 40, "n_test": 20_000},
     },
     "ising-curie-weiss": {
-        "course": {"length": 16, "n_samples": 5_000, "n_epochs": 15, "n_generated": 20_000},
+        "course": {"length": 16, "n_samples": 10_000, "n_epochs": 8, "n_generated": 20_000},
         "paper": {"length": 32, "n_samples": 40_000, "n_epochs": 40, "n_generated": 100_000},
     },
     # Arguments of MeanFieldVAE for the recording. What makes the two-latent model good is the
