@@ -13,7 +13,7 @@ import torch
 
 from mfvae.vae.model import LatentVariableModel
 
-__all__ = ["Batch", "TensorBatches", "TrainingOptions", "VAETraining"]
+__all__ = ["Batch", "TensorBatches", "TrainingOptions"]
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
