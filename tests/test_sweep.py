@@ -1,0 +1,48 @@
+"""A sweep keeps what it has, drops what is not comparable, and never leaves half a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mfvae._sweep import run_sweep, stored_rows
+
+ORDER = [("a", 1), ("a", 2), ("b", 1)]
+NAMES = ("system", "n_latents")
+
+
+def test_rows_are_computed_once_in_the_order_of_the_sweep(tmp_path: Path) -> None:
+    computed = []
+
+    def row(system: str, n_latents: int) -> dict:
+        computed.append((system, n_latents))
+        return {"gap": 0.5}
+
+    path = tmp_path / "sweep.json"
+    run_sweep(path, {"n": (1, 2)}, ORDER, row, names=NAMES, wanted=lambda key: key[0] == "b")
+    rows = run_sweep(path, {"n": (1, 2)}, ORDER, row, names=NAMES)
+    assert computed == [("b", 1), ("a", 1), ("a", 2)]
+    assert [(r["system"], r["n_latents"]) for r in rows] == ORDER
+    assert all(r["gap"] == 0.5 and r["seconds"] >= 0 and r["code"] and r["machine"] for r in rows)
+    run_sweep(path, {"n": (1, 2)}, ORDER, row, names=NAMES, again=True)
+    assert len(computed) == 6
+    # Rows of another configuration do not count.
+    assert stored_rows(path, {"n": [3]}) == []
+    run_sweep(path, {"n": [3]}, ORDER[:1], row, names=NAMES)
+    assert len(json.loads(path.read_text())["rows"]) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_row_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.json"
+    run_sweep(path, {}, ORDER, lambda *_: {"gap": 1.0}, names=NAMES, wanted=lambda k: k[1] == 2)
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(path, {}, ORDER, _interrupted, names=NAMES)
+    assert path.read_bytes() == before
+
+
+def _interrupted(*key: object) -> dict:
+    raise KeyboardInterrupt
