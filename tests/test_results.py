@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,12 +48,12 @@ def test_the_sweep_was_made_with_the_present_configuration(ising_gap, sweep) -> 
 
 
 def test_rows_have_a_label_and_finite_numbers(ising_gap, sweep) -> None:
-    keys = [ising_gap.key(row) for row in sweep["rows"]]
+    keys = [tuple(row[name] for name in ising_gap.NAMES) for row in sweep["rows"]]
     assert len(set(keys)) == len(keys)
     assert set(keys) <= set(ising_gap.ROWS)
     for row in sweep["rows"]:
         assert row["seconds"] > row["training_seconds"] > 0
-        assert all(row[label] for label in ("code", "machine", "torch"))
+        assert all(row[label] for label in ("code", "machine"))
         assert np.all(np.isfinite(row["validation_loss"]))
 
 
@@ -91,22 +92,21 @@ def test_the_held_out_loss_above_the_entropy_is_the_gap(sweep) -> None:
             )
 
 
-def test_the_sweep_resumes_and_saves_whole_files(ising_gap, sweep, tmp_path) -> None:
+def test_the_sweep_keeps_the_rows_that_are_there(ising_gap, sweep, tmp_path) -> None:
     path = tmp_path / "copy.json"
-    ising_gap.save(path, sweep)
-    assert json.loads(path.read_text()) == sweep
-    assert not path.with_suffix(".partial").exists()
+    shutil.copy(FOLDER / "ising_gap.json", path)
     command = [sys.executable, FOLDER / "ising_gap.py", "--output", path]
     command += ["--system", "curie-weiss"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     assert "there already: curie-weiss 1 base" in done.stdout
+    assert json.loads(path.read_text()) == sweep
 
 
 def test_a_small_row_is_repeatable(ising_gap) -> None:
     counts = {"n_training": 300, "n_validation": 100, "n_test": 128, "n_generated": 128}
     first, second = (ising_gap.compute_row("ising", 2, "base", 4, **counts) for _ in range(2))
     for row in (first, second):
-        for key in ("seconds", "training_seconds", "processor_seconds", "code"):
+        for key in ("training_seconds", "processor_seconds"):
             del row[key]
     assert first == second
     assert first["elbo_gap"][0] > 0

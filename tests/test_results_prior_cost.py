@@ -13,6 +13,10 @@ import pytest
 SCRIPT = Path(__file__).parents[1] / "book" / "results" / "prior_cost.py"
 
 
+def keys(row: dict) -> tuple[str, str]:
+    return row["system"], row["prior"]
+
+
 @pytest.fixture(scope="module")
 def sweep() -> ModuleType:
     specification = importlib.util.spec_from_file_location("prior_cost", SCRIPT)
@@ -21,32 +25,15 @@ def sweep() -> ModuleType:
     return module
 
 
-def test_a_row_asked_for_is_computed_once_and_others_are_kept(sweep, tmp_path, monkeypatch) -> None:
-    computed = []
-
-    def row(system: str, prior: str) -> dict:
-        computed.append((system, prior))
-        gap = [[0.5, 0.1]]
-        return {"system": system, "prior": prior, "elbo_gap": gap, "training_cpu_seconds": 1.0}
-
-    monkeypatch.setattr(sweep, "compute_row", row)
+def test_a_row_asked_for_is_computed_and_others_are_not(sweep, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sweep, "compute_row", lambda system, prior: {"elbo_gap": [[0.5, 0.1]]})
     output = tmp_path / "out.json"
-    for prior in ("mixture", "spline", "mixture"):
-        sweep.main(["--system", "hopfield", "--prior", prior, "--output", str(output)])
-    assert computed == [("hopfield", "mixture"), ("hopfield", "spline")]
-    stored = json.loads(output.read_text())
-    assert [sweep.key(r) for r in stored["rows"]] == [
-        ("hopfield", "spline"),
-        ("hopfield", "mixture"),
-    ]
-    assert list(tmp_path.iterdir()) == [output]
-    sweep.main(["--output", str(output)])
-    assert len(computed) == len(sweep.ROWS)
-    # Rows of another configuration do not count.
-    stored["configuration"]["n_training"] = 7
-    output.write_text(json.dumps(stored))
     sweep.main(["--system", "hopfield", "--prior", "mixture", "--output", str(output)])
-    assert len(json.loads(output.read_text())["rows"]) == 1
+    assert [keys(row) for row in json.loads(output.read_text())["rows"]] == [
+        ("hopfield", "mixture")
+    ]
+    sweep.main(["--output", str(output)])
+    assert [keys(row) for row in json.loads(output.read_text())["rows"]] == sweep.ROWS
 
 
 def test_a_small_row_is_complete(sweep) -> None:
@@ -57,25 +44,23 @@ def test_a_small_row_is_complete(sweep) -> None:
         assert gap.shape == (7, 2)
         assert np.all(gap[:, 1] > 0)
     assert row["training_seconds"] > 0
-    assert row["machine"]
-    assert row["code"]
 
 
 def test_stored_rows_belong_to_the_script(sweep) -> None:
     stored = json.loads(sweep.OUTPUT.read_text())
     assert stored["configuration"] == sweep.configuration()
-    assert [sweep.key(row) for row in stored["rows"]] == sweep.ROWS
+    assert [keys(row) for row in stored["rows"]] == sweep.ROWS
 
 
 @pytest.mark.slow
 def test_a_stored_row_can_be_computed_again(sweep) -> None:
     stored = json.loads(sweep.OUTPUT.read_text())["rows"]
-    (row,) = (r for r in stored if sweep.key(r) == ("hopfield", "mixture"))
+    (row,) = (r for r in stored if keys(r) == ("hopfield", "mixture"))
     again = np.array(sweep.compute_row("hopfield", "mixture")["elbo_gap"])
     before = np.array(row["elbo_gap"])
     # The same seeds: what differs between machines is rounding, and where it leads training.
     noise = 5.5 * np.hypot(again[:, 1], before[:, 1])
     assert np.all(np.abs(again[:, 0] - before[:, 0]) < 0.1 + noise)
     # The factorised prior at the lowest temperature is far outside that margin.
-    (spline,) = (r for r in stored if sweep.key(r) == ("hopfield", "spline"))
+    (spline,) = (r for r in stored if keys(r) == ("hopfield", "spline"))
     assert abs(again[0, 0] - spline["elbo_gap"][0][0]) > 0.1 + noise[0]

@@ -12,10 +12,6 @@ sweep can be interrupted and goes on where it was; ``--again`` computes them ane
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import mfvae
+from mfvae._sweep import run_sweep
 from mfvae.systems import CurieWeiss, Estimate, Ising2D
 
 OUTPUT = Path(__file__).with_suffix(".json")
@@ -45,7 +42,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mixture prior": {"network": "cnn", "options": CNN, "n_epochs": 10, "prior": "mixture"},
     "slow": {"network": "cnn", "options": CNN, "n_epochs": 10, "learning_rate": 1e-3},
 }
-#: The rows of the sweep: system, number of latents, variant.
+#: The rows of the sweep, by what names them.
+NAMES = ("system", "n_latents", "variant")
 ROWS = (
     [("ising", d, "base") for d in (1, 64, 4, 16)]
     + [("curie-weiss", 1, "base")]
@@ -142,63 +140,25 @@ def train(
     return vae.fit(x, validation=(held_out, None), redraw=redraw)
 
 
-def code_version() -> str:
-    """Return the package's version with the commit, and whether files differ from it."""
-    try:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return mfvae.__version__
-    return f"{mfvae.__version__} ({commit})"
-
-
-def machine() -> str:
-    """Return processor and number of threads, for the label of the figure."""
-    import torch
-
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1].strip()
-                break
-    return f"{name}, {torch.get_num_threads()} thread(s)"
-
-
 def compute_row(
     name: str, n_latents: int, variant: str, length: int = LENGTH, **counts: int
 ) -> dict[str, Any]:
     """Train and evaluate one row; ``counts`` may shrink ``n_training``, ``n_test``, …"""
-    import torch
-
     n_test = counts.pop("n_test", N_TEST)
     n_generated = counts.pop("n_generated", N_GENERATED)
     system, temperature = system_and_temperature(name, length)
-    started, processor_started = time.perf_counter(), time.process_time()
+    processor_started = time.process_time()
     vae = train(system, temperature, n_latents, VARIANTS[variant], **counts)
     found = evaluate(vae, system, temperature, n_test)
     found |= observables(vae, system, n_generated)
     return {
-        "system": name,
-        "n_latents": n_latents,
-        "variant": variant,
         **{key: [round(e.value, 4), round(e.stderr, 4)] for key, e in found.items()},
         "n_importance_test": min(n_test, N_IMPORTANCE_TEST),
         "loss": [round(v, 4) for v in vae.history_["loss"]],
         "validation_loss": [round(v, 4) for v in vae.history_["validation_loss"]],
         "n_parameters": sum(p.numel() for p in vae.module_.parameters()),
         "training_seconds": round(vae.training_seconds_, 3),
-        "seconds": round(time.perf_counter() - started, 3),
         "processor_seconds": round(time.process_time() - processor_started, 1),
-        "code": code_version(),
-        "torch": torch.__version__,
-        "machine": machine(),
     }
 
 
@@ -221,20 +181,6 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def key(row: dict[str, Any]) -> tuple[str, int, str]:
-    """Return what names a row."""
-    return row["system"], row["n_latents"], row["variant"]
-
-
-def save(path: Path, result: dict[str, Any]) -> None:
-    """Write all or nothing."""
-    partial = path.with_suffix(".partial")
-    lines = ",\n".join("    " + json.dumps(row) for row in result["rows"])
-    shared = json.dumps(result["configuration"])
-    partial.write_text(f'{{\n  "configuration": {shared},\n  "rows": [\n{lines}\n  ]\n}}\n')
-    os.replace(partial, path)
-
-
 def main() -> None:
     import torch
 
@@ -244,26 +190,26 @@ def main() -> None:
     parser.add_argument("--variant", choices=tuple(VARIANTS))
     parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     torch.set_num_threads(1)  # the networks are small, and the bits do not depend on the cores
-    for wanted in ROWS:
-        if arguments.system not in (None, wanted[0]) or arguments.variant not in (None, wanted[2]):
-            continue
-        if arguments.latents and wanted[1] not in arguments.latents:
-            continue
-        result = {"rows": []}
-        if arguments.output.exists():
-            result = json.loads(arguments.output.read_text())
-        done = {key(row): row for row in result["rows"]}
-        if wanted in done and not arguments.again:
-            print("there already:", *wanted)
-            continue
-        done[wanted] = compute_row(*wanted)
-        rows = [done[k] for k in sorted(done)]
-        save(arguments.output, {"configuration": configuration(), "rows": rows})
-        row = done[wanted]
-        numbers = {k: row[k] for k in ("elbo_gap", "iwae_gap", "rate", "seconds")}
-        print(*wanted, numbers, row["validation_loss"][-3:], flush=True)
+
+    def wanted(key: tuple[str, int, str]) -> bool:
+        system, n_latents, variant = key
+        return (
+            given.system in (None, system)
+            and given.variant in (None, variant)
+            and (not given.latents or n_latents in given.latents)
+        )
+
+    run_sweep(
+        given.output,
+        configuration(),
+        sorted(ROWS),
+        compute_row,
+        names=NAMES,
+        wanted=wanted,
+        again=given.again,
+    )
 
 
 if __name__ == "__main__":

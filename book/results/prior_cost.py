@@ -12,10 +12,6 @@ computes them anew.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import mfvae
+from mfvae._sweep import run_sweep
 from mfvae.systems import Hopfield, MaierSaupe
 
 OUTPUT = Path(__file__).with_suffix(".json")
@@ -79,9 +76,6 @@ def compute_row(
     **options: Any,
 ) -> dict[str, Any]:
     """Train and evaluate one row; the keyword arguments may shrink it."""
-    import torch
-
-    started = time.perf_counter()
     system = build_system(name, n_sites)
     temperatures = SYSTEMS[name]["temperatures"]
     x = system.sample(temperatures, n_training, seed=1)
@@ -105,8 +99,6 @@ def compute_row(
         for method, k in (("elbo", 16), ("iwae", N_IMPORTANCE))
     }
     return {
-        "system": name,
-        "prior": prior,
         **{
             f"{method}_gap": [[round(g.value, 4), round(g.stderr, 4)] for g in gap]
             for method, gap in gaps.items()
@@ -115,40 +107,7 @@ def compute_row(
         "n_prior_parameters": sum(p.numel() for p in vae.module_.prior.parameters()),
         "training_seconds": round(vae.training_seconds_, 3),
         "training_cpu_seconds": round(cpu_seconds, 3),
-        "seconds": round(time.perf_counter() - started, 1),
-        "code": code_version(),
-        "torch": torch.__version__,
-        "machine": machine(),
     }
-
-
-def code_version() -> str:
-    """Return the package's version with the commit."""
-    try:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return mfvae.__version__
-    return f"{mfvae.__version__} ({commit})"
-
-
-def machine() -> str:
-    """Return processor and number of threads, for the label of the table."""
-    import torch
-
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1].strip()
-                break
-    return f"{name}, {torch.get_num_threads()} threads"
 
 
 def configuration() -> dict[str, Any]:
@@ -164,20 +123,6 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def key(row: dict[str, Any]) -> tuple[str, str]:
-    """Return what names a row."""
-    return row["system"], row["prior"]
-
-
-def save(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write all or nothing."""
-    partial = path.with_suffix(".partial")
-    lines = ",\n".join("    " + json.dumps(row) for row in rows)
-    shared = json.dumps(configuration())
-    partial.write_text(f'{{\n  "configuration": {shared},\n  "rows": [\n{lines}\n  ]\n}}\n')
-    os.replace(partial, path)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -186,23 +131,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     given = parser.parse_args(arguments)
-    for wanted in ROWS:
-        if given.system not in (None, wanted[0]) or given.prior not in (None, wanted[1]):
-            continue
-        done = {}
-        if given.output.exists():
-            stored = json.loads(given.output.read_text())
-            # Rows of another configuration are not comparable and are computed anew.
-            if stored["configuration"] == configuration():
-                done = {key(row): row for row in stored["rows"]}
-        if wanted in done and not given.again:
-            print("there already:", *wanted)
-            continue
-        done[wanted] = compute_row(*wanted)
-        save(given.output, [done[k] for k in ROWS if k in done])
-        row = done[wanted]
-        numbers = [value for value, _ in row["elbo_gap"]]
-        print(*wanted, numbers, f"{row['training_cpu_seconds']} s", flush=True)
+    asked = (given.system, given.prior)
+    run_sweep(
+        given.output,
+        configuration(),
+        ROWS,
+        compute_row,
+        names=("system", "prior"),
+        wanted=lambda key: all(a in (None, k) for a, k in zip(asked, key, strict=True)),
+        again=given.again,
+    )
 
 
 if __name__ == "__main__":
