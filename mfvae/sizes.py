@@ -13,6 +13,23 @@ from mfvae._validation import check_choice
 
 __all__ = ["scale", "sizes"]
 
+
+def _order_parameter_vae(channels: tuple[int, ...], width: int) -> dict:
+    network = {"channels": channels, "width": width}
+    return {
+        "encoder": "normalized-cnn",
+        "decoder": "normalized-cnn",
+        "encoder_options": network,
+        "decoder_options": network,
+        "prior": "normal",
+        "learning_rate": 1e-3,
+        "momentum": 0.5,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "batch_size": 128,
+    }
+
+
 _TABLE: dict[str, dict[str, dict]] = {
     "curie-weiss": {
         "course": {
@@ -68,6 +85,20 @@ _TABLE: dict[str, dict[str, dict]] = {
                 "batch_size": 512,
                 "n_epochs": 60,
             },
+        },
+    },
+    # The networks of the second paper and how it trains them: Adam, batches of 128, Normal prior.
+    # At course scale the lattice stays (the window of beta scales with it), the networks shrink.
+    "beta-vae": {
+        "course": {
+            "length": 32,
+            "n_samples": 12_000,
+            "vae": _order_parameter_vae((16, 32), 128) | {"n_epochs": 12},
+        },
+        "paper": {
+            "length": 32,
+            "n_samples": 100_000,
+            "vae": _order_parameter_vae((64, 128), 1024) | {"n_epochs": 50},
         },
     },
 }

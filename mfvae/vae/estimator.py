@@ -33,13 +33,14 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
     ----------
     n_latents : int
         Number of latents.
-    encoder : {"auto", "cnn", "mlp", "set"}
+    encoder : {"auto", "cnn", "mlp", "normalized-cnn", "set"}
         "auto": "set" for directors; "cnn" where a ``lattice_shape`` is given or the number
         of sites is a square divisible by 16; "mlp" otherwise.
-    decoder : {"auto", "cnn", "linear", "mlp"}
+    decoder : {"auto", "cnn", "linear", "mlp", "normalized-cnn"}
         "auto": the encoder's mirror, "linear" for "set".
-    likelihood : {"bernoulli", "categorical", "gaussian", "bingham", "bingham-rotation"}
-        Law of a site given the latent.
+    likelihood : str
+        Law of a site given the latent: "bernoulli", "tempered", "categorical", "gaussian",
+        "bingham" or "bingham-rotation".
     prior : {"spline", "normal", "mixture", "coupling"}
         Law of the latent given the conditions.
     beta : float
@@ -50,8 +51,9 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
         Keyword arguments of the bricks: channels, widths, n_bins, padding_mode, …
     n_epochs, batch_size : int
         Passes through the training data, and configurations a step.
-    learning_rate, weight_decay : float
-        Of AdamW.
+    learning_rate, weight_decay, momentum : float
+        Of AdamW; the momentum is the decay rate of its average gradient (the one-cycle
+        schedule sets it itself).
     schedule : {"one-cycle", "exponential", "constant"}
         Course of the learning rate.
     patience : int or None
@@ -108,6 +110,7 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
         batch_size: int = 256,
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-4,
+        momentum: float = 0.9,
         schedule: str = "one-cycle",
         patience: int | None = None,
         device: str = "auto",
@@ -132,6 +135,7 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.momentum = momentum
         self.schedule = schedule
         self.patience = patience
         self.device = device

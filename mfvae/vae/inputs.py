@@ -38,6 +38,7 @@ class EstimatorInputs:
         check_count(self.batch_size, "batch_size")
         check_number(self.learning_rate, "learning_rate", positive=True)
         check_number(self.weight_decay, "weight_decay", minimum=0.0)
+        check_number(self.momentum, "momentum", minimum=0.0, maximum=0.999)
         check_count(self.random_state, "random_state", minimum=0, maximum=2**32 - 1)
         if self.patience is not None:
             check_count(self.patience, "patience")
@@ -112,7 +113,7 @@ class EstimatorInputs:
             encoder = "set" if directors else "cnn" if image else "mlp"
         if decoder == "auto":
             decoder = "linear" if encoder == "set" else encoder
-        if shape is None and "cnn" in (encoder, decoder):
+        if shape is None and any(name.endswith("cnn") for name in (encoder, decoder)):
             raise ValueError(f"{n_sites} sites are no square: give lattice_shape=(rows, columns)")
         location, spread = conditions.mean(axis=0), conditions.std(axis=0)
         constant = spread <= 1e-12 * np.abs(location)  # up to rounding

@@ -27,6 +27,7 @@ class TrainingOptions:
     batch_size: int = 256
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
+    momentum: float = 0.9
     schedule: str = "one-cycle"
     patience: int | None = None
     seed: int = 0
@@ -174,7 +175,10 @@ class VAETraining(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         options = self.options
         optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+            self.model.parameters(),
+            lr=options.learning_rate,
+            betas=(options.momentum, 0.999),
+            weight_decay=options.weight_decay,
         )
         if options.schedule == "constant":
             return optimizer

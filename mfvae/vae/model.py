@@ -16,7 +16,9 @@ from mfvae.vae.decoder import CNNDecoder, LinearDecoder, MLPDecoder
 from mfvae.vae.encoder import CNNEncoder, MLPEncoder, SetEncoder
 from mfvae.vae.likelihood import Bernoulli, Categorical, Gaussian, Likelihood
 from mfvae.vae.mixture import MixturePrior
+from mfvae.vae.normalized_cnn import NormalizedCNNDecoder, NormalizedCNNEncoder
 from mfvae.vae.prior import NormalPrior, Prior, SplinePrior
+from mfvae.vae.tempered import Tempered
 
 __all__ = [
     "DECODERS",
@@ -31,12 +33,14 @@ __all__ = [
 ENCODERS: dict[str, type[nn.Module]] = {
     "cnn": CNNEncoder,
     "mlp": MLPEncoder,
+    "normalized-cnn": NormalizedCNNEncoder,
     "set": SetEncoder,
 }
 DECODERS: dict[str, type[nn.Module]] = {
     "cnn": CNNDecoder,
     "linear": LinearDecoder,
     "mlp": MLPDecoder,
+    "normalized-cnn": NormalizedCNNDecoder,
 }
 PRIORS: dict[str, type[Prior]] = {
     "spline": SplinePrior,
@@ -50,6 +54,7 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "gaussian": Gaussian,
     "bingham": BinghamNatural,
     "bingham-rotation": BinghamRotation,
+    "tempered": Tempered,
 }
 
 

@@ -1,0 +1,188 @@
+"""Data whose phases are known: three phases of Ising, Z3 phases, handwritten digits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mfvae._validation import check_choice, check_count, check_seed
+
+__all__ = ["LabelledSamples", "handwritten_digits", "three_phase_ising", "z3_phases"]
+
+#: Temperatures of the ordered and of the disordered phases, units of |J|/k_B; T_c = 2.269.
+ORDERED_TEMPERATURES = np.linspace(1.5, 2.1, 7)
+DISORDERED_TEMPERATURES = np.linspace(3.0, 6.0, 7)
+
+#: Probabilities of the three letters in each phase (Huang, Hu & Yang 2022, section V A).
+Z3_PROBABILITIES = np.array(
+    [[1 / 3, 1 / 3, 1 / 3], [0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.05, 0.9]]
+)
+
+
+class LabelledSamples(NamedTuple):
+    """Configurations with the class of each.
+
+    Attributes
+    ----------
+    x : numpy.ndarray
+        ``(n_samples, n_sites)``.
+    label : numpy.ndarray of int64
+        ``(n_samples,)``, indices into ``names``.
+    names : tuple of str
+        The names of the classes.
+    temperature : numpy.ndarray of float64 or None
+        ``(n_samples,)``, units of |J|/k_B, where the data have one.
+    """
+
+    x: np.ndarray
+    label: np.ndarray
+    names: tuple[str, ...]
+    temperature: np.ndarray | None = None
+
+
+def three_phase_ising(
+    length: int, n_samples: int, *, seed: int | np.random.SeedSequence
+) -> LabelledSamples:
+    """Draw a ferromagnet, an antiferromagnet and a paramagnet in equal parts, in random order.
+
+    The ordered phases have J = +1 and J = -1 at the temperatures 1.5, 1.6, … 2.1, with either sign
+    of their order parameter, the paramagnet (half of it of either coupling) at 3, 3.5, … 6: so
+    the law of the data does not change if every second spin is flipped, as on a chessboard, and
+    the two order parameters have equal rights. Every configuration is the end of a Wolff chain
+    of its own (Huang, Hu & Yang 2022, section III, do not state their temperatures).
+
+    Parameters
+    ----------
+    length : int
+        L, even and at least 4.
+    n_samples : int
+        Configurations in all, at least 3.
+    seed : int or numpy.random.SeedSequence
+        Source of randomness.
+
+    Returns
+    -------
+    LabelledSamples
+        Spins int8 ``(n_samples, L^2)``; names "FM", "AFM", "PM".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``length`` is odd or an argument is not such a number.
+
+    Examples
+    --------
+    >>> data = three_phase_ising(8, 30, seed=0)
+    >>> data.x.shape, np.bincount(data.label), data.names
+    ((30, 64), array([10, 10, 10]), ('FM', 'AFM', 'PM'))
+    """
+    from mfvae.systems import Ising2D
+
+    length = check_count(length, "length", minimum=4)
+    if length % 2:
+        raise ValueError(
+            f"length must be even for an antiferromagnet without frustration: {length}"
+        )
+    n_samples = check_count(n_samples, "n_samples", minimum=3)
+    *children, order_seed = check_seed(seed).spawn(5)
+    sizes = [len(part) for part in np.array_split(np.arange(n_samples), 3)]
+    parts = [
+        (0, 1, ORDERED_TEMPERATURES, sizes[0]),
+        (1, -1, ORDERED_TEMPERATURES, sizes[1]),
+        (2, 1, DISORDERED_TEMPERATURES, sizes[2] - sizes[2] // 2),
+        (2, -1, DISORDERED_TEMPERATURES, sizes[2] // 2),
+    ]
+    drawn = []
+    for (label, coupling, temperatures, size), child in zip(parts, children, strict=True):
+        if size == 0:
+            continue
+        each = -(-size // len(temperatures))
+        # A seed of its own: with the same one, AFM would be the chessboard image of FM.
+        x = Ising2D(length, coupling).sample(temperatures, each, seed=child, n_chains=each)
+        x = x.swapaxes(0, 1).reshape(-1, length**2)[:size]
+        drawn.append((x, np.full(size, label), np.tile(temperatures, each)[:size]))
+    x, label, temperature = (np.concatenate(column) for column in zip(*drawn, strict=True))
+    order = np.random.default_rng(order_seed).permutation(n_samples)
+    return LabelledSamples(x[order], label[order], ("FM", "AFM", "PM"), temperature[order])
+
+
+def z3_phases(
+    n_sites: int, n_samples: int, *, seed: int | np.random.SeedSequence
+) -> LabelledSamples:
+    """Draw independent three-letter sites from a disordered and three polarised phases.
+
+    Site probabilities (1/3, 1/3, 1/3) and the permutations of (0.9, 0.05, 0.05) that Z3 makes of
+    one another (Huang, Hu & Yang 2022, section V A); equal parts, random order.
+
+    Parameters
+    ----------
+    n_sites, n_samples : int
+        Sites, and configurations in all.
+    seed : int or numpy.random.SeedSequence
+        Source of randomness.
+
+    Returns
+    -------
+    LabelledSamples
+        Codes uint8 ``(n_samples, n_sites)`` of values 0, 1, 2; label 0 is disordered.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not such a number.
+
+    Examples
+    --------
+    >>> data = z3_phases(16, 8, seed=0)
+    >>> data.x.shape, data.names
+    ((8, 16), ('disordered', 'letter 0', 'letter 1', 'letter 2'))
+    """
+    check_count(n_sites, "n_sites")
+    check_count(n_samples, "n_samples")
+    generator = np.random.default_rng(check_seed(seed))
+    label = generator.permutation(np.arange(n_samples) % len(Z3_PROBABILITIES))
+    thresholds = np.cumsum(Z3_PROBABILITIES, axis=1)[label, :2]
+    uniform = generator.random((n_samples, n_sites))
+    x = (uniform[..., None] > thresholds[:, None, :]).sum(axis=2).astype(np.uint8)
+    return LabelledSamples(x, label, ("disordered", "letter 0", "letter 1", "letter 2"))
+
+
+def handwritten_digits(source: str = "scikit-learn") -> LabelledSamples:
+    """Return images of the ten digits.
+
+    Parameters
+    ----------
+    source : {"scikit-learn", "mnist"}
+        The 1,797 images of 8 × 8 pixels that come with scikit-learn (Alpaydin & Kaynak 1998), or
+        the 70,000 of MNIST (LeCun et al. 1998) with a margin that makes them 32 × 32, which
+        ``sklearn.datasets.fetch_openml`` downloads at the first call.
+
+    Returns
+    -------
+    LabelledSamples
+        float32 ``(n_samples, 64)`` or ``(n_samples, 1024)`` in [0, 1], row by row; names "0" …
+        "9".
+
+    Raises
+    ------
+    ValueError
+        If ``source`` is unknown.
+    OSError
+        If MNIST is neither there nor can be downloaded.
+
+    Examples
+    --------
+    >>> digits = handwritten_digits()
+    >>> digits.x.shape, float(digits.x.max())
+    ((1797, 64), 1.0)
+    """
+    from sklearn import datasets
+
+    names = tuple("0123456789")
+    if check_choice(source, "source", ("scikit-learn", "mnist")) == "scikit-learn":
+        x, label = datasets.load_digits(return_X_y=True)
+        return LabelledSamples((x / 16).astype(np.float32), label.astype(np.int64), names)
+    x, label = datasets.fetch_openml("mnist_784", return_X_y=True, as_frame=False)
+    x = np.pad(x.reshape(-1, 28, 28).astype(np.float32) / 255, ((0, 0), (2, 2), (2, 2)))
+    return LabelledSamples(x.reshape(len(x), -1), label.astype(np.int64), names)
