@@ -1,7 +1,9 @@
 """Nothing is drawn or trained twice: samples and models kept by content.
 
 The key of an entry is a hash of everything it follows from: the configuration, the data and
-the source code of this package. A changed package therefore never meets an old result.
+the source code behind it. Samples follow from `mfvae.systems`, trained models from that and
+`mfvae.vae` (a module imports only from those before it), other arrays from the whole package. A
+changed package therefore never meets an old result.
 Entries live in the folder ``MFVAE_CACHE``, or the user's cache; deleting it costs time only.
 """
 
@@ -37,10 +39,14 @@ def cache_folder() -> Path:
 
 
 @functools.cache
-def _code_hash() -> str:
+def _code_hash(rooms: tuple[str, ...]) -> str:
+    """Return one hash of the modules shared by all and of the given rooms of the package."""
     package = Path(__file__).parent
+    sources = list(package.glob("_*.py"))
+    for room in rooms:
+        sources += (package / room).rglob("*.py")
     digest = hashlib.sha256()
-    for source in sorted(package.rglob("*.py")):
+    for source in sorted(set(sources)):
         digest.update(str(source.relative_to(package)).encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()
 
@@ -50,8 +56,8 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else repr(value)
 
 
-def _key(configuration: dict[str, Any], *arrays: np.ndarray | None) -> str:
-    text = json.dumps([configuration, _code_hash()], sort_keys=True, default=_plain)
+def _key(rooms: tuple[str, ...], configuration: dict[str, Any], *arrays: np.ndarray | None) -> str:
+    text = json.dumps([configuration, _code_hash(rooms)], sort_keys=True, default=_plain)
     digest = hashlib.sha256(text.encode())
     for array in arrays:
         if array is None:
@@ -82,7 +88,11 @@ def cached_arrays(
     dict of numpy.ndarray
         What ``compute`` returned, now or earlier.
     """
-    path = cache_folder() / f"{name}-{_key(configuration)}.npz"
+    return _kept(f"{name}-{_key(('.',), configuration)}", compute)
+
+
+def _kept(name: str, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    path = cache_folder() / f"{name}.npz"
     if path.exists():
         try:
             with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
@@ -119,8 +129,8 @@ def sample_cached(
         "options": options,
     }
     draw = functools.partial(system.sample, temperature, n_samples, seed=seed, **options)
-    name = type(system).__name__
-    return cached_arrays(name, configuration, lambda: {"x": draw()})["x"]
+    name = f"{type(system).__name__}-{_key(('systems',), configuration)}"
+    return _kept(name, lambda: {"x": draw()})["x"]
 
 
 def fit_cached(
@@ -161,7 +171,9 @@ def fit_cached(
         "parameters": parameters,
         "validation": "given" if isinstance(validation, tuple) else validation,
     }
-    path = cache_folder() / f"vae-{_key(configuration, X, conditions, *pair)}.pt"
+    path = (
+        cache_folder() / f"vae-{_key(('systems', 'vae'), configuration, X, conditions, *pair)}.pt"
+    )
     if path.exists():
         try:
             trained = MeanFieldVAE.load(path)

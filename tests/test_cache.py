@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -67,9 +70,27 @@ def test_whatever_the_result_follows_from_is_in_the_key(spins, n_fits, monkeypat
     for number, (model, x, options) in enumerate(cases, start=1):
         fit_cached(model, x, **options)
         assert len(n_fits) == number
-    monkeypatch.setattr(_cache, "_code_hash", lambda: "another version of the package")
+    monkeypatch.setattr(_cache, "_code_hash", lambda rooms: f"another version of {rooms}")
     fit_cached(vae(), spins)
     assert len(n_fits) == len(cases) + 1
+
+
+def test_what_is_kept_follows_from_the_rooms_named_in_its_key() -> None:
+    """Else a change elsewhere would go unnoticed: systems and vae import from no later room."""
+    package = Path(_cache.__file__).parent
+    for room, allowed in (("systems", {"systems"}), ("vae", {"systems", "vae"})):
+        for source in (package / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(source.read_text())):
+                names = []
+                if isinstance(node, ast.ImportFrom):
+                    names = [f"{node.module}.{alias.name}" for alias in node.names]
+                elif isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                for name in names:
+                    if name.startswith("mfvae.") and not name.startswith("mfvae._"):
+                        assert name.split(".")[1] in allowed, f"{source}: {name}"
+    hashes = {_cache._code_hash(rooms) for rooms in ((".",), ("systems",), ("systems", "vae"))}
+    assert len(hashes) == 3
 
 
 def test_a_damaged_model_is_trained_again(spins, n_fits, folder) -> None:
