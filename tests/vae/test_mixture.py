@@ -51,6 +51,16 @@ def test_full_covariance_density_is_scipys(n_latents: int, n_conditions: int) ->
 
 
 @torch.no_grad()
+def test_shared_components_keep_their_digits_in_single_precision() -> None:
+    prior = MixturePrior(16, 0, n_components=64, covariance="full")
+    prior.log_scales += torch.linspace(-3, 0, 64)[:, None]  # scales from 0.025 to 0.5
+    z = prior.sample(torch.zeros(500, 0), torch.Generator().manual_seed(0))
+    single = prior.log_prob(z, torch.zeros(500, 0))
+    exact = prior.double().log_prob(z.double(), torch.zeros(500, 0).double())
+    assert float((single - exact).abs().max()) < 0.02
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("n_conditions", [0, 1])
 def test_full_covariance_samples_have_the_components_moments(n_conditions: int) -> None:
     prior, c, n = bent_prior(3, n_conditions), torch.full((1, n_conditions), 0.4).double(), 40_000
