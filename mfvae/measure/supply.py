@@ -45,7 +45,8 @@ def capacity_supply(
     With a prior Normal(0, 1) and ``F`` the geometric mean of the eigenvalues of F(z) this is
     ``(d/2) ln(N F)``. ``F = 1`` is generous: spins whose fields are the latents themselves have
     E ½ ln F = -0.375, and for large N no prior gets one common field of N spins above
-    ``½ ln(πN/2e)``, 0.27 nats less. It is a heuristic all the same: a decoder that is not smooth may have any F.
+    ``½ ln(πN/2e)``, 0.27 nats less. It is a heuristic all the same: a decoder that is not
+    smooth may have any F.
 
     Parameters
     ----------

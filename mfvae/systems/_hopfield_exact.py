@@ -44,11 +44,6 @@ def _log(p: np.ndarray) -> np.ndarray:
     return np.log(p, out=np.full(p.shape, -np.inf), where=p > 0)
 
 
-def _xlog_ratio(p: np.ndarray, q: np.ndarray) -> float:
-    keep = p > 0
-    return float(np.sum(p[keep] * np.log(p[keep] / q[keep])))
-
-
 @dataclass(frozen=True)
 class SolvedHopfield:
     """Finite sums for patterns (n_sites, P) int8, P <= 3, at inverse temperature ``beta``."""
@@ -272,8 +267,10 @@ class SolvedHopfield:
         values = _sums(left)[:, None] + _sums(right).astype(float)
         gain = self.beta * self.multiplicity / (2 * self.n_sites)
         log_joint = _log_free(left)[:, None] + _log_free(right) + gain * values**2
-        joint = np.exp(log_joint - logsumexp(log_joint))
-        return _xlog_ratio(joint, np.outer(joint.sum(axis=1), joint.sum(axis=0)))
+        log_joint -= logsumexp(log_joint)
+        # In logarithms: the product of two tails underflows where their joint law does not.
+        log_sides = logsumexp(log_joint, axis=1)[:, None] + logsumexp(log_joint, axis=0)
+        return float(np.sum(np.exp(log_joint) * (log_joint - log_sides)))
 
     def _part_negentropy(self, sizes: np.ndarray, others: np.ndarray) -> float:
         """|A| ln 2 - H(s_A), P = 3.
