@@ -15,6 +15,7 @@ from scipy import stats
 from mfvae.systems import Bingham, bingham_torch
 from mfvae.vae.bingham import BinghamNatural, BinghamRotation
 from mfvae.vae.likelihood import Bernoulli, Categorical, Gaussian
+from mfvae.vae.tempered import Tempered
 
 #: Smallest p-value, and largest deviation in standard errors, that a right sampler may show:
 #: 1e-8 each and fewer than 100 comparisons in this file, a false-alarm rate below 1e-6.
@@ -49,7 +50,11 @@ def gaussian(variance: str) -> Gaussian:
     return likelihood
 
 
-DISCRETE = {"bernoulli": Bernoulli((-1, 1)), "categorical": Categorical(4)}
+DISCRETE = {
+    "bernoulli": Bernoulli((-1, 1)),
+    "tempered": Tempered((-1, 1)),
+    "categorical": Categorical(4),
+}
 LIKELIHOODS = {
     **DISCRETE,
     "gaussian": gaussian("learned"),
@@ -67,7 +72,7 @@ def draw(likelihood, n_samples: int, n_sites: int, seed: int = 0) -> torch.Tenso
 # ------------------------------------------------------------------------------ density
 
 
-@pytest.mark.parametrize(("name", "n_letters"), [("bernoulli", 2), ("categorical", 4)])
+@pytest.mark.parametrize(("name", "n_letters"), [("bernoulli", 2), ("tempered", 2), ("categorical", 4)])
 def test_discrete_probabilities_sum_to_one(name: str, n_letters: int) -> None:
     likelihood = DISCRETE[name]
     x = torch.tensor(list(itertools.product(range(n_letters), repeat=3)), dtype=torch.uint8)
@@ -141,7 +146,7 @@ def test_the_matrix_keeps_its_digits_at_small_variances() -> None:
 @pytest.mark.parametrize("name", list(DISCRETE))
 def test_discrete_samples_agree_with_the_density(name: str) -> None:
     likelihood, n_samples = DISCRETE[name], 40_000
-    n_letters = 2 if name == "bernoulli" else 4
+    n_letters = 4 if name == "categorical" else 2
     states = torch.tensor(list(itertools.product(range(n_letters), repeat=2)), dtype=torch.uint8)
     p = parameters((1, 2, likelihood.n_parameters), seed=3)
     x = likelihood.sample(p.expand(n_samples, -1, -1), generator(4))
