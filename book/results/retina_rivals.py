@@ -15,8 +15,6 @@ intervals that respect trials, without fitting again. Rows that are there alread
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from mfvae import MeanFieldVAE, compare, measure
-from mfvae._provenance import code_version, machine
+from mfvae._sweep import run_sweep, stored_rows
 from mfvae.data import RetinaWords, load_retina
 from mfvae.sizes import sizes
 
@@ -93,10 +91,10 @@ def build(model: str, seed: int = 0) -> Any:
 
 def compute_row(retina: RetinaWords, split: str, name: str, seed: int = 0) -> dict[str, Any]:
     """Fit one model to one split and return what it does on the held-out words."""
-    started, processor = time.perf_counter(), time.process_time()
     rows = retina.split_rows(split, seed=seed)
     train, test = (retina.flat()[part] for part in rows)
     trials = rows[1] // retina.n_bins
+    started, processor = time.perf_counter(), time.process_time()
     model = build(name, seed).fit(train)
     fit_seconds, fit_processor = time.perf_counter() - started, time.process_time() - processor
     scored = time.perf_counter()
@@ -105,12 +103,11 @@ def compute_row(retina: RetinaWords, split: str, name: str, seed: int = 0) -> di
     method = {"vae": getattr(model, "method", ""), "pairwise": "annealing", "rbm": "annealing"}
     method = method.get(MODELS[name][0], "exact")
     row = {
-        "split": split,
-        "model": name,
         "nats": round(-float(log_prob.mean()), 5),
         "log_prob_stderr": round(float(getattr(model, "log_prob_stderr", 0.0)), 5),
         "method": method,
         "n_parameters": int(model.n_parameters),
+        "settings": MODELS[name][1],
     }
     if isinstance(model, compare.ScoredVAE):
         bound = model.vae.score_samples(test, method="elbo", n_importance=8)
@@ -129,9 +126,6 @@ def compute_row(retina: RetinaWords, split: str, name: str, seed: int = 0) -> di
         "fit_seconds": round(fit_seconds, 1),
         "fit_processor_seconds": round(fit_processor, 1),
         "score_seconds": round(score_seconds, 1),
-        "seconds": round(time.perf_counter() - started, 1),
-        "code": code_version(),
-        "machine": machine(),
     }
     return row
 
@@ -174,32 +168,21 @@ def configuration(retina: RetinaWords) -> dict[str, Any]:
     return {
         "source": retina.source,
         "sha256": retina.sha256,
-        "n_importance": N_IMPORTANCE,
         "test": 0.1,
         "seed": 0,
         "trial_counts": {split: trial_counts(retina, split) for split in SPLITS},
-        "models": {name: list(settings[:2]) for name, settings in MODELS.items()},
     }
 
 
-def save(path: Path, result: dict[str, Any]) -> None:
-    """Write all or nothing."""
-    partial = path.with_suffix(".partial")
-    lines = ",\n".join("    " + json.dumps(row) for row in result["rows"])
-    shared = json.dumps(result["configuration"])
-    partial.write_text(f'{{\n  "configuration": {shared},\n  "rows": [\n{lines}\n  ]\n}}\n')
-    os.replace(partial, path)
-
-
-def show(result: dict[str, Any]) -> None:
+def show(kept: list[dict[str, Any]], counts: dict[str, list[int]]) -> None:
     """Print a table a split: nats a word, and how far behind the best, paired."""
     for split in SPLITS:
-        rows = sorted((r for r in result["rows"] if r["split"] == split), key=lambda r: r["nats"])
+        rows = sorted((r for r in kept if r["split"] == split), key=lambda r: r["nats"])
         if not rows:
             continue
         print(f"\n{split}: held-out nats a word; behind the best, 95 % interval over trials")
         for row in rows:
-            value, low, high = lead(rows[0], row, result["configuration"]["trial_counts"][split])
+            value, low, high = lead(rows[0], row, counts[split])
             print(
                 f"{row['model']:<24}{row['nats']:9.3f}   {value:7.3f} [{low:.3f}, {high:.3f}]  "
                 f"{row['method']:<11}{row['n_parameters']:>8}{row['fit_seconds']:>8.0f} s  "
@@ -217,33 +200,32 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--show", action="store_true", help="print the tables and stop")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args(arguments)
-    result = {"rows": []}
-    if options.output.exists():
-        result = json.loads(options.output.read_text())
-    if options.show:
-        show(result)
-        return
     retina = load_retina()
     if retina.is_surrogate:
         print("the recording is not here (`make data` fetches it): nothing is computed")
         return
-    for split, model in ROWS:
-        if options.split not in (None, split) or (options.model and model not in options.model):
-            continue
-        if options.short and not MODELS[model][2]:
-            continue
-        done = {(row["split"], row["model"]): row for row in result["rows"]}
-        if (split, model) in done and not options.again:
-            print("there already:", split, model)
-            continue
-        done[split, model] = compute_row(retina, split, model)
-        rows = [done[key] for key in ROWS if key in done]
-        result = {"configuration": configuration(retina), "rows": rows}
-        save(options.output, result)
-        kept = done[split, model]
-        print({key: value for key, value in kept.items() if key != "trial_sums"}, flush=True)
-    if result["rows"]:
-        show(result)
+    shared = configuration(retina)
+    rows = stored_rows(options.output, shared)
+    if not options.show:
+
+        def wanted(key: tuple[str, str]) -> bool:
+            split, model = key
+            return (
+                options.split in (None, split)
+                and (not options.model or model in options.model)
+                and (not options.short or MODELS[model][2])
+            )
+
+        rows = run_sweep(
+            options.output,
+            shared,
+            ROWS,
+            lambda split, model: compute_row(retina, split, model),
+            names=("split", "model"),
+            wanted=wanted,
+            again=options.again,
+        )
+    show(rows, shared["trial_counts"])
 
 
 if __name__ == "__main__":

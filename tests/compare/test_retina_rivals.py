@@ -64,13 +64,25 @@ def test_a_lead_is_the_paired_difference_of_the_words(rivals, small):
     assert high == pytest.approx(found.high, abs=0.1 * (found.high - found.low))
 
 
-def test_save_is_whole_and_show_reads_it(rivals, kept, tmp_path, capsys):
-    path = tmp_path / "copy.json"
-    rivals.save(path, kept)
-    assert json.loads(path.read_text()) == kept
-    assert not path.with_suffix(".partial").exists()
+def test_rows_are_of_the_present_settings(rivals, kept):
+    for row in kept["rows"]:
+        settings = json.loads(json.dumps(rivals.MODELS[row["model"]][1]))
+        assert row["settings"] == settings, f"{row['split']}, {row['model']}: compute it --again"
+
+
+def test_a_row_is_written_kept_and_shown(rivals, small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(rivals, "load_retina", lambda: small)
+    path = tmp_path / "toy.json"
+    chosen = ["--split", "trials", "--model", "mixture of 2", "--output", str(path)]
+    rivals.main(chosen)
+    (row,) = json.loads(path.read_text())["rows"]
+    assert (row["split"], row["model"], row["method"]) == ("trials", "mixture of 2", "exact")
+    assert row["seconds"] > 0
+    assert row["code"]
+    rivals.main(chosen)
+    assert "there already" in capsys.readouterr().out
     rivals.main(["--show", "--output", str(path)])
-    assert "independent" in capsys.readouterr().out
+    assert "mixture of 2" in capsys.readouterr().out
 
 
 def test_the_surrogate_is_refused(rivals, tmp_path, monkeypatch, capsys):
