@@ -1,0 +1,106 @@
+"""How the width of the encoder scales with the number of spins: Curie-Weiss, N = 64 … 4096.
+
+Trains one latent variable with an encoder that averages over sites and a linear decoder, at one
+temperature at a time, below, at and above the transition, and writes the mean variance of the
+encoder over the variance of the prior to ``latent_scaling.json`` beside this file, with the exact
+value Var(m|s)/Var(m) of the Hubbard-Stratonovich field. Rows that are there are skipped.
+
+    python book/results/latent_scaling.py                     # all that is missing
+    python book/results/latent_scaling.py --temperature 1.0
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mfvae
+from mfvae._sweep import run_sweep
+from mfvae.systems import CurieWeiss
+
+OUTPUT = Path(__file__).with_suffix(".json")
+TEMPERATURES = (0.6, 1.0, 1.5)
+SIZES = (64, 256, 1024, 4096)
+NAMES = ("temperature", "n_sites")
+ROWS = [(temperature, n_sites) for n_sites in SIZES for temperature in TEMPERATURES]
+#: Every epoch draws new configurations.
+N_TRAINING, N_TEST, N_SEEDS = 8_000, 4_000, 3
+OPTIONS: dict[str, Any] = {
+    "encoder": "set",
+    "decoder": "linear",
+    "prior": "mixture",
+    "prior_options": {"n_components": 8},
+    "n_epochs": 15,
+    "batch_size": 256,
+    "learning_rate": 1e-2,
+}
+
+
+def exact_ratio(temperature: float, n_sites: int) -> float:
+    """Return Var(m | s)/Var(m), with Var(m|s) = T/N and Var(m) = Var(M/N) + T/N."""
+    noise = temperature / n_sites
+    return float(noise / (CurieWeiss(n_sites).magnetization_moments(temperature, 2)[2] + noise))
+
+
+def compute_row(
+    temperature: float,
+    n_sites: int,
+    *,
+    n_training: int = N_TRAINING,
+    n_test: int = N_TEST,
+    n_seeds: int = N_SEEDS,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train and measure one row; the keyword arguments may shrink it."""
+    system = CurieWeiss(n_sites)
+    ratios, gaps = [], []
+    for seed in range(n_seeds):
+
+        def draw(epoch: int, seed: int = seed) -> tuple[np.ndarray, None]:
+            return system.sample(temperature, n_training, seed=1000 * seed + epoch), None
+
+        vae = mfvae.MeanFieldVAE(
+            1, **{**OPTIONS, **options}, random_state=seed, device="cpu", progress=False
+        )
+        vae.fit(draw(0)[0], redraw=draw, validation=draw(999))
+        x = system.sample(temperature, n_test, seed=999)
+        variance = float(np.mean(vae.encode(x)[1].astype(float) ** 2))
+        ratios.append(variance / float(vae.sample_prior(100_000, seed=998).var()))
+        (gap,) = mfvae.measure.exact_gap(vae, system, temperature, n_test, seed=997)
+        gaps.append([round(gap.value, 4), round(gap.stderr, 4)])
+    return {
+        "ratio": [round(ratio, 6) for ratio in ratios],
+        "exact_ratio": round(exact_ratio(temperature, n_sites), 6),
+        "gap": gaps,
+    }
+
+
+def configuration() -> dict[str, Any]:
+    """Return what the rows share."""
+    sizes = {"n_training": N_TRAINING, "n_test": N_TEST, "n_seeds": N_SEEDS}
+    return {**sizes, "options": OPTIONS}
+
+
+def main() -> None:
+    """Compute the rows asked for and write each as soon as it is there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--temperature", type=float)
+    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    given = parser.parse_args()
+    run_sweep(
+        given.output,
+        configuration(),
+        ROWS,
+        compute_row,
+        names=NAMES,
+        wanted=lambda key: given.temperature in (None, key[0]),
+        again=given.again,
+    )
+
+
+if __name__ == "__main__":
+    main()
