@@ -118,7 +118,8 @@ class MLPEncoder(Encoder):
     n_features, n_conditions, n_latents, n_sites : int
         Channels a site, conditions, latents, sites.
     widths : tuple of int
-        Widths of the hidden layers, at least one.
+        Widths of the hidden layers; none makes the encoder affine, which is exact for spins
+        in Hubbard-Stratonovich fields.
     """
 
     def __init__(
@@ -130,12 +131,14 @@ class MLPEncoder(Encoder):
         n_sites: int,
         widths: tuple[int, ...] = (256,),
     ) -> None:
-        widths = check_widths(widths, "widths")
-        super().__init__(widths[-1], n_latents)
-        self.body = multilayer(n_features * n_sites + n_conditions, widths[:-1], widths[-1])
+        widths = check_widths(widths, "widths", minimum=0)
+        n_inputs = n_features * n_sites + n_conditions
+        super().__init__(widths[-1] if widths else n_inputs, n_latents)
+        self.body = multilayer(n_inputs, widths[:-1], widths[-1]) if widths else None
 
     def hidden(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        return functional.silu(self.body(torch.cat([features.flatten(1), conditions], dim=1)))
+        inputs = torch.cat([features.flatten(1), conditions], dim=1)
+        return inputs if self.body is None else functional.silu(self.body(inputs))
 
 
 class SetEncoder(Encoder):

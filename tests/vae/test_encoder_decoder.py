@@ -205,7 +205,6 @@ def test_a_calibrated_cnn_starts_around_the_average_site() -> None:
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda: MLPEncoder(1, 0, 1, n_sites=4, widths=()), ValueError),
         (lambda: SetEncoder(1, 0, 1, widths=()), ValueError),
         (lambda: MLPEncoder(1, 0, 1, n_sites=4, widths=8), TypeError),
         (lambda: MLPEncoder(1, 0, 1, n_sites=4, widths=(0,)), ValueError),
@@ -218,6 +217,17 @@ def test_a_calibrated_cnn_starts_around_the_average_site() -> None:
 def test_bad_options_are_refused(make, error: type) -> None:
     with pytest.raises(error, match="must"):
         make()
+
+
+@torch.no_grad()
+def test_an_encoder_without_hidden_layers_is_affine() -> None:
+    model = encoder("mlp", (2, 3), widths=())
+    a, b, c = randn(1, 6, 2), randn(1, 6, 2, seed=1), randn(1, 1, seed=2)
+    middle, ends = model((a + b) / 2, c), (model(a, c), model(b, c))
+    torch.testing.assert_close(middle[0], (ends[0][0] + ends[1][0]) / 2)
+    hidden = encoder("mlp", (2, 3))  # one hidden layer is not
+    gap = hidden((a + b) / 2, c)[0] - (hidden(a, c)[0] + hidden(b, c)[0]) / 2
+    assert gap.abs().max() > 1e-4
 
 
 def test_a_linear_decoder_is_affine() -> None:
