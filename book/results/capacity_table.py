@@ -37,11 +37,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "curie-weiss": {
         "encoder": "set",
-        "decoder": "linear",
+        "decoder": "mlp",
+        "decoder_options": {"widths": [8]},
         "prior": "mixture",
         "prior_options": {"n_components": 8},
-        "n_epochs": 12,
-        "learning_rate": 1e-2,
+        "n_epochs": 8,
+        "batch_size": 128,
+        "learning_rate": 3e-2,
     },
     "hopfield": {
         "encoder": "mlp",
@@ -56,7 +58,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "decoder": "linear",
         "likelihood": "bingham",
         "prior": "coupling",
-        "n_epochs": 3,
+        "n_epochs": 5,
         "batch_size": 64,
         "learning_rate": 3e-3,
     },
@@ -65,11 +67,11 @@ ROWS = (
     [("ising", CRITICAL, 64, d) for d in (1, 2, 4, 8, 16)]
     + [("ising", 2.6, 64, d) for d in (1, 4, 8, 16)]
     + [("ising", 2.6, 256, d) for d in (1, 4, 8, 16)]
-    + [("ising", CRITICAL, 1024, d) for d in (8, 16)]
     + [("curie-weiss", t, n, 1) for t in (0.6, 1.0, 1.5) for n in (64, 256, 1024)]
     + [("hopfield", t, 256, d) for t in (0.6, 1.0) for d in (1, 2, 3)]
     + [("maier-saupe", t, 256, 5) for t in (0.18, 0.22, 0.25)]
-    + [("maier-saupe", 0.18, 256, d) for d in (1, 3)]
+    + [("maier-saupe", 0.18, 256, 1)]
+    + [("ising", CRITICAL, 1024, d) for d in (8, 16)]
 )
 
 
