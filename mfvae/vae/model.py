@@ -114,7 +114,7 @@ class LatentVariableModel(nn.Module):
     def loss_terms(
         self, x: torch.Tensor, conditions: torch.Tensor, noise: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return -ln p(x|z) and ln q(z|x) - ln p(z|c) at the reparameterised z.
+        """Return -ln p(x|z) and the rate, KL(q(z|x) || p(z|c)), at the reparameterised z.
 
         Parameters
         ----------
@@ -133,14 +133,13 @@ class LatentVariableModel(nn.Module):
         """
         mean, log_variance = self.posterior(x, conditions)
         z = mean + torch.exp(log_variance / 2) * noise
-        log_q = -(noise**2 + log_variance + LOG_TWO_PI).sum(dim=1) / 2
         parameters = self.decoder(z)
         # Networks may run in bf16, log probabilities never: sums over sites need the digits.
         if parameters.dtype in (torch.bfloat16, torch.float16):
             parameters = parameters.float()
         with torch.autocast(x.device.type, enabled=False):
             distortion = -self.likelihood.log_prob(parameters, x)
-            return distortion, log_q - self.prior.log_prob(z, conditions)
+            return distortion, self.prior.rate(mean, log_variance, noise, conditions)
 
 
 LOG_TWO_PI = 1.8378770664093453

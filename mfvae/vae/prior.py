@@ -107,6 +107,21 @@ class Prior(nn.Module):
         """Return ln p(z | conditions) of each row, ``(n_samples,)`` nats."""
         raise NotImplementedError
 
+    def rate(
+        self,
+        mean: torch.Tensor,
+        log_variance: torch.Tensor,
+        noise: torch.Tensor,
+        conditions: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return KL(Normal(mean, exp(log_variance)) || p(z | conditions)), ``(n_samples,)`` nats.
+
+        Or an estimate without bias: here ``ln q(z) - ln p(z)`` at ``z = mean + deviation * noise``.
+        """
+        z = mean + torch.exp(log_variance / 2) * noise
+        log_q = -(noise**2 + log_variance + math.log(2 * math.pi)).sum(dim=1) / 2
+        return log_q - self.log_prob(z, conditions)
+
     def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Draw one latent for each row of ``conditions``, ``(n_samples, n_latents)``."""
         raise NotImplementedError
@@ -143,6 +158,16 @@ class NormalPrior(Prior):
 
     def log_prob(self, z: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         return standard_normal_log_prob(z)
+
+    def rate(
+        self,
+        mean: torch.Tensor,
+        log_variance: torch.Tensor,
+        noise: torch.Tensor,
+        conditions: torch.Tensor,
+    ) -> torch.Tensor:
+        # In closed form: times a large beta, the noise of the estimate would drown the gradient.
+        return (mean**2 + torch.exp(log_variance) - 1 - log_variance).sum(dim=1) / 2
 
     def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return self._noise(conditions, generator)

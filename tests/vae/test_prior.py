@@ -242,3 +242,18 @@ def test_standard_normal_box_leaves_nothing_outside() -> None:
     assert 2 * stats.norm.sf(float(high[0])) < 1e-12
     assert torch.equal(low, -high)
     assert math.isclose(float(high[0]), 8.0)
+
+
+def test_the_rate_of_a_normal_prior_is_the_mean_of_its_estimate() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mean, log_variance = torch.tensor([[0.7, -1.2]]), torch.tensor([[-1.0, 0.4]])
+    noise = torch.randn(200_000, 2, generator=generator)
+    rows, none = len(noise), torch.zeros(len(noise), 0)
+    spread = (mean.expand(rows, -1), log_variance.expand(rows, -1), noise, none)
+    prior = NormalPrior(2, 0)
+    estimates = Prior.rate(prior, *spread)
+    exact = prior.rate(*spread)
+    assert (exact == exact[0]).all()
+    stderr = estimates.std() / math.sqrt(rows)
+    assert abs(estimates.mean() - exact[0]) < 5.5 * stderr
+    assert abs(estimates.mean() - 1.02 * exact[0]) > 5.5 * stderr  # 2 % off would be seen
