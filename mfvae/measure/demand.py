@@ -163,8 +163,9 @@ def find_best_cut(
 ) -> Cut:
     """Search for the cut of largest mutual information, of a law given state by state.
 
-    From the half cut, the odd against the even sites, and random cuts, sites change sides one at a
-    time as long as that gains. What is found is a lower bound of the maximum over all cuts.
+    From the half cut, the odd against the even sites, the spectral cut of the absolute correlations
+    (correlated sites on different sides: the lowest eigenvector), and random cuts, sites change
+    sides one at a time as long as that gains: a lower bound of the maximum over all cuts.
 
     Parameters
     ----------
@@ -206,7 +207,12 @@ def find_best_cut(
     rng = np.random.default_rng(check_seed(seed))
     n_restarts = check_count(n_restarts, "n_restarts", minimum=0)
     sites = np.arange(n_sites)
-    starts = [sites < n_sites // 2, sites % 2 == 0]
+    mean = p @ x
+    covariance = (x * p[:, None]).T @ x - np.outer(mean, mean)
+    _, vectors = np.linalg.eigh(np.abs(covariance))
+    spectral = vectors[:, 0] > np.median(vectors[:, 0])
+    starts = [spectral, sites < n_sites // 2, sites % 2 == 0]
+    starts = [first for first in starts if first.any() and not first.all()]
     starts += [rng.permutation(n_sites) < n_sites // 2 for _ in range(n_restarts)]
     up = (x > 0).astype(np.int64)
     joint = float(-xlogy(p, p).sum())

@@ -124,6 +124,14 @@ def test_ising_torus_of_sixteen_spins(temperature: float, half: float, total: fl
     assert demand.best_cut == demand.checkerboard
 
 
+def test_the_search_finds_the_checkerboard_of_sixteen_spins() -> None:
+    x = all_configurations(16)
+    best = find_best_cut(x, np.exp(Ising2D(4).log_prob(x, 2.269)), n_restarts=0)
+    assert best.mutual_information == pytest.approx(1.0844, abs=6e-5)
+    row, column = np.divmod(np.arange(16), 4)
+    assert len(np.unique(best.first[(row + column) % 2 == 0])) == 1
+
+
 @pytest.mark.parametrize(
     ("temperature", "half", "total"),
     [(0.6, 0.7151, 0.7618), (1.0, 0.3279, 0.4287), (1.5, 0.1078, 0.1608)],
