@@ -13,5 +13,6 @@ __getattr__, __dir__, __all__ = attach(
         "ENCODERS": "model",
         "LIKELIHOODS": "model",
         "PRIORS": "model",
+        "refit_prior": "refit",
     },
 )
