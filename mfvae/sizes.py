@@ -59,6 +59,28 @@ _TABLE: dict[str, dict[str, dict]] = {
         "course": {"length": 16, "n_samples": 10_000, "n_epochs": 8, "n_generated": 20_000},
         "paper": {"length": 32, "n_samples": 40_000, "n_epochs": 40, "n_generated": 100_000},
     },
+    "hopfield": {
+        "course": {
+            "n_sites": 256,
+            "n_patterns": 8,
+            "n_transition": 4_000,
+            "n_epochs_transition": 20,
+            "n_samples": 20_000,
+            "n_epochs": 12,
+            "n_epochs_bent": 12,
+            "n_digits": 100_000,
+        },
+        "paper": {
+            "n_sites": 1024,
+            "n_patterns": 16,
+            "n_transition": 20_000,
+            "n_epochs_transition": 40,
+            "n_samples": 80_000,
+            "n_epochs": 20,
+            "n_epochs_bent": 40,
+            "n_digits": 400_000,
+        },
+    },
     # Arguments of MeanFieldVAE for the recording. What makes the two-latent model good is the
     # mixture prior, which does not factorise, with a large learning rate (2e-2 is unstable).
     "retina": {
