@@ -14,6 +14,8 @@ __getattr__, __dir__, __all__ = attach(
         "MaierSaupe": "maier_saupe",
         "Hopfield": "hopfield",
         "Ising2D": "ising",
+        "from_components": "_tensors",
         "from_configuration": "configuration",
+        "to_components": "_tensors",
     },
 )
