@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mfvae.measure import binder_cumulant, magnetization, susceptibility
-from mfvae.measure.order_parameter import order_parameter_moments, peak_location
+from mfvae.measure import (
+    binder_cumulant,
+    magnetization,
+    order_parameter_moments,
+    peak_location,
+    susceptibility,
+)
 from mfvae.systems import CurieWeiss, Estimate
 
 
