@@ -51,7 +51,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "prior": "mixture",
         "prior_options": {"n_components": 32, "covariance": "full"},
         "n_epochs": 12,
-        "learning_rate": 6e-3,
+        "learning_rate": 1.5e-2,
     },
     "maier-saupe": {
         "encoder": "set",
@@ -71,7 +71,7 @@ ROWS = (
     + [("hopfield", t, 256, d) for t in (0.6, 1.0) for d in (1, 2, 3)]
     + [("maier-saupe", t, 256, 5) for t in (0.18, 0.22, 0.25)]
     + [("maier-saupe", 0.18, 256, 1)]
-    + [("ising", CRITICAL, 1024, d) for d in (8, 16)]
+    + [("ising", CRITICAL, 1024, 8)]
 )
 
 

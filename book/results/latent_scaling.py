@@ -40,6 +40,14 @@ OPTIONS: dict[str, Any] = {
     "batch_size": 128,
     "learning_rate": 3e-2,
 }
+#: What differs below the transition, where the latent is sharp.
+ORDERED: dict[str, Any] = {
+    "decoder": "linear",
+    "decoder_options": {},
+    "n_epochs": 8,
+    "batch_size": 64,
+    "learning_rate": 5e-2,
+}
 
 
 def exact_ratio(temperature: float, n_sites: int) -> float:
@@ -77,7 +85,8 @@ def compute_row(
         def draw(epoch: int, seed: int = seed) -> tuple[np.ndarray, None]:
             return system.sample(temperature, n_training, seed=1000 * seed + epoch), None
 
-        settings = {**OPTIONS, "decoder_options": {"widths": (8,)}, **options}
+        ordered = ORDERED if temperature < 1 else {}
+        settings = {**OPTIONS, "decoder_options": {"widths": (8,)}, **ordered, **options}
         vae = mfvae.MeanFieldVAE(1, **settings, random_state=seed, device="cpu", progress=False)
         vae.fit(draw(0)[0], redraw=draw, validation=draw(999))
         x = system.sample(temperature, n_test, seed=999)
@@ -94,7 +103,7 @@ def compute_row(
 def configuration() -> dict[str, Any]:
     """Return what the rows share."""
     sizes = {"n_training": N_TRAINING, "n_test": N_TEST, "n_seeds": N_SEEDS}
-    return {**sizes, "options": OPTIONS}
+    return {**sizes, "options": OPTIONS, "ordered": ORDERED}
 
 
 def main() -> None:
