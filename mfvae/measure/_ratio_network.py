@@ -160,6 +160,17 @@ def _train(
     return network
 
 
+def _log_mean(weights: torch.Tensor) -> float:
+    """Return ln of the mean of the weights, or of what is nearest to 1 within its error.
+
+    Rare large weights are missing from most samples: the interval is wide upwards.
+    """
+    mean = float(weights.mean())
+    error = 2 * float(weights.std()) / math.sqrt(weights.numel())
+    missing = 5 * float(weights.max()) / weights.numel()
+    return math.log(min(max(1.0, mean - error), mean + error + missing))
+
+
 def cross_fit(
     joint: Inputs,
     references: list[Inputs],
@@ -185,7 +196,8 @@ def cross_fit(
         ``(n_samples,)`` int, the fold of each row.
     groups : numpy.ndarray
         ``(n_samples,)`` int from 0: within each group, that is at each condition, a constant is
-        added to ln(p/q) so that the mean of p/q over the reference rows *of the training* is 1.
+        added to ln(p/q) that brings the mean of p/q over the reference rows *of the training*
+        to 1, as far as their number allows to say.
     alpha : float
         Weight of p in the mixture; the ratio that is learned is at most 1/alpha.
     n_epochs, batch_size, learning_rate
@@ -217,11 +229,11 @@ def cross_fit(
             seed=child,
         )
         trained = torch.stack([_evaluate(network, r, rows) for r in references]).double()
-        log_mean = np.empty(groups.max() + 1)
-        for group in range(len(log_mean)):
+        shifts = np.empty(groups.max() + 1)
+        for group in range(len(shifts)):
             part = trained[:, torch.from_numpy(groups[folds != fold] == group)]
-            log_mean[group] = part.clamp(max=log_resolved(part.numel())).exp().mean().log()
-        shift = torch.from_numpy(log_mean[groups[folds == fold]])
+            shifts[group] = _log_mean(part.clamp(max=log_resolved(part.numel())).exp())
+        shift = torch.from_numpy(shifts[groups[folds == fold]])
         on_joint[held_out] = _evaluate(network, joint, held_out).double() - shift
         for values, reference in zip(on_references, references, strict=True):
             values[held_out] = _evaluate(network, reference, held_out).double() - shift

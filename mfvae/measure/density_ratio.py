@@ -30,7 +30,7 @@ _N_BLOCKS = 64
 _N_BOOTSTRAP = 400
 _CONFIDENCE = 0.99
 #: Saturated if the ratio of more than this fraction of the samples is not resolved.
-_UNRESOLVED = 0.2
+_UNRESOLVED = 0.5
 
 
 class SaturationWarning(UserWarning):
@@ -160,7 +160,7 @@ def total_correlation(
     Warns
     -----
     SaturationWarning
-        If for more than a fifth of the rows the ratio is larger than the reference samples
+        If for most of the rows the ratio is larger than the reference samples
         can resolve.
 
     Examples

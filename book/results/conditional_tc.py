@@ -1,0 +1,193 @@
+"""What correlations are left given the latent: four systems, every temperature, exact brackets.
+
+Trains one network after another over a range of temperatures, and writes what it finds on fresh
+configurations to ``conditional_tc.json`` beside this file: at each temperature the conditional
+total correlation by density ratio, its lower limit, and the exact gap of the same rows, which is
+its upper end; and the residual couplings. Rows that are there already are skipped, so that the
+sweep can be interrupted and goes on where it was; ``--again`` computes them anew.
+
+    python book/results/conditional_tc.py                              # all that is missing
+    python book/results/conditional_tc.py --system ising --latents 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mfvae
+from mfvae._sweep import run_sweep
+from mfvae.measure import SaturationWarning, total_correlation
+from mfvae.systems import CurieWeiss, Hopfield, Ising2D, MaierSaupe
+
+OUTPUT = Path(__file__).with_suffix(".json")
+LENGTH, N_PATTERNS = 8, 3
+N_TRAINING, N_TEST, N_IMPORTANCE, N_BLOCKS = 8_000, 8_000, 8, 64
+
+MAGNET = {"n_layers": 1, "n_bins": 32, "bound": 8.0, "width": 128}
+CNN = {"channels": [16, 32], "padding_mode": "circular"}
+#: Temperatures in units of that of the transition, and the estimator's arguments.
+SYSTEMS: dict[str, dict[str, Any]] = {
+    "curie-weiss": {
+        "reduced": [0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0],
+        "options": {
+            "encoder": "set",
+            "decoder": "linear",
+            "prior_options": MAGNET,
+            "learning_rate": 1e-2,
+            "batch_size": 512,
+            "n_epochs": 8,
+        },
+    },
+    "hopfield": {
+        "reduced": [0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0],
+        "options": {
+            "encoder": "mlp",
+            "decoder": "linear",
+            "prior": "mixture",
+            "prior_options": {"n_components": 32, "covariance": "full"},
+            "learning_rate": 6e-3,
+            "batch_size": 512,
+            "n_epochs": 12,
+        },
+    },
+    "maier-saupe": {
+        "reduced": [0.8, 0.9, 0.95, 1.0, 1.05, 1.15, 1.3],
+        "n_samples": 3_000,
+        "options": {
+            "encoder": "set",
+            "decoder": "linear",
+            "likelihood": "bingham",
+            "prior": "coupling",
+            "learning_rate": 3e-3,
+            "batch_size": 64,
+            "n_epochs": 10,
+        },
+    },
+    "ising": {
+        "reduced": [0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0],
+        "options": {
+            "encoder": "cnn",
+            "decoder": "cnn",
+            "encoder_options": CNN,
+            "decoder_options": CNN,
+            "prior_options": MAGNET,
+            "learning_rate": 1e-2,
+            "batch_size": 512,
+            "n_epochs": 10,
+        },
+    },
+}
+ROWS = [
+    ("curie-weiss", 1),
+    ("hopfield", 3),
+    ("maier-saupe", 5),
+    ("ising", 1),
+    ("hopfield", 2),
+    ("ising", 2),
+    ("ising", 4),
+    ("ising", 8),
+]
+
+
+def build_system(name: str) -> tuple[Any, float]:
+    """Return a system of ``LENGTH**2`` sites and the temperature of its transition."""
+    n_sites = LENGTH**2
+    if name == "ising":
+        return Ising2D(LENGTH), float(Ising2D.CRITICAL_TEMPERATURE)
+    if name == "maier-saupe":
+        return MaierSaupe(n_sites), 0.2202
+    if name == "hopfield":
+        return Hopfield.random(n_sites, N_PATTERNS, seed=0), 1.0
+    return CurieWeiss(n_sites), 1.0
+
+
+def compute_row(
+    name: str,
+    n_latents: int,
+    *,
+    n_training: int | None = None,
+    n_test: int | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train and evaluate one row; the keyword arguments may shrink it."""
+    system, transition = build_system(name)
+    settings = SYSTEMS[name]
+    temperatures = np.round(np.array(settings["reduced"]) * transition, 4)
+    n_training = n_training or settings.get("n_samples", N_TRAINING)
+    n_test = n_test or settings.get("n_samples", N_TEST)
+    given = {
+        key: {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        if isinstance(value, dict)
+        else value
+        for key, value in settings["options"].items()
+    }
+    vae = mfvae.MeanFieldVAE(n_latents, **{**given, **options}, device="cpu", progress=False)
+    x = system.sample(temperatures, n_training, seed=1)
+    vae.fit(x.reshape(-1, *x.shape[2:]), conditions=np.repeat(temperatures, n_training))
+    x = system.sample(temperatures, n_test, seed=2)
+    rows, conditions = x.reshape(-1, *x.shape[2:]), np.repeat(temperatures, n_test)
+    elbo = vae.score_samples(rows, conditions, method="elbo", n_importance=N_IMPORTANCE, seed=3)
+    gaps = []
+    for temperature, part, bound in zip(
+        temperatures, x, elbo.reshape(len(temperatures), -1), strict=True
+    ):
+        difference = system.log_prob(part, temperature) - bound
+        blocks = np.array([b.mean() for b in np.array_split(difference, N_BLOCKS)])
+        gaps.append([difference.mean(), blocks.std(ddof=1) / np.sqrt(N_BLOCKS)])
+    with warnings.catch_warnings():  # what it says is in the row
+        warnings.simplefilter("ignore", SaturationWarning)
+        lattice = (LENGTH, LENGTH) if name == "ising" else None
+        found = total_correlation(vae, rows, conditions, seed=4, lattice_shape=lattice)
+    each = found.by_condition.values()
+    pairs = found.two_point[np.triu_indices(system.n_sites, 1)]
+    return {
+        "temperature": temperatures.tolist(),
+        "nats": [[round(v.nats.value, 4), round(v.nats.stderr, 4)] for v in each],
+        "lower": [round(v.lower, 4) for v in each],
+        "saturated": [v.saturated for v in each],
+        "gap": np.round(gaps, 4).tolist(),
+        "one_point": np.round(np.abs(found.one_point).reshape(system.n_sites, -1).max(1), 4).max(),
+        "two_point_thousandths": np.round(1000 * pairs).astype(int).tolist(),
+        "training_seconds": round(vae.training_seconds_, 3),
+    }
+
+
+def configuration() -> dict[str, Any]:
+    """Return what the rows share."""
+    return {
+        "length": LENGTH,
+        "n_patterns": N_PATTERNS,
+        "n_training": N_TRAINING,
+        "n_test": N_TEST,
+        "n_importance": N_IMPORTANCE,
+        "systems": SYSTEMS,
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Compute the rows asked for and write each as soon as it is there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--system", choices=tuple(SYSTEMS))
+    parser.add_argument("--latents", type=int)
+    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    given = parser.parse_args(arguments)
+    asked = (given.system, given.latents)
+    run_sweep(
+        given.output,
+        configuration(),
+        ROWS,
+        compute_row,
+        names=("system", "n_latents"),
+        wanted=lambda key: all(a in (None, k) for a, k in zip(asked, key, strict=True)),
+        again=given.again,
+    )
+
+
+if __name__ == "__main__":
+    main()
