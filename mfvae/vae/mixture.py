@@ -80,11 +80,16 @@ class MixturePrior(Prior):
         return lower
 
     def log_prob(self, z: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        if self.n_latents > 2:
+            # Rows of one condition share the components, and a temperature serves many rows.
+            distinct, group = conditions[:1], conditions.new_zeros(len(z), dtype=torch.long)
+            if conditions.shape[1]:
+                distinct, group = torch.unique(conditions, dim=0, return_inverse=True)
+            if 4 * len(distinct) <= len(z) or not conditions.shape[1]:
+                return self._grouped_log_prob(z, distinct, group)
         log_weights, means, log_scales, entries = (
             part.to(z.dtype) for part in self._components(conditions)
         )
-        if len(means) == 1 and self.n_latents > 2:
-            return self._shared_log_prob(z, log_weights[0], means[0], log_scales[0], entries[0])
         offset = z[:, None, :] - means
         if len(self.rows):
             offset = offset.index_add(2, self.rows, entries * offset[..., self.columns])
@@ -92,30 +97,34 @@ class MixturePrior(Prior):
         log_density = -(standardized**2 / 2 + log_scales + math.log(2 * math.pi) / 2).sum(dim=-1)
         return torch.logsumexp(log_weights + log_density, dim=-1)
 
-    def _shared_log_prob(
-        self,
-        z: torch.Tensor,
-        log_weights: torch.Tensor,
-        means: torch.Tensor,
-        log_scales: torch.Tensor,
-        entries: torch.Tensor,
+    def _grouped_log_prob(
+        self, z: torch.Tensor, distinct: torch.Tensor, group: torch.Tensor
     ) -> torch.Tensor:
-        """Return ln p(z) where all rows share the components: one product of matrices.
+        """Return ln p(z) of rows in ``group`` of the conditions: a product of matrices for each.
 
         ``ln N_k(z) = c_k + z·P_k m_k - z·P_k z / 2`` is linear in the products of latents, with P_k
         the precision. Differences of large terms lose digits: in single precision some 1e-7 of
         the largest (z / scale)², which is why one or two latents do not go this way.
         """
-        root = torch.exp(-log_scales)[:, :, None] * self._lower(entries)
-        precision = root.transpose(1, 2) @ root
-        pull = (precision @ means[:, :, None])[:, :, 0]
+        log_weights, means, log_scales, entries = (
+            part.to(z.dtype) for part in self._components(distinct)
+        )
+        root = torch.exp(-log_scales)[..., None] * self._lower(entries)
+        precision = root.mT @ root
+        pull = (precision @ means[..., None])[..., 0]
         i, j = torch.triu_indices(self.n_latents, self.n_latents, device=z.device)
-        squares = precision[:, i, j] * torch.where(i == j, -0.5, -1.0)
-        constant = log_weights - log_scales.sum(dim=1) - (pull * means).sum(dim=1) / 2
+        squares = precision[..., i, j] * torch.where(i == j, -0.5, -1.0)
+        constant = log_weights - log_scales.sum(dim=-1) - (pull * means).sum(dim=-1) / 2
         constant = constant - self.n_latents * math.log(2 * math.pi) / 2
+        coefficients = torch.cat([squares, pull], dim=-1).mT
         products = torch.cat([z[:, i] * z[:, j], z], dim=1)
-        log_density = torch.addmm(constant, products, torch.cat([squares, pull], dim=1).T)
-        return torch.logsumexp(log_density, dim=1)
+        order = torch.argsort(group)
+        sizes = torch.bincount(group, minlength=len(distinct)).tolist()
+        log_density = [
+            torch.logsumexp(torch.addmm(constant[k], part, coefficients[k]), dim=1)
+            for k, part in enumerate(products[order].split(sizes))
+        ]
+        return torch.cat(log_density)[torch.argsort(order)]
 
     def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         log_weights, means, log_scales, entries = self._components(conditions)

@@ -50,6 +50,24 @@ def test_full_covariance_density_is_scipys(n_latents: int, n_conditions: int) ->
     np.testing.assert_allclose(np.exp(log_prob), expected, rtol=1e-9)
 
 
+def test_rows_of_few_conditions_have_the_density_and_gradient_of_single_rows() -> None:
+    prior = bent_prior(4, 2)
+    generator = torch.Generator().manual_seed(1)
+    z = torch.randn(60, 4, generator=generator).double().requires_grad_()
+    c = torch.tensor([[0.4, 1.0], [-0.2, 0.3], [0.4, -1.0]]).double()
+    c = c[torch.randint(3, (60,), generator=generator)]
+    together = prior.log_prob(z, c)
+    alone = torch.cat([prior.log_prob(z[k : k + 1], c[k : k + 1]) for k in range(60)])
+    torch.testing.assert_close(together, alone, rtol=1e-10, atol=1e-10)
+    weights = [z, *prior.parameters()]
+    for a, b in zip(
+        torch.autograd.grad(together.sum(), weights),
+        torch.autograd.grad(alone.sum(), weights),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9)
+
+
 @torch.no_grad()
 def test_shared_components_keep_their_digits_in_single_precision() -> None:
     prior = MixturePrior(16, 0, n_components=64, covariance="full")
