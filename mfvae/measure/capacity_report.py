@@ -70,8 +70,8 @@ class CapacityReport:
             ("supply", None),
             ("regular decoder (before training)", self.regular_supply),
             ("rate R", self.rate),
-            ("= mutual information I_q(x;z)", self.mutual_information),
-            ("+ prior mismatch KL(q̄‖p)", self.prior_mismatch),
+            ("= mutual information I(x;z)", self.mutual_information),
+            ("+ prior mismatch", self.prior_mismatch),
             ("sphere packing", self.sphere_packing),
             ("gap", None),
             ("at least I(A;B) - R", self.gap_bound),
@@ -90,7 +90,7 @@ class CapacityReport:
 
 def _number(value: float | None) -> str:
     if value is None:
-        return "unknown"
+        return " unknown"
     error = getattr(value, "stderr", 0.0)
     return f"{float(value):8.3f}" + (f" ± {error:.3f}" if error else "")
 
