@@ -50,7 +50,8 @@ class TensorLaw:
         self._bounds()
         (r_low, r_high), (c_low, c_high) = self._r_range, self._c_range
         n_r = int(refine * (60 + 4.0 * (r_high - r_low) / self.width))
-        n_c = int(refine * 64)
+        # The nematic law falls off within 1/N of c = 1, where nodes have distances 1/n_c².
+        n_c = int(refine * max(64, 1.5 * np.sqrt(n_sites)))
         x, w_r = roots_legendre(n_r)
         y, w_c = roots_legendre(n_c)
         r = r_low + 0.5 * (r_high - r_low) * (x + 1.0)

@@ -80,7 +80,7 @@ def test_partition_function_of_three_directors(temperature):
     assert abs(MaierSaupe(3).log_partition(temperature) - expected) < 1e-11
 
 
-@pytest.mark.parametrize("n_sites", [5, 64, 256, 4096])
+@pytest.mark.parametrize("n_sites", [5, 64, 256, 4096, 16_384])
 @pytest.mark.parametrize("temperature", [0.12, 0.2202, 0.5])
 def test_quadrature_has_converged(n_sites, temperature):
     law, finer = (TensorLaw(n_sites, temperature, refine=r) for r in (1.0, 1.7))
