@@ -1,9 +1,9 @@
 """Decoding patterns: time and bits of every step against N and P, unmixing on its own.
 
-Run as ``python benchmarks/bench_decode.py [--sites 256] [--vae]``. For every load P/N: samples of
-one temperature, the leading eigenvectors of their correlations or of pseudo-likelihood couplings
-or the Jacobian of a trained linear decoder, unmixed by FastICA and as signs, then polished on the
-samples. All contestants see the same samples. Times are wall-clock seconds, one run.
+Run as ``python benchmarks/bench_decode.py [--sites 128 256] [--vae]``. For every size N and load
+P/N: samples of one temperature, the leading eigenvectors of their correlations or of
+pseudo-likelihood couplings or the Jacobian of a trained linear decoder, unmixed by FastICA and as
+signs, then polished on the samples. All contestants see the same samples. Times are wall-clock seconds, one run.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ def from_samples(
             report(name, method, seconds + extra, found, x, system)
     if with_vae:
         vae = MeanFieldVAE(
-            n_patterns, encoder="mlp", encoder_options={"widths": (512,)}, decoder="linear",
-            n_epochs=n_epochs, learning_rate=1e-2, weight_decay=0.0, device="cpu", progress=False,
+            n_patterns, encoder="mlp", encoder_options={"widths": ()}, decoder="linear",
+            prior="mixture", n_epochs=n_epochs, learning_rate=2e-2, weight_decay=0.0,
+            device="cpu", progress=False,
         )  # fmt: skip
         vae, seconds = timed(vae.fit, x)
         for method in ("ica", "binary"):
@@ -92,19 +93,20 @@ def report(name, method, seconds, found, x, system) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sites", type=int, default=256)
+    parser.add_argument("--sites", type=int, nargs="+", default=[256])
     parser.add_argument("--samples", type=int, default=40_000)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.6, 1.0, 1.4])
     parser.add_argument("--loads", type=float, nargs="+", default=[1 / 16, 1 / 8, 9 / 64])
-    parser.add_argument("--vae", action="store_true", help="train decoders too (minutes each)")
+    parser.add_argument("--vae", action="store_true", help="train decoders too (a minute each)")
     options = parser.parse_args()
-    unmixing_alone(options.sites, options.loads)
-    for load in options.loads:
-        for temperature in options.temperatures:
-            from_samples(
-                options.sites, load, temperature, options.samples, options.epochs, options.vae
-            )
+    for n_sites in options.sites:
+        unmixing_alone(n_sites, options.loads)
+        for load in options.loads:
+            for temperature in options.temperatures:
+                from_samples(
+                    n_sites, load, temperature, options.samples, options.epochs, options.vae
+                )
 
 
 if __name__ == "__main__":
