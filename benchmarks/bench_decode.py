@@ -3,7 +3,8 @@
 Run as ``python benchmarks/bench_decode.py [--sites 128 256] [--vae]``. For every size N and load
 P/N: samples of one temperature, the leading eigenvectors of their correlations or of
 pseudo-likelihood couplings or the Jacobian of a trained linear decoder, unmixed by FastICA and as
-signs, then polished on the samples. All contestants see the same samples. Times are wall-clock seconds, one run.
+signs, then polished on the samples. All contestants see the same samples. Times are wall-clock
+seconds, one run.
 """
 
 from __future__ import annotations
