@@ -1,0 +1,95 @@
+"""Rotation and eigenvalues, or five natural numbers: what a decoder of directors should emit.
+
+Trains the same encoder and prior on Maier-Saupe configurations with three decoders and writes gaps,
+R² of the order tensor and processor time to ``nematic_parameters.json`` beside this file. Rows
+that are there already are skipped.
+
+    python book/results/nematic_parameters.py
+    python book/results/nematic_parameters.py --likelihood bingham-rotation --again
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mfvae
+from mfvae._sweep import run_sweep
+from mfvae.systems import MaierSaupe
+
+OUTPUT = Path(__file__).with_suffix(".json")
+NAMES = ("likelihood", "decoder")
+ROWS = [("bingham", "linear"), ("bingham", "mlp"), ("bingham-rotation", "mlp")]
+CONFIGURATION: dict[str, Any] = {
+    "n_sites": 64,
+    "temperatures": [0.18, 0.2, 0.21, 0.217, 0.223, 0.23, 0.25],
+    "n_training": 1_500,
+    "n_test": 256,
+    "options": {
+        "n_latents": 5,
+        "encoder": "set",
+        "prior": "mixture",
+        "prior_options": {"n_components": 128, "covariance": "full", "width": 64},
+        "n_epochs": 6,
+        "batch_size": 64,
+        "learning_rate": 6e-3,
+    },
+}
+
+
+def compute_row(likelihood: str, decoder: str, **smaller: Any) -> dict[str, Any]:
+    """Train and evaluate one row; the keyword arguments replace entries of the configuration."""
+    setting = {**CONFIGURATION, **smaller}
+    system, temperatures = MaierSaupe(setting["n_sites"]), np.array(setting["temperatures"])
+
+    def draw(n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        x = system.sample(temperatures, n_samples, seed=seed)
+        return x.reshape(-1, *x.shape[2:]), np.repeat(temperatures, n_samples)
+
+    x, t = draw(setting["n_training"], 1)
+    vae = mfvae.MeanFieldVAE(
+        likelihood=likelihood, decoder=decoder, progress=False, device="cpu", **setting["options"]
+    )
+    started = time.process_time()
+    vae.fit(x, conditions=t)
+    seconds = time.process_time() - started
+    gaps = mfvae.measure.exact_gap(
+        vae, system, temperatures, setting["n_test"], seed=2, n_importance=8
+    )
+    x_test, t_test = draw(setting["n_test"], 3)
+    train, test = t >= 0.2, t_test >= 0.2
+    tensor = mfvae.decode.regress_order_tensor(
+        vae, x[train][::2], t[train][::2], test=(x_test[test], t_test[test])
+    )
+    return {
+        "gap": [[round(g.value, 4), round(g.stderr, 4)] for g in gaps],
+        "r2": [round(float(r), 5) for r in tensor.r2],
+        "validation_loss": [round(v, 3) for v in vae.history_["validation_loss"]],
+        "training_cpu_seconds": round(seconds, 3),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Compute the rows asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--likelihood", choices=sorted({row[0] for row in ROWS}))
+    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    given = parser.parse_args(arguments)
+    run_sweep(
+        given.output,
+        CONFIGURATION,
+        ROWS,
+        compute_row,
+        names=NAMES,
+        wanted=lambda row: given.likelihood in (None, row[0]),
+        again=given.again,
+    )
+
+
+if __name__ == "__main__":
+    main()
