@@ -64,14 +64,13 @@ class RatioNetwork(nn.Module):
     n_values, n_summaries : int
         Widths of the two inputs.
     n_directions, width : int
-        Number of learned directions (at most one a value), and of units in each hidden layer.
+        Number of learned directions, and of units in each hidden layer.
     """
 
     def __init__(
         self, n_values: int, n_summaries: int, n_directions: int = 64, width: int = 32
     ) -> None:
         super().__init__()
-        n_directions = min(n_directions, n_values)
         self.directions = nn.Linear(n_values, n_directions, bias=False)
         nn.init.normal_(self.directions.weight, std=1 / math.sqrt(n_values))
         n_features = 2 * n_directions + n_summaries
@@ -177,7 +176,7 @@ def cross_fit(
     folds: np.ndarray,
     groups: np.ndarray,
     *,
-    alpha: float = 0.1,
+    alpha: float = 0.2,
     n_epochs: int = 20,
     batch_size: int = 512,
     learning_rate: float = 5e-3,

@@ -120,7 +120,7 @@ def total_correlation(
     A network learns the logarithm g of the ratio of the joint law to that of independent
     sites through the relative ratio ``r = p / (α p + (1-α) q) <= 1/α``, the minimiser of
     ``E_mix[r] - E_joint[ln r]`` (Yamada et al. 2013, eq. 4; Nguyen, Wainwright & Jordan 2010),
-    α = 0.1. Each row is evaluated by a network that was trained on other rows. The estimate
+    α = 0.2. Each row is evaluated by a network that was trained on other rows. The estimate
     is ``E_joint[g]``; the lower limit is that of ``E_joint[g] - E_ref[e^g] + 1``, which is
     below the total correlation for every g.
 
