@@ -160,14 +160,14 @@ def _train(
 
 
 def _log_mean(weights: torch.Tensor) -> float:
-    """Return ln of the mean of the weights, or of what is nearest to 1 within its error.
+    """Return ln of the mean of the weights; if that is below 0, of its upper limit, at most 0.
 
-    Rare large weights are missing from most samples: the interval is wide upwards.
+    Rare large weights are missing from most samples: too small a mean may be no one's fault.
     """
     mean = float(weights.mean())
     error = 2 * float(weights.std()) / math.sqrt(weights.numel())
     missing = 5 * float(weights.max()) / weights.numel()
-    return math.log(min(max(1.0, mean - error), mean + error + missing))
+    return math.log(max(mean, min(1.0, mean + error + missing)))
 
 
 def cross_fit(
