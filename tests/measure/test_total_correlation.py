@@ -86,7 +86,7 @@ def test_curie_weiss_at_two_temperatures():
 
 
 def test_null_is_zero_and_reference_draws_are_independent():
-    x = np.random.default_rng(0).choice([-1, 1], size=(8000, 8))
+    x = np.random.default_rng(0).choice([-1, 1], size=(4000, 8))
     found = total_correlation(None, x, seed=0, n_epochs=4, null=True)
     assert abs(found.nats) < 0.02
     assert abs(found.null) < 0.02
@@ -143,7 +143,7 @@ def test_regression_of_a_known_log_ratio():
 
 def test_directors_have_five_values_a_site():
     system = MaierSaupe(8)
-    x = system.sample(0.25, 1000, seed=0)
+    x = system.sample(0.25, 800, seed=0)
     found = total_correlation(None, x, seed=0, n_epochs=1)
     assert found.one_point.shape == (8, 5)
     assert found.two_point.shape == (8, 8)
@@ -173,8 +173,6 @@ def test_same_seed_same_bits(magnet):
     assert first.lower == second.lower
     assert np.array_equal(first.two_point, second.two_point)
     assert not np.array_equal(first.log_ratio, other.log_ratio)
-    first, second = (total_correlation(None, x[-200:], seed=5, n_epochs=1) for _ in range(2))
-    assert np.array_equal(first.log_ratio, second.log_ratio)
 
 
 @pytest.mark.parametrize(
