@@ -1,0 +1,84 @@
+"""The sweep behind the Hopfield chapter: rows are complete, belong to the script, and repeat."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "book" / "results" / "hopfield_decoding.py"
+
+
+@pytest.fixture(scope="module")
+def sweep() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("hopfield_decoding", SCRIPT)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def rows(sweep) -> dict[tuple, dict]:
+    stored = json.loads(sweep.OUTPUT.read_text())["rows"]
+    return {tuple(row[name] for name in sweep.NAMES): row for row in stored}
+
+
+def test_stored_rows_belong_to_the_script(sweep, rows) -> None:
+    stored = json.loads(sweep.OUTPUT.read_text())
+    assert stored["configuration"] == json.loads(json.dumps(sweep.configuration()))
+    assert len(rows) == len(stored["rows"]) > 0
+    assert set(rows) <= set(sweep.keys())
+    assert len(set(sweep.keys())) == len(sweep.keys())
+
+
+@pytest.mark.parametrize("span", ["covariance", "pseudo-likelihood", "linear decoder"])
+def test_a_small_row_is_complete(sweep, span) -> None:
+    row = sweep.compute_row("hopfield", 32, 2, 1.0, 600, 0, span, n_steps=4)
+    for method in ("binary", "ica"):
+        assert 0.5 <= row[method]["bit_accuracy"] <= 1
+        assert 0 <= row[method]["residual"][0] <= row[method]["residual"][1]
+        assert row[method]["stability"][1] <= row[method]["stability"][0] <= 1
+    assert row["polished"]["bit_accuracy"] >= 0.5
+    assert row["span_cpu_seconds"] >= 0
+
+
+@pytest.mark.parametrize("name", ["independent", "ising"])
+def test_controls_have_no_reference(sweep, name) -> None:
+    row = sweep.compute_row(name, 64, 2, 2.3, 400, 0, "covariance")
+    assert "bit_accuracy" not in row["binary"]
+    assert "polished" not in row
+    assert not row["binary"]["is_reliable"]
+
+
+def test_what_binary_unmixing_finds_lies_no_farther_than_what_ica_finds(rows) -> None:
+    for row in rows.values():
+        assert row["binary"]["residual"][0] <= row["ica"]["residual"][0] + 1e-4
+
+
+def test_reliable_recoveries_are_right_and_controls_are_not_reliable(rows) -> None:
+    for key, row in rows.items():
+        for method in ("binary", "ica"):
+            if key[0] != "hopfield":
+                assert not row[method]["is_reliable"]
+            elif row[method]["is_reliable"]:
+                assert row[method]["bit_accuracy"] > 0.95
+    # A check that could fail: not everything is called unreliable.
+    assert any(row["binary"]["is_reliable"] for row in rows.values())
+
+
+@pytest.mark.slow
+def test_stored_rows_can_be_computed_again(sweep, rows) -> None:
+    simple = ("hopfield", 256, 32, 1.4, 4_000, 0, "covariance")
+    again = sweep.compute_row(*simple)
+    for method in ("binary", "ica"):
+        for key in ("bit_accuracy", "residual"):
+            np.testing.assert_allclose(again[method][key], rows[simple][method][key], atol=0.02)
+    trained = ("hopfield", 256, 8, 1.0, 40_000, 0, "linear decoder")
+    again = sweep.compute_row(*trained)["binary"]
+    assert again["bit_accuracy"] == rows[trained]["binary"]["bit_accuracy"] == 1.0
+    # Training amplifies the rounding of machines.
+    np.testing.assert_allclose(again["residual"], rows[trained]["binary"]["residual"], rtol=0.5)
