@@ -40,11 +40,11 @@ OPTIONS: dict[str, Any] = {
     "batch_size": 128,
     "learning_rate": 3e-2,
 }
-#: What differs below the transition, where the latent is sharp.
+#: What differs below the transition, where the latent is sharp; small systems take more epochs.
 ORDERED: dict[str, Any] = {
     "decoder": "linear",
     "decoder_options": {},
-    "n_epochs": 8,
+    "n_epochs": {"64": 24, "256": 24, "1024": 8, "4096": 8},
     "batch_size": 64,
     "learning_rate": 5e-2,
 }
@@ -85,7 +85,9 @@ def compute_row(
         def draw(epoch: int, seed: int = seed) -> tuple[np.ndarray, None]:
             return system.sample(temperature, n_training, seed=1000 * seed + epoch), None
 
-        ordered = ORDERED if temperature < 1 else {}
+        ordered = dict(ORDERED) if temperature < 1 else {}
+        if ordered:
+            ordered["n_epochs"] = ORDERED["n_epochs"].get(str(n_sites), 8)
         settings = {**OPTIONS, "decoder_options": {"widths": (8,)}, **ordered, **options}
         vae = mfvae.MeanFieldVAE(1, **settings, random_state=seed, device="cpu", progress=False)
         vae.fit(draw(0)[0], redraw=draw, validation=draw(999))
