@@ -163,7 +163,7 @@ _TABLE: dict[str, dict[str, dict]] = {
             "n_letters": 256,
             "n_training": 2_000,
             "letters": _DENSE_VAE | {"n_epochs": 30},
-            "digits": _DENSE_VAE | {"n_epochs": 40, "beta": 0.3},
+            "digits": _DENSE_VAE | {"n_epochs": 60, "batch_size": 64, "beta": 0.3},
             "n_phase": 4_004,
             "tempered": _DENSE_VAE | {"n_epochs": 16},
         },

@@ -1,0 +1,247 @@
+"""The beta-VAE on three phases of Ising at several beta, and the beta^2-VAE on one phase alone.
+
+Every row is one training at course scale, of the dense networks of ``sizes("beta-vae")`` or of the
+paper's, with batch normalisation; the seeds of a value of beta differ in initial weights, order of
+the batches and noise, not in the data.
+What is found goes to ``beta_sweep.json`` beside this file. Rows that are there already are
+skipped; ``--again`` computes them anew.
+
+    python book/results/beta_sweep.py                        # everything that is missing
+    python book/results/beta_sweep.py --data three-phases --beta 100 --seed 0
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import functools
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mfvae
+from mfvae import measure
+from mfvae._sweep import run_sweep
+from mfvae.data import LabelledSamples, three_phase_ising
+from mfvae.data.synthetic import DISORDERED_TEMPERATURES, ORDERED_TEMPERATURES
+from mfvae.sizes import _TABLE
+from mfvae.systems import Ising2D
+
+OUTPUT = Path(__file__).with_suffix(".json")
+SIZE = _TABLE["beta-vae"]["course"]
+LENGTH, N_TRAINING, N_TEST, N_GENERATED = SIZE["length"], SIZE["n_samples"], 3_000, 2_000
+N_SHOWN, N_PICTURES, N_GREYS = 300, 16, 16
+ONE_PHASE_EPOCHS = 16
+#: What a generated mean configuration counts as: |m| or |m_s| above, or its rms below.
+ORDERED, DISORDERED = 0.5, 0.25
+REGIONS = ("FM+", "FM-", "AFM+", "AFM-", "PM", "between")
+
+#: The arguments of each way to train; "constant" is the paper's schedule.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "dense": SIZE["vae"],
+    "paper": SIZE["paper_vae"],
+    "constant": {**SIZE["paper_vae"], "schedule": "constant"},
+}
+BETAS = (1, 10, 30, 100, 150, 200, 300, 2000)
+#: Number of seeds of the paper's networks, which take five times as long.
+PAPER_SEEDS = {1: 1, 10: 1, 30: 1, 100: 5, 150: 5, 200: 1, 300: 1, 2000: 1}
+NAMES = ("data", "variant", "likelihood", "beta", "seed")
+ROWS = [("three-phases", "dense", "bernoulli", beta, s) for beta in BETAS for s in range(5)]
+ROWS += [
+    ("three-phases", "paper", "bernoulli", beta, s)
+    for beta, n in PAPER_SEEDS.items()
+    for s in range(n)
+]
+ROWS += [("three-phases", "constant", "bernoulli", 100, s) for s in range(3)]
+ROWS += [
+    (phase, "dense", likelihood, 100, s)
+    for phase in ("FM", "PM")
+    for likelihood in ("tempered", "bernoulli")
+    for s in range(5)
+]
+
+
+@functools.cache
+def draw(data: str, length: int, n_samples: int, seed: int) -> LabelledSamples:
+    """Return three phases, or the ferromagnet or paramagnet of J = 1 alone."""
+    if data == "three-phases":
+        return three_phase_ising(length, n_samples, seed=seed)
+    temperatures = ORDERED_TEMPERATURES if data == "FM" else DISORDERED_TEMPERATURES
+    each = -(-n_samples // len(temperatures))
+    x = Ising2D(length).sample(temperatures, each, seed=seed, n_chains=each)
+    x = x.swapaxes(0, 1).reshape(-1, length**2)[:n_samples]
+    temperature = np.tile(temperatures, each)[:n_samples]
+    return LabelledSamples(x, np.zeros(n_samples, dtype=np.int64), (data,), temperature)
+
+
+def rounded(values: Any, digits: int = 4) -> Any:
+    """Return numbers as JSON holds them, to so many decimals."""
+    return np.round(np.asarray(values, dtype=float), digits).tolist()
+
+
+def regions_of(means: np.ndarray, system: Ising2D) -> np.ndarray:
+    """Return the index into ``REGIONS`` of mean configurations (n_samples, n_sites)."""
+    m = means.mean(axis=1)
+    staggered = means @ system._chessboard / system.n_sites
+    rms = np.sqrt((means**2).mean(axis=1))
+    conditions = [m > ORDERED, m < -ORDERED, staggered > ORDERED, staggered < -ORDERED]
+    return np.select([*conditions, rms < DISORDERED], range(5), default=5)
+
+
+def pack(means: np.ndarray) -> str:
+    """Return mean configurations in [-1, 1] as text: 16 grey levels, compressed."""
+    greys = np.clip(np.round((means + 1) / 2 * (N_GREYS - 1)), 0, N_GREYS - 1).astype(np.uint8)
+    return base64.b64encode(zlib.compress(greys.tobytes(), 9)).decode()
+
+
+def unpack(text: str, n_sites: int) -> np.ndarray:
+    """Return the mean configurations of ``pack``, (n_pictures, n_sites)."""
+    greys = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
+    return greys.reshape(-1, n_sites) / (N_GREYS - 1) * 2 - 1
+
+
+def signed_phases(label: np.ndarray, m: np.ndarray, staggered: np.ndarray) -> np.ndarray:
+    """Return the phase of each row with its sign: 0 … 3 as in ``REGIONS``, 4 for PM."""
+    return np.where(label == 0, m < 0, np.where(label == 1, 2 + (staggered < 0), 4))
+
+
+def in_latent_space(vae: mfvae.MeanFieldVAE, test: LabelledSamples) -> dict[str, Any]:
+    """Return how phases and order parameters lie in the latent space."""
+    system = Ising2D(round(test.x.shape[1] ** 0.5))
+    z, deviation = vae.encode(test.x)
+    orders = (system.order_parameter(test.x), system.staggered_order_parameter(test.x))
+    axes, found = [], {}
+    for label, (name, order) in enumerate(zip(("FM", "AFM"), orders, strict=True)):
+        rows = test.label == label
+        aligned = measure.axis_alignment(z[rows], order[rows])
+        axes.append(measure.order_parameter_axis(z[rows], order[rows]))
+        found[name] = {
+            "axis": rounded(axes[-1]),
+            "correlations": rounded(aligned.correlations),
+            "r_squared": round(aligned.r_squared, 4),
+            "gap": round(aligned.gap, 4),
+        }
+    lengths = np.linalg.norm(axes, axis=1)
+    pm = z[test.label == 2]
+    distances = measure.isometry(test.x, z, signed_phases(test.label, *orders))
+    return {
+        **found,
+        "cosine": round(float(axes[0] @ axes[1] / lengths.prod()), 4),
+        "PM": {"mean": rounded(pm.mean(axis=0)), "deviation": rounded(pm.std(axis=0))},
+        "isometry": {"ratios": rounded(distances.ratios), "spread": round(distances.spread, 4)},
+        "rate": round(float(measure.gaussian_rate(z, deviation).mean()), 4),
+        "elbo": round(float(vae.score_samples(test.x, method="elbo", n_importance=8).mean()), 3),
+        "deviation_of_means": rounded(z.std(axis=0)),
+        "shown": {"latents": rounded(z[:N_SHOWN], 2), "label": test.label[:N_SHOWN].tolist()},
+    }
+
+
+def generated(vae: mfvae.MeanFieldVAE, n_generated: int) -> dict[str, Any]:
+    """Return which phases the decoder makes of latents from the prior, and some pictures."""
+    means = vae.reconstruct_mean(vae.sample_prior(n_generated, seed=2))
+    regions = regions_of(means, Ising2D(round(means.shape[1] ** 0.5)))
+    shares = np.bincount(regions, minlength=len(REGIONS)) / n_generated
+    return {
+        "generated": dict(zip(REGIONS, rounded(shares), strict=True)),
+        "pictures": pack(means[:N_PICTURES]),
+    }
+
+
+def thermal(vae: mfvae.MeanFieldVAE, data: LabelledSamples, n_generated: int) -> dict[str, Any]:
+    """Return energy and |m| per site of samples and data, and the fields behind the samples."""
+    system = Ising2D(round(data.x.shape[1] ** 0.5))
+    fields = measure.local_fields(vae, vae.sample_prior(n_generated, seed=2))
+    x = vae.sample(n_generated, seed=2)  # made from the same latents
+    exact = [float(system.internal_energy(t)) for t in np.unique(data.temperature)]
+
+    def observables(x: np.ndarray) -> dict[str, list[float]]:
+        energy = system.energy(x) / system.n_sites
+        m = np.abs(system.order_parameter(x))
+        return {
+            name: rounded([v.mean(), v.std() / len(v) ** 0.5, v.std()], 5)
+            for name, v in (("energy", energy), ("m", m))
+        }
+
+    beta = fields.inverse_temperature
+    return {
+        "samples": observables(x),
+        "data_observables": observables(data.x),
+        "exact_energy": round(np.mean(exact) / system.n_sites, 5),
+        "mean_beta": round(float(beta.mean()), 4),
+        "deviation_of_beta": round(float(beta.std()), 4),
+        "mean_abs_field": round(float(np.abs(fields.field).mean()), 4),
+        "mean_abs_product": round(float(np.abs(beta * fields.field).mean()), 4),
+        "rate": round(float(vae.history_["validation_rate"][-1]), 4),
+    }
+
+
+def compute_row(
+    data: str,
+    variant: str,
+    likelihood: str,
+    beta: float,
+    seed: int,
+    *,
+    length: int = LENGTH,
+    n_training: int = N_TRAINING,
+    n_test: int = N_TEST,
+    n_generated: int = N_GENERATED,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train one row and measure it; the keyword arguments may shrink it."""
+    if data != "three-phases":
+        n_training //= 3  # as many of this phase as among the three
+        options = {"n_epochs": ONE_PHASE_EPOCHS} | options
+    training = draw(data, length, n_training, 0)
+    own = {"likelihood": likelihood, "beta": beta, "random_state": seed}
+    arguments = VARIANTS[variant] | own | options
+    vae = mfvae.MeanFieldVAE(2, device="cpu", progress=False, **arguments)
+    vae.fit(training.x)
+    row = {"validation_loss": rounded(vae.history_["validation_loss"], 3)}
+    if data == "three-phases":
+        row |= in_latent_space(vae, draw(data, length, n_test, 1)) | generated(vae, n_generated)
+    else:
+        row |= thermal(vae, training, n_generated)
+    return row | {"training_seconds": round(vae.training_seconds_, 1)}
+
+
+def configuration() -> dict[str, Any]:
+    """Return what the rows share."""
+    return {
+        "length": LENGTH,
+        "n_training": N_TRAINING,
+        "n_test": N_TEST,
+        "n_generated": N_GENERATED,
+        "ordered_temperatures": rounded(ORDERED_TEMPERATURES),
+        "disordered_temperatures": rounded(DISORDERED_TEMPERATURES),
+        "thresholds": [ORDERED, DISORDERED],
+        "variants": VARIANTS,
+        "one_phase_epochs": ONE_PHASE_EPOCHS,
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Compute the rows asked for and write each as soon as it is there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", choices=("three-phases", "FM", "PM"))
+    parser.add_argument("--beta", type=float)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    given = parser.parse_args(arguments)
+    asked = (given.data, None, None, given.beta, given.seed)
+    run_sweep(
+        given.output,
+        configuration(),
+        ROWS,
+        compute_row,
+        names=NAMES,
+        wanted=lambda key: all(a in (None, k) for a, k in zip(asked, key, strict=True)),
+        again=given.again,
+    )
+
+
+if __name__ == "__main__":
+    main()
