@@ -26,14 +26,15 @@ from mfvae.systems import CurieWeiss, Hopfield, Ising2D, MaierSaupe
 
 OUTPUT = Path(__file__).with_suffix(".json")
 LENGTH, N_PATTERNS = 8, 3
-N_TRAINING, N_TEST, N_IMPORTANCE, N_BLOCKS = 8_000, 8_000, 8, 64
+N_TRAINING, N_TEST, N_IMPORTANCE, N_BLOCKS = 4_000, 4_000, 8, 64
+N_EPOCHS = 10  # of the density ratio's network
 
 MAGNET = {"n_layers": 1, "n_bins": 32, "bound": 8.0, "width": 128}
 CNN = {"channels": [16, 32], "padding_mode": "circular"}
 #: Temperatures in units of that of the transition, and the estimator's arguments.
 SYSTEMS: dict[str, dict[str, Any]] = {
     "curie-weiss": {
-        "reduced": [0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0],
+        "reduced": [0.7, 0.85, 1.0, 1.1, 1.2, 1.5, 2.0],
         "options": {
             "encoder": "set",
             "decoder": "linear",
@@ -44,7 +45,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
         },
     },
     "hopfield": {
-        "reduced": [0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0],
+        "reduced": [0.7, 0.85, 1.0, 1.1, 1.2, 1.5, 2.0],
         "options": {
             "encoder": "mlp",
             "decoder": "linear",
@@ -52,12 +53,12 @@ SYSTEMS: dict[str, dict[str, Any]] = {
             "prior_options": {"n_components": 32, "covariance": "full"},
             "learning_rate": 6e-3,
             "batch_size": 512,
-            "n_epochs": 12,
+            "n_epochs": 10,
         },
     },
     "maier-saupe": {
         "reduced": [0.8, 0.9, 0.95, 1.0, 1.05, 1.15, 1.3],
-        "n_samples": 3_000,
+        "n_samples": 2_000,
         "options": {
             "encoder": "set",
             "decoder": "linear",
@@ -65,11 +66,11 @@ SYSTEMS: dict[str, dict[str, Any]] = {
             "prior": "coupling",
             "learning_rate": 3e-3,
             "batch_size": 64,
-            "n_epochs": 10,
+            "n_epochs": 4,
         },
     },
     "ising": {
-        "reduced": [0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0],
+        "reduced": [0.7, 0.85, 1.0, 1.1, 1.2, 1.5, 2.0],
         "options": {
             "encoder": "cnn",
             "decoder": "cnn",
@@ -78,7 +79,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
             "prior_options": MAGNET,
             "learning_rate": 1e-2,
             "batch_size": 512,
-            "n_epochs": 10,
+            "n_epochs": 8,
         },
     },
 }
@@ -142,7 +143,9 @@ def compute_row(
     with warnings.catch_warnings():  # what it says is in the row
         warnings.simplefilter("ignore", SaturationWarning)
         lattice = (LENGTH, LENGTH) if name == "ising" else None
-        found = total_correlation(vae, rows, conditions, seed=4, lattice_shape=lattice)
+        found = total_correlation(
+            vae, rows, conditions, seed=4, lattice_shape=lattice, n_epochs=N_EPOCHS
+        )
     each = found.by_condition.values()
     pairs = found.two_point[np.triu_indices(system.n_sites, 1)]
     return {
@@ -165,6 +168,7 @@ def configuration() -> dict[str, Any]:
         "n_training": N_TRAINING,
         "n_test": N_TEST,
         "n_importance": N_IMPORTANCE,
+        "n_epochs": N_EPOCHS,
         "systems": SYSTEMS,
     }
 
