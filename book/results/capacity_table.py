@@ -69,8 +69,8 @@ ROWS = (
     + [("ising", 2.6, 256, d) for d in (1, 4, 8, 16)]
     + [("curie-weiss", t, n, 1) for t in (0.6, 1.0, 1.5) for n in (64, 256, 1024)]
     + [("hopfield", t, 256, d) for t in (0.6, 1.0) for d in (1, 2, 3)]
-    + [("maier-saupe", t, 256, 5) for t in (0.18, 0.22, 0.25)]
-    + [("maier-saupe", 0.18, 256, 1)]
+    + [("maier-saupe", t, 64, 5) for t in (0.18, 0.22, 0.25)]
+    + [("maier-saupe", 0.18, 64, 2)]
     + [("ising", CRITICAL, 1024, 8)]
 )
 
