@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["GAP", "descend", "distinct", "residuals_of", "search", "select", "signs"]
+__all__ = ["DUPLICATE", "GAP", "descend", "distinct", "residuals_of", "search", "select", "signs"]
 
 GAP = 0.8  # a pattern must lie clearly nearer to the span than the best vector left out
-_DUPLICATE = 0.8  # two sign vectors with a larger overlap count as one
+DUPLICATE = 0.8  # two sign vectors with a larger overlap count as one
 _INDEPENDENT = 0.1  # least squared sine between a new pattern and the span of those before it
 
 
@@ -46,7 +46,7 @@ def descend(basis: np.ndarray, x: np.ndarray) -> np.ndarray:
 def distinct(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """Return columns in the order of their residuals, near duplicates left out."""
     x = x[:, np.argsort(residuals_of(x, basis), kind="stable")]
-    close = np.abs(x.T @ x) > _DUPLICATE * len(x)
+    close = np.abs(x.T @ x) > DUPLICATE * len(x)
     free = np.ones(x.shape[1], dtype=bool)
     kept: list[int] = []
     for j in range(x.shape[1]):

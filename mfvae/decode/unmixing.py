@@ -18,7 +18,16 @@ from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 
 from mfvae._validation import check_choice, check_count, check_finite_array, check_seed
-from mfvae.decode._sign_search import GAP, descend, distinct, residuals_of, search, select, signs
+from mfvae.decode._sign_search import (
+    DUPLICATE,
+    GAP,
+    descend,
+    distinct,
+    residuals_of,
+    search,
+    select,
+    signs,
+)
 
 __all__ = ["PatternRecovery", "null_residual", "unmix"]
 
@@ -67,18 +76,26 @@ class PatternRecovery:
         return self.patterns.shape[1]
 
     @property
+    def repeated(self) -> np.ndarray:
+        """Which patterns are, up to the sign, nearly one that comes before, bool (n_patterns,)."""
+        overlaps = np.abs(self.patterns.T.astype(float) @ self.patterns) / len(self.patterns)
+        return np.triu(overlaps, 1).max(axis=0, initial=0.0) > DUPLICATE
+
+    @property
     def scores(self) -> np.ndarray:
         """Stability times one minus the residual in units of the smaller of ``runner_up`` and
-        ``null_residual``, (n_patterns,): near 1 for an exact pattern, 0 or below for none."""
+        ``null_residual``, (n_patterns,): near 1 for an exact pattern, 0 or below for none, and
+        at most 0 for one that is repeated."""
         scale = max(min(self.runner_up, self.null_residual), np.finfo(float).tiny)
-        return self.stability * (1 - self.residuals / scale)
+        scores = self.stability * (1 - self.residuals / scale)
+        return np.where(self.repeated, np.minimum(scores, 0.0), scores)
 
     @property
     def reliable(self) -> np.ndarray:
         """Which patterns can be trusted, bool (n_patterns,): residual below 0.6 of
-        ``null_residual`` and 0.8 of ``runner_up``, stability above 0.95."""
+        ``null_residual`` and 0.8 of ``runner_up``, stability above 0.95, not repeated."""
         nearest = min(_NULL * self.null_residual, GAP * self.runner_up)
-        return (self.residuals < nearest) & (self.stability > _STABLE)
+        return (self.residuals < nearest) & (self.stability > _STABLE) & ~self.repeated
 
     @property
     def is_reliable(self) -> bool:

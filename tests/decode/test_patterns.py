@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,20 @@ def test_random_span_is_reported_unreliable(method, n_columns):
     found = unmix(mixed, method=method)
     assert not np.any(found.reliable)
     assert np.all(found.scores < 0.5)
+
+
+def test_a_pattern_found_twice_counts_once():
+    """ICA may return one pattern twice, each of them in the span and stable."""
+    patterns = random_patterns(256, 4, 5)
+    found = unmix(planted_mixture(patterns, 0.01, 6))
+    assert found.is_reliable
+    assert not found.repeated.any()
+    twice = found.patterns.copy()
+    twice[:, 2] = -twice[:, 0]
+    found = dataclasses.replace(found, patterns=twice)
+    assert found.repeated.tolist() == [False, False, True, False]
+    assert np.array_equal(found.scores <= 0, found.repeated)
+    assert not found.is_reliable
 
 
 def test_noise_beyond_recovery_is_reported_unreliable():
