@@ -88,7 +88,7 @@ _TABLE: dict[str, dict[str, dict]] = {
         "course": {
             "n_sites": 256,
             "n_samples": 8_000,
-            "training": {"n_epochs": 2, "batch_size": 64, "learning_rate": 1e-2},
+            "training": {"n_epochs": 4, "batch_size": 64, "learning_rate": 1e-2},
             "prior_options": {"n_components": 128, "covariance": "full", "width": 64},
             "n_refit": 5_000,
             "refit": {"n_steps": 4_000, "batch_size": 1024, "learning_rate": 2e-2},
