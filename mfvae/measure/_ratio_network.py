@@ -54,25 +54,27 @@ class Inputs:
 
 
 class RatioNetwork(nn.Module):
-    """ln(p/q) from learned directions across the sites, their squares, and the summaries.
+    """ln(p/q) from directions across the sites, their squares, and the summaries.
 
     Squares, because the logarithm of a ratio of Gaussians is a quadratic form; two softplus
-    layers on top for everything else.
+    layers on top for everything else. Directions are random until `_principal` sets those
+    that the data single out; they are not trained.
 
     Parameters
     ----------
     n_values, n_summaries : int
         Widths of the two inputs.
     n_directions, width : int
-        Number of learned directions, and of units in each hidden layer.
+        Number of directions, and of units in each hidden layer.
     """
 
     def __init__(
-        self, n_values: int, n_summaries: int, n_directions: int = 64, width: int = 32
+        self, n_values: int, n_summaries: int, n_directions: int = 32, width: int = 32
     ) -> None:
         super().__init__()
         self.directions = nn.Linear(n_values, n_directions, bias=False)
         nn.init.normal_(self.directions.weight, std=1 / math.sqrt(n_values))
+        self.directions.weight.requires_grad_(False)  # learned ones fit the noise of all pairs
         n_features = 2 * n_directions + n_summaries
         self.linear = nn.Linear(n_features, 1)
         self.network = nn.Sequential(
@@ -109,6 +111,19 @@ def _evaluate(network: RatioNetwork, inputs: Inputs, rows: torch.Tensor) -> torc
     return torch.cat([network(inputs[part]) for part in rows.split(_ROWS)])
 
 
+def _principal(sites: torch.Tensor, n_directions: int) -> torch.Tensor:
+    """Return the directions along which the variance is furthest from the reference's, 1.
+
+    Only those outside the band in which independent sites would have it (Marchenko & Pastur):
+    inside, directions are chosen by noise.
+    """
+    variance, directions = torch.linalg.eigh(sites.T @ sites / len(sites))
+    noise = math.sqrt(sites.shape[1] / len(sites))
+    order = torch.argsort((variance - 1).abs(), descending=True)
+    known = (variance[order] - 1).abs() > 2 * noise + noise**2
+    return directions.T[order[known]][:n_directions]
+
+
 def _train(
     joint: Inputs,
     references: list[Inputs],
@@ -126,11 +141,18 @@ def _train(
     held_out, rows = rows.tensor_split([max(1, int(_VALIDATION * len(rows)))])
     with seeded_initialization(weights):
         network = RatioNetwork(joint.sites.shape[1], joint.summaries.shape[1])
+    principal = _principal(joint.sites[rows], len(network.directions.weight))
+    network.directions.weight.data[: len(principal)] = principal
     n_batches = max(1, len(rows) // batch_size)
     n_epochs = max(n_epochs, -(-_MIN_STEPS // n_batches))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-3)
+    # The quadratic part is learned first: few numbers, and most of what there is to find.
+    rates = {network.linear: 2.0, network.network: 0.2}
+    parts = [{"params": part.parameters()} for part in rates]
+    optimizer = torch.optim.AdamW(parts, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=n_epochs * n_batches + 1
+        optimizer,
+        [rate * learning_rate for rate in rates.values()],
+        total_steps=n_epochs * n_batches + 1,
     )
     best, kept, every = math.inf, None, -(-n_epochs // _N_CHECKS)
     for epoch in range(n_epochs):

@@ -103,7 +103,7 @@ def test_given_the_latent_little_is_left_and_a_wrong_decoder_shows(magnet):
         assert value.nats < gap + 0.05
     # Power: an extra correlation of two spins, which the latent does not know, is found.
     planted = x.copy()
-    copied = np.random.default_rng(0).random(len(x)) < 0.3
+    copied = np.random.default_rng(0).random(len(x)) < 0.5
     planted[copied, 5] = planted[copied, 9]
     wrong = total_correlation(vae, planted, conditions, seed=0, n_epochs=4)
     assert wrong.nats > found.nats + 5 * np.hypot(wrong.nats.stderr, found.nats.stderr)
