@@ -109,8 +109,8 @@ _TABLE: dict[str, dict[str, dict]] = {
         },
     },
     "total-correlation": {
-        "course": {"n_samples": 10_000, "n_trained": 4_000, "n_epochs": 8},
-        "paper": {"n_samples": 40_000, "n_trained": 20_000, "n_epochs": 20},
+        "course": {"n_samples": 40_000, "n_trained": 4_000, "n_epochs": 8},
+        "paper": {"n_samples": 160_000, "n_trained": 20_000, "n_epochs": 20},
     },
     # Arguments of MeanFieldVAE for the recording. What makes the two-latent model good is the
     # mixture prior, which does not factorise, with a large learning rate (2e-2 is unstable).
