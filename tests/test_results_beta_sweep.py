@@ -75,7 +75,9 @@ def test_stored_rows_belong_to_the_script(sweep) -> None:
     keys = [tuple(row[name] for name in sweep.NAMES) for row in stored["rows"]]
     assert keys == [key for key in sweep.ROWS if key in set(keys)]
     # What the chapters quote is there for five seeds.
-    needed = [("three-phases", "dense", "bernoulli", b, s) for b in (1, 10, 100) for s in range(5)]
+    needed = [
+        ("three-phases", "dense", "bernoulli", b, s) for b in (1, 10, 100, 2000) for s in range(5)
+    ]
     assert set(needed) <= set(keys)
 
 
@@ -95,6 +97,6 @@ def test_a_stored_row_can_be_computed_again(sweep) -> None:
     assert again["elbo"] == pytest.approx(before["elbo"], abs=12)
     for phase in ("FM", "AFM"):
         assert np.abs(again[phase]["correlations"]).max() > 0.98
-    assert min(again["generated"][name] for name in sweep.REGIONS[:5]) > 0.05
+    assert min(again["generated"][name] for name in sweep.REGIONS[:5]) > 0.02
     others = _of_beta(rows, 10)
     assert min(abs(row["rate"] - again["rate"]) for row in others) > 0.5
