@@ -55,7 +55,9 @@ def test_controls_have_no_reference(sweep, name) -> None:
 
 
 def test_what_binary_unmixing_finds_lies_no_farther_than_what_ica_finds(rows) -> None:
-    for row in rows.values():
+    compared = [row for row in rows.values() if row["ica"]["is_reliable"]]
+    assert compared  # unreliable components may repeat the nearest pattern
+    for row in compared:
         assert row["binary"]["residual"][0] <= row["ica"]["residual"][0] + 1e-4
 
 
