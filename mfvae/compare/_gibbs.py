@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from mfvae._threads import thread_count
 
 __all__ = ["gibbs_sweeps", "random_states"]
 
@@ -26,9 +30,12 @@ def _uniform(state, chain):
     return (z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(parallel=True, cache=True)
-def gibbs_sweeps(x, field, couplings, state, n_sweeps):
+def gibbs_sweeps(
+    x: np.ndarray, field: np.ndarray, couplings: np.ndarray, state: np.ndarray, n_sweeps: int
+) -> None:
     """Sweep every chain through its cells ``n_sweeps`` times, in place.
+
+    Chains are shared out over plain threads: Numba's own pool would contend with torch's.
 
     Parameters
     ----------
@@ -43,8 +50,20 @@ def gibbs_sweeps(x, field, couplings, state, n_sweeps):
     n_sweeps : int
         Passes in the order of the cells.
     """
+    n_threads = min(thread_count(), len(x))
+    if n_threads == 1:
+        _sweep_chains(x, field, couplings, state, n_sweeps)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        ends = np.linspace(0, len(x), n_threads + 1).astype(int)
+        parts = [slice(*pair) for pair in pairwise(ends)]
+        list(pool.map(lambda p: _sweep_chains(x[p], field, couplings, state[p], n_sweeps), parts))
+
+
+@njit(nogil=True, cache=True)
+def _sweep_chains(x, field, couplings, state, n_sweeps):
     n_chains, n_cells = x.shape
-    for chain in prange(n_chains):
+    for chain in range(n_chains):
         local = field.copy()
         for i in range(n_cells):
             if x[chain, i]:

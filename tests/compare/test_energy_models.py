@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 from mfvae.compare import (
     PairwiseMaximumEntropy,
     RestrictedBoltzmannMachine,
+    _gibbs,
     annealed_log_normalizer,
 )
 from mfvae.compare._gibbs import gibbs_sweeps, random_states
@@ -85,6 +86,19 @@ def test_gibbs_chains_follow_the_enumerated_law():
     assert value < n + 5.5 * np.sqrt(2 * n) + 15
     value, n = chi_square(field + 0.1)  # negative control
     assert value > n + 5.5 * np.sqrt(2 * n) + 15
+
+
+def test_gibbs_chains_do_not_depend_on_the_number_of_threads(monkeypatch):
+    field, couplings = planted_pairwise(8)
+    results = []
+    for n_threads in (1, 2, 3):
+        monkeypatch.setattr(_gibbs, "thread_count", lambda n=n_threads: n)
+        chains = np.zeros((7, 8), dtype=np.uint8)
+        gibbs_sweeps(chains, field, couplings, random_states(7, np.random.SeedSequence(3)), 20)
+        results.append(chains)
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+    assert results[0].any()
 
 
 def test_pairwise_fit_recovers_the_planted_model(words):
