@@ -72,7 +72,9 @@ def draw(likelihood, n_samples: int, n_sites: int, seed: int = 0) -> torch.Tenso
 # ------------------------------------------------------------------------------ density
 
 
-@pytest.mark.parametrize(("name", "n_letters"), [("bernoulli", 2), ("tempered", 2), ("categorical", 4)])
+@pytest.mark.parametrize(
+    ("name", "n_letters"), [("bernoulli", 2), ("tempered", 2), ("categorical", 4)]
+)
 def test_discrete_probabilities_sum_to_one(name: str, n_letters: int) -> None:
     likelihood = DISCRETE[name]
     x = torch.tensor(list(itertools.product(range(n_letters), repeat=3)), dtype=torch.uint8)
