@@ -58,15 +58,16 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     },
     "maier-saupe": {
         "reduced": [0.8, 0.9, 0.95, 1.0, 1.05, 1.15, 1.3],
-        "n_samples": 2_000,
+        "n_samples": 6_000,
         "options": {
             "encoder": "set",
             "decoder": "linear",
             "likelihood": "bingham",
-            "prior": "coupling",
-            "learning_rate": 3e-3,
+            "prior": "mixture",
+            "prior_options": {"n_components": 128, "covariance": "full", "width": 64},
+            "learning_rate": 1e-2,
             "batch_size": 64,
-            "n_epochs": 4,
+            "n_epochs": 8,
         },
     },
     "ising": {
