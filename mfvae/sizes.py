@@ -109,7 +109,7 @@ _TABLE: dict[str, dict[str, dict]] = {
         },
     },
     "total-correlation": {
-        "course": {"n_samples": 40_000, "n_trained": 4_000, "n_epochs": 8},
+        "course": {"n_samples": 40_000, "n_trained": 4_000, "n_epochs": 16},
         "paper": {"n_samples": 160_000, "n_trained": 20_000, "n_epochs": 20},
     },
     # Arguments of MeanFieldVAE for the recording. What makes the two-latent model good is the
