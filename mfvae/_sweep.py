@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 from mfvae._provenance import code_version, machine
 
-__all__ = ["run_sweep", "stored_rows"]
+__all__ = ["run_sweep", "stored_rows", "sweep_command"]
 
 
 def stored_rows(path: Path, configuration: dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -84,3 +85,53 @@ def run_sweep(
         os.replace(partial, path)
         print(done[entry], flush=True)
     return stored_rows(path, configuration)
+
+
+def sweep_command(
+    description: str,
+    path: Path,
+    configuration: dict[str, Any],
+    order: Sequence[tuple],
+    compute_row: Callable[..., dict[str, Any]],
+    *,
+    names: Sequence[str],
+    filters: dict[str, str],
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Run a sweep as its command line says: which rows, whether anew, into which file.
+
+    Parameters
+    ----------
+    description : str
+        The script's docstring; its first line is shown by ``--help``.
+    path, configuration, order, compute_row, names
+        As in `run_sweep`; ``--output`` may name another file.
+    filters : dict of str to str
+        Options that pick rows, and the key's entry that each refers to; an option takes one or
+        more of the values that occur.
+    arguments : sequence of str, optional
+        The command line, by default the process's own.
+    """
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    for option, name in filters.items():
+        values = sorted({key[names.index(name)] for key in order})
+        parser.add_argument(f"--{option}", nargs="*", type=type(values[0]), choices=values)
+    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
+    parser.add_argument("--output", type=Path, default=path)
+    given = vars(parser.parse_args(arguments))
+
+    def wanted(key: tuple) -> bool:
+        return all(
+            not given[option] or key[names.index(name)] in given[option]
+            for option, name in filters.items()
+        )
+
+    run_sweep(
+        given["output"],
+        configuration,
+        order,
+        compute_row,
+        names=names,
+        wanted=wanted,
+        again=given["again"],
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mfvae._sweep import run_sweep, stored_rows
+from mfvae._sweep import run_sweep, stored_rows, sweep_command
 
 ORDER = [("a", 1), ("a", 2), ("b", 1)]
 NAMES = ("system", "n_latents")
@@ -46,3 +46,29 @@ def test_a_row_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 
 def _interrupted(*key: object) -> dict:
     raise KeyboardInterrupt
+
+
+def test_the_command_line_picks_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = tmp_path / "sweep.json"
+
+    def command(*arguments: str) -> list[tuple]:
+        sweep_command(
+            "A sweep.\n\nMore.",
+            tmp_path / "unused.json",
+            {},
+            ORDER,
+            lambda *_: {"gap": 1.0},
+            names=NAMES,
+            filters={"system": "system", "latents": "n_latents"},
+            arguments=[*arguments, "--output", str(path)],
+        )
+        return [(row["system"], row["n_latents"]) for row in stored_rows(path)]
+
+    assert command("--system", "a", "--latents", "2") == [("a", 2)]
+    assert command("--latents", "1") == [("a", 1), ("a", 2), ("b", 1)]
+    path.unlink()
+    assert command() == ORDER
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(SystemExit):
+        command("--system", "c")
+    assert "invalid choice" in capsys.readouterr().err

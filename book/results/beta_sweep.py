@@ -12,7 +12,6 @@ skipped; ``--again`` computes them anew.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import functools
 import zlib
@@ -23,7 +22,7 @@ import numpy as np
 
 import mfvae
 from mfvae import measure
-from mfvae._sweep import run_sweep
+from mfvae._sweep import sweep_command
 from mfvae.data import LabelledSamples, three_phase_ising
 from mfvae.data.synthetic import DISORDERED_TEMPERATURES, ORDERED_TEMPERATURES
 from mfvae.sizes import _TABLE
@@ -224,22 +223,15 @@ def configuration() -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", choices=("three-phases", "FM", "PM"))
-    parser.add_argument("--beta", type=float)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    given = parser.parse_args(arguments)
-    asked = (given.data, None, None, given.beta, given.seed)
-    run_sweep(
-        given.output,
+    sweep_command(
+        __doc__,
+        OUTPUT,
         configuration(),
         ROWS,
         compute_row,
         names=NAMES,
-        wanted=lambda key: all(a in (None, k) for a, k in zip(asked, key, strict=True)),
-        again=given.again,
+        filters={"data": "data", "beta": "beta", "seed": "seed"},
+        arguments=arguments,
     )
 
 

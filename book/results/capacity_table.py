@@ -11,12 +11,11 @@ skipped. The Ising model of 256 spins at its critical temperature is in ``ising_
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import mfvae
-from mfvae._sweep import run_sweep
+from mfvae._sweep import sweep_command
 from mfvae.measure import capacity, capacity_demand, capacity_supply, capacity_verdict
 from mfvae.systems import CurieWeiss, Estimate, Hopfield, Ising2D, MaierSaupe
 
@@ -128,21 +127,17 @@ def configuration() -> dict[str, Any]:
     return {"n_training": N_TRAINING, "n_test": N_TEST, "options": OPTIONS}
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--system", choices=tuple(OPTIONS))
-    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    given = parser.parse_args()
-    run_sweep(
-        given.output,
+    sweep_command(
+        __doc__,
+        OUTPUT,
         configuration(),
         ROWS,
         compute_row,
         names=NAMES,
-        wanted=lambda key: given.system in (None, key[0]),
-        again=given.again,
+        filters={"system": "system"},
+        arguments=arguments,
     )
 
 

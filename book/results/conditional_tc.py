@@ -12,7 +12,6 @@ sweep can be interrupted and goes on where it was; ``--again`` computes them ane
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import mfvae
-from mfvae._sweep import run_sweep
+from mfvae._sweep import sweep_command
 from mfvae.measure import SaturationWarning, total_correlation
 from mfvae.systems import CurieWeiss, Hopfield, Ising2D, MaierSaupe
 
@@ -176,21 +175,15 @@ def configuration() -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--system", choices=tuple(SYSTEMS))
-    parser.add_argument("--latents", type=int)
-    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    given = parser.parse_args(arguments)
-    asked = (given.system, given.latents)
-    run_sweep(
-        given.output,
+    sweep_command(
+        __doc__,
+        OUTPUT,
         configuration(),
         ROWS,
         compute_row,
         names=("system", "n_latents"),
-        wanted=lambda key: all(a in (None, k) for a, k in zip(asked, key, strict=True)),
-        again=given.again,
+        filters={"system": "system", "latents": "n_latents"},
+        arguments=arguments,
     )
 
 

@@ -13,7 +13,6 @@ that are there are skipped, ``--again`` computes them anew.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import mfvae
-from mfvae._sweep import run_sweep
+from mfvae._sweep import sweep_command
 from mfvae.decode import (
     align_patterns,
     compare_couplings,
@@ -205,24 +204,21 @@ def compute_row(
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--system")
-    parser.add_argument("--sites", type=int)
-    parser.add_argument("--patterns", type=int)
-    parser.add_argument("--temperature", type=float)
-    parser.add_argument("--span")
-    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    given = parser.parse_args(arguments)
-    asked = (given.system, given.sites, given.patterns, given.temperature, None, None, given.span)
-    run_sweep(
-        given.output,
+    sweep_command(
+        __doc__,
+        OUTPUT,
         configuration(),
         keys(),
         compute_row,
         names=NAMES,
-        wanted=lambda key: all(a in (None, k) for a, k in zip(asked, key, strict=True)),
-        again=given.again,
+        filters={
+            "system": "system",
+            "sites": "n_sites",
+            "patterns": "n_patterns",
+            "temperature": "temperature",
+            "span": "span",
+        },
+        arguments=arguments,
     )
 
 

@@ -11,7 +11,6 @@ sweep can be interrupted and goes on where it was; ``--again`` computes them ane
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import mfvae
-from mfvae._sweep import run_sweep
+from mfvae._sweep import sweep_command
 from mfvae.systems import CurieWeiss, Estimate, Ising2D
 
 OUTPUT = Path(__file__).with_suffix(".json")
@@ -181,34 +180,20 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    """Compute the rows asked for and write each as soon as it is there."""
     import torch
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--system", choices=("ising", "curie-weiss"))
-    parser.add_argument("--latents", type=int, nargs="*")
-    parser.add_argument("--variant", choices=tuple(VARIANTS))
-    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    given = parser.parse_args()
     torch.set_num_threads(1)  # the networks are small, and the bits do not depend on the cores
-
-    def wanted(key: tuple[str, int, str]) -> bool:
-        system, n_latents, variant = key
-        return (
-            given.system in (None, system)
-            and given.variant in (None, variant)
-            and (not given.latents or n_latents in given.latents)
-        )
-
-    run_sweep(
-        given.output,
+    sweep_command(
+        __doc__,
+        OUTPUT,
         configuration(),
         sorted(ROWS),
         compute_row,
         names=NAMES,
-        wanted=wanted,
-        again=given.again,
+        filters={"system": "system", "latents": "n_latents", "variant": "variant"},
+        arguments=arguments,
     )
 
 

@@ -13,14 +13,13 @@ there are skipped.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import mfvae
-from mfvae._sweep import run_sweep
+from mfvae._sweep import sweep_command
 from mfvae.systems import CurieWeiss
 
 OUTPUT = Path(__file__).with_suffix(".json")
@@ -108,21 +107,17 @@ def configuration() -> dict[str, Any]:
     return {**sizes, "options": OPTIONS, "ordered": ORDERED}
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--temperature", type=float)
-    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    given = parser.parse_args()
-    run_sweep(
-        given.output,
+    sweep_command(
+        __doc__,
+        OUTPUT,
         configuration(),
         ROWS,
         compute_row,
         names=NAMES,
-        wanted=lambda key: given.temperature in (None, key[0]),
-        again=given.again,
+        filters={"temperature": "temperature"},
+        arguments=arguments,
     )
 
 

@@ -10,7 +10,6 @@ that are there already are skipped.
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import mfvae
-from mfvae._sweep import run_sweep
+from mfvae._sweep import sweep_command
 from mfvae.systems import MaierSaupe
 
 OUTPUT = Path(__file__).with_suffix(".json")
@@ -74,20 +73,16 @@ def compute_row(likelihood: str, decoder: str, **smaller: Any) -> dict[str, Any]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Compute the rows asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--likelihood", choices=sorted({row[0] for row in ROWS}))
-    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    given = parser.parse_args(arguments)
-    run_sweep(
-        given.output,
+    """Compute the rows asked for and write each as soon as it is there."""
+    sweep_command(
+        __doc__,
+        OUTPUT,
         CONFIGURATION,
         ROWS,
         compute_row,
         names=NAMES,
-        wanted=lambda row: given.likelihood in (None, row[0]),
-        again=given.again,
+        filters={"likelihood": "likelihood"},
+        arguments=arguments,
     )
 
 

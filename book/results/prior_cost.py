@@ -11,7 +11,6 @@ computes them anew.
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import mfvae
-from mfvae._sweep import run_sweep
+from mfvae._sweep import sweep_command
 from mfvae.systems import Hopfield, MaierSaupe
 
 OUTPUT = Path(__file__).with_suffix(".json")
@@ -125,21 +124,15 @@ def configuration() -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--system", choices=tuple(SYSTEMS))
-    parser.add_argument("--prior", choices=tuple(PRIORS))
-    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
-    given = parser.parse_args(arguments)
-    asked = (given.system, given.prior)
-    run_sweep(
-        given.output,
+    sweep_command(
+        __doc__,
+        OUTPUT,
         configuration(),
         ROWS,
         compute_row,
         names=("system", "prior"),
-        wanted=lambda key: all(a in (None, k) for a, k in zip(asked, key, strict=True)),
-        again=given.again,
+        filters={"system": "system", "prior": "prior"},
+        arguments=arguments,
     )
 
 

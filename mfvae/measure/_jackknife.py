@@ -17,6 +17,7 @@ __all__ = ["blocks_of", "jackknife", "jackknife_of_means", "spread"]
 
 
 def blocks_of(rows: np.ndarray, n_blocks: int) -> list[np.ndarray]:
+    """Cut two or more rows into ``n_blocks`` pieces of consecutive ones, or fewer of one row."""
     n_blocks = check_count(n_blocks, "n_blocks", minimum=2)
     if len(rows) < 2:
         raise ValueError(f"x must have at least 2 rows for an error bar, got {len(rows)}")
