@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mfvae._provenance import code_version, machine
 
-__all__ = ["run_sweep", "stored_rows", "sweep_command"]
+__all__ = ["load_sweep", "run_sweep", "stored_rows", "sweep_command"]
+
+
+def load_sweep(path: Path) -> ModuleType:
+    """Return the script of a sweep as a module, without running it."""
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 def stored_rows(path: Path, configuration: dict[str, Any] | None = None) -> list[dict[str, Any]]:

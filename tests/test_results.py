@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -13,15 +12,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from mfvae._sweep import load_sweep
+
 FOLDER = Path(__file__).parents[1] / "book" / "results"
 SIGMAS = 5.5
 
 
 def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_sweep(FOLDER / f"{name}.py")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from mfvae._sweep import load_sweep
 from mfvae.systems import Ising2D
 
 SCRIPT = Path(__file__).parents[1] / "book" / "results" / "beta_sweep.py"
@@ -18,10 +18,7 @@ TINY = {"length": 8, "n_training": 300, "n_test": 90, "n_generated": 50, "n_epoc
 
 @pytest.fixture(scope="module")
 def sweep() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("beta_sweep", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_sweep(SCRIPT)
 
 
 def test_a_small_row_of_three_phases_is_complete(sweep) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from mfvae._sweep import load_sweep
 from mfvae.measure import capacity_supply, capacity_verdict
 from mfvae.systems import Estimate
 
@@ -18,10 +18,7 @@ SIGMAS = 5.5
 
 
 def load(name: str) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_sweep(FOLDER / f"{name}.py")
 
 
 def rows_of(module: ModuleType) -> list[dict]:

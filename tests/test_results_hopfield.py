@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -10,15 +9,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from mfvae._sweep import load_sweep
+
 SCRIPT = Path(__file__).parents[1] / "book" / "results" / "hopfield_decoding.py"
 
 
 @pytest.fixture(scope="module")
 def sweep() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("hopfield_decoding", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_sweep(SCRIPT)
 
 
 @pytest.fixture(scope="module")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mfvae._sweep import stored_rows
+from mfvae._sweep import load_sweep, stored_rows
 
 SCRIPT = Path(__file__).parents[1] / "book" / "results" / "nematic_parameters.py"
 
 
 @pytest.fixture(scope="module")
 def sweep():
-    spec = importlib.util.spec_from_file_location("nematic_parameters", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_sweep(SCRIPT)
 
 
 def test_a_small_row_is_complete(sweep) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+
+from mfvae._sweep import load_sweep
 
 SCRIPT = Path(__file__).parents[1] / "book" / "results" / "prior_cost.py"
 
@@ -19,10 +20,7 @@ def keys(row: dict) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def sweep() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("prior_cost", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_sweep(SCRIPT)
 
 
 def test_a_row_asked_for_is_computed_and_others_are_not(sweep, tmp_path, monkeypatch) -> None:

@@ -30,6 +30,9 @@ class CapacityDemand:
         Mutual information of the first half of the sites and the others; None if unknown.
     checkerboard : Estimate or None
         That of the two sublattices of an even square lattice.
+    one_site : Estimate or None
+        That of one site and all others, averaged over sites: ``(C + D)/n_sites`` with the total
+        correlation C, since ``C + D = Σ_i I(x_i; x_{-i})``.
     best_cut : Estimate or None
         The largest mutual information across a cut that is known.
     dual_total_correlation : Estimate or None
@@ -40,6 +43,7 @@ class CapacityDemand:
 
     half_cut: Estimate | None
     checkerboard: Estimate | None
+    one_site: Estimate | None
     best_cut: Estimate | None
     dual_total_correlation: Estimate | None
     note: str
@@ -133,8 +137,14 @@ def _system_demand(
             half = None
     if length is not None and length % 2 == 0:
         checkerboard = total  # given one sublattice, the spins of the other are independent
+    one_site = Estimate(
+        (system.total_correlation(temperature) + total) / system.n_sites,
+        stderr=total.stderr / system.n_sites,
+        exact=total.exact,
+    )
+    best = max((cut for cut in (half, checkerboard, one_site) if cut is not None), key=float)
     note = "exact" if total.exact else "H exact, conditional entropies averaged over samples"
-    return CapacityDemand(half, checkerboard, checkerboard or half, total, note)
+    return CapacityDemand(half, checkerboard, one_site, best, total, note)
 
 
 def _data_demand(
@@ -145,13 +155,13 @@ def _data_demand(
     half = cut_information(x, first)
     note = "cut from below (binned canonical pair)"
     if log_prob is None:
-        return CapacityDemand(half, None, half, None, note)
+        return CapacityDemand(half, None, None, half, None, note)
     log_prob = check_finite_array(log_prob, "log_prob", ndim=1)
     if len(log_prob) != len(x):
         raise ValueError(f"log_prob must have shape ({len(x)},), got {log_prob.shape}")
     total = conditional_cross_entropy(x, entropy_of=-log_prob)
     note += "; D up by the divergence of log_prob from the law, down by that of the regressions"
-    return CapacityDemand(half, None, half, total, note)
+    return CapacityDemand(half, None, None, half, total, note)
 
 
 def find_best_cut(

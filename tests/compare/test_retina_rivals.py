@@ -1,12 +1,12 @@
 """The sweep of rivals on the retina: its rows are labelled, resumable, and computed again."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mfvae._sweep import load_sweep
 from mfvae.compare import compare_models
 from mfvae.data import RetinaWords, load_retina
 
@@ -15,10 +15,7 @@ SCRIPT = Path(__file__).parents[2] / "book" / "results" / "retina_rivals.py"
 
 @pytest.fixture(scope="module")
 def rivals():
-    spec = importlib.util.spec_from_file_location("retina_rivals", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_sweep(SCRIPT)
 
 
 @pytest.fixture(scope="module")

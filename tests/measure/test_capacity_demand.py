@@ -70,6 +70,8 @@ def test_field_at_least_dual_total_correlation_at_least_every_cut(system, temper
     assert float(system.field_information(temperature)) >= total - 1e-9
     assert total >= max(cuts) - 1e-9
     assert max(cuts) >= demand.half_cut - 1e-9
+    each = [cut(law, np.arange(system.n_sites) == site) for site in range(system.n_sites)]
+    assert demand.one_site == pytest.approx(np.mean(each), abs=1e-9)
     if isinstance(system, CurieWeiss):
         assert demand.best_cut == pytest.approx(max(cuts), abs=1e-9)
 
@@ -192,11 +194,20 @@ def test_larger_tori(length: int, temperature: float, value: float, stated: floa
     assert abs(total - value) < SIGMAS * np.hypot(total.stderr, stated)
 
 
-def test_maier_saupe_has_a_dual_total_correlation_and_no_known_cut() -> None:
+def test_maier_saupe_is_cut_into_one_director_and_the_others() -> None:
     demand = capacity_demand(MaierSaupe(32), 0.2, seed=3)
-    assert demand.best_cut is None
-    assert demand.dual_total_correlation.stderr > 0
-    assert 0 < demand.dual_total_correlation < 20
+    assert demand.half_cut is demand.checkerboard is None
+    assert demand.best_cut == demand.one_site
+    assert 0 < demand.best_cut < demand.dual_total_correlation < 20
+    assert demand.dual_total_correlation.stderr > 32 * demand.best_cut.stderr / 2 > 0
+
+
+def test_one_of_two_directors_against_the_other() -> None:
+    """Two directors: the cut is the total correlation, which is exact."""
+    system = MaierSaupe(2)
+    cut = capacity_demand(system, 0.2, seed=3).one_site
+    assert cut.stderr > 0
+    assert abs(cut - float(system.total_correlation(0.2))) < SIGMAS * cut.stderr
 
 
 # ------------------------------------------------------------------------------- data

@@ -1,0 +1,268 @@
+"""Both sides of ``gap ≥ I(A;B) - R`` for every network that a chapter or a sweep trains.
+
+Runs the code of one chapter (or all rows of a sweep) after another, with an eye on what is drawn
+and on what is trained. A network whose training data are recognised as draws from a system of
+`mfvae.systems` is measured against the exact law of every such system and temperature, on fresh
+configurations; for other data the cut is estimated from the data, and the gap from below by the
+difference between importance-weighted likelihood and ELBO. Writes ``trained_networks.json`` beside
+this file; rows that are there already are skipped, ``--again`` computes them anew.
+
+    python book/results/trained_networks.py                        # everything that is missing
+    python book/results/trained_networks.py --source curie-weiss
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mfvae
+from mfvae import MeanFieldVAE
+from mfvae._sweep import load_sweep, sweep_command
+from mfvae.measure import capacity
+from mfvae.systems import CurieWeiss, Hopfield, Ising2D, MaierSaupe, System
+
+OUTPUT = Path(__file__).with_suffix(".json")
+BOOK = Path(__file__).resolve().parents[1]
+CHAPTERS = (
+    "first-recording",
+    "curie-weiss",
+    "bricks",
+    "hopfield",
+    "ising-curie-weiss",
+    "maier-saupe",
+    "capacity",
+    "total-correlation",
+    "retina",
+    "beta-vae",
+    "beyond-bernoulli",
+)
+SWEEPS = ("conditional_tc", "prior_cost", "latent_scaling", "nematic_parameters")
+ROWS = [(source,) for source in (*CHAPTERS, *SWEEPS)]
+N_TEST, N_DATA, N_IMPORTANCE = 1_024, 4_096, 64
+#: A law is named if at least this share of the training rows was drawn from it, and the data
+#: are known if the laws named make up at least the other share.
+SMALLEST_SHARE, KNOWN_SHARE = 0.005, 0.9
+
+
+def fingerprints(x: np.ndarray) -> list[int]:
+    """Return one number for each configuration, the same for any dtype."""
+    x = np.ascontiguousarray(np.asarray(x).reshape(len(x), -1), dtype=np.float32)
+    return [hash(row.tobytes()) for row in x]
+
+
+class Witness:
+    """What is drawn and what is trained while the block of ``watching`` runs.
+
+    Attributes
+    ----------
+    networks : list of (MeanFieldVAE, numpy.ndarray)
+        Every network that was trained or fetched from the cache, in order, with its data.
+    """
+
+    def __init__(self) -> None:
+        self.laws: list[tuple[System, float]] = []
+        self.networks: list[tuple[MeanFieldVAE, np.ndarray]] = []
+        self._drawn: dict[int, int] = {}
+        self._index: dict[str, int] = {}
+
+    def saw_draws(self, system: System, temperatures: Any, x: np.ndarray) -> None:
+        """Remember which law every configuration came from."""
+        single = np.ndim(temperatures) == 0
+        parts = zip(np.atleast_1d(temperatures), [x] if single else x, strict=True)
+        for temperature, part in parts:
+            key = json.dumps([system.configuration(), float(temperature)])
+            if key not in self._index:
+                self._index[key] = len(self.laws)
+                self.laws.append((system, float(temperature)))
+            part = part.reshape(-1, *x.shape[x.ndim - len(self._site_shape(system)) :])
+            for fingerprint in fingerprints(part):
+                self._drawn.setdefault(fingerprint, self._index[key])
+
+    @staticmethod
+    def _site_shape(system: System) -> tuple[int, ...]:
+        return (system.n_sites, 3) if isinstance(system, MaierSaupe) else (system.n_sites,)
+
+    def saw_network(self, vae: MeanFieldVAE, x: np.ndarray) -> None:
+        """Remember a network, once."""
+        if all(vae is not other for other, _ in self.networks):
+            self.networks.append((vae, np.asarray(x)))
+
+    def laws_of(self, x: np.ndarray) -> list[tuple[System, float]] | None:
+        """Return the laws that the rows of ``x`` were drawn from, or None if unknown."""
+        found = Counter(self._drawn.get(fingerprint) for fingerprint in fingerprints(x))
+        named = {
+            law: count
+            for law, count in found.items()
+            if law is not None and count >= SMALLEST_SHARE * len(x)
+        }
+        if sum(named.values()) < KNOWN_SHARE * len(x):
+            return None
+        return [self.laws[law] for law in sorted(named)]
+
+
+@contextmanager
+def watching() -> Iterator[Witness]:
+    """Wrap the samplers and ``fit`` of the package for the length of a block."""
+    witness = Witness()
+    undo: list[tuple[Any, str, Any]] = []
+
+    def wrap(owner: Any, name: str, build: Callable[[Any], Any]) -> None:
+        original = getattr(owner, name)
+        undo.append((owner, name, original))
+        setattr(owner, name, wraps(original)(build(original)))
+
+    def drawing(original: Callable) -> Callable:
+        def draw(system: System, temperatures: Any, *args: Any, **options: Any) -> np.ndarray:
+            x = original(system, temperatures, *args, **options)
+            witness.saw_draws(system, temperatures, x)
+            return x
+
+        return draw
+
+    def fitting(original: Callable) -> Callable:
+        def fit(vae: MeanFieldVAE, X: np.ndarray, *args: Any, **options: Any) -> MeanFieldVAE:
+            fitted = original(vae, X, *args, **options)
+            witness.saw_network(fitted, X)
+            return fitted
+
+        return fit
+
+    for kind in (CurieWeiss, Hopfield, Ising2D, MaierSaupe):
+        wrap(kind, "sample", drawing)
+        wrap(kind, "sample_chains", drawing)
+    wrap(mfvae, "sample_cached", drawing)
+    wrap(mfvae, "fit_cached", fitting)
+    wrap(MeanFieldVAE, "fit", fitting)
+    try:
+        yield witness
+    finally:
+        for owner, name, original in reversed(undo):
+            setattr(owner, name, original)
+
+
+def run_chapter(name: str) -> None:
+    """Execute the code cells of a chapter, in its folder, showing nothing."""
+    import jupytext
+    import matplotlib
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    matplotlib.use("Agg")
+    notebook = jupytext.read(BOOK / f"{name}.md", fmt="md:myst")
+    here = Path.cwd()
+    shell = InteractiveShell()
+    try:
+        os.chdir(BOOK)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                with capture_output():
+                    result = shell.run_cell(cell.source)
+                matplotlib.pyplot.close("all")
+                if "raises-exception" not in cell.metadata.get("tags", []):
+                    result.raise_error()
+    finally:
+        os.chdir(here)
+
+
+def run_sweep_rows(name: str) -> None:
+    """Compute all rows of a sweep and forget what they say."""
+    module = load_sweep(Path(__file__).with_name(f"{name}.py"))
+    for row in module.ROWS:
+        module.compute_row(*row)
+
+
+def describe(system: System) -> str:
+    """Return the system's name as the chapters write it."""
+    names = {CurieWeiss: "Curie–Weiss", Ising2D: "Ising", MaierSaupe: "Maier–Saupe"}
+    if isinstance(system, Hopfield):
+        return f"Hopfield, P = {len(system.patterns)}"
+    return names[type(system)]
+
+
+def numbers(estimate: Any) -> list[float]:
+    """Return value and standard error, rounded, for the file."""
+    return [round(float(estimate), 4), round(float(estimate.stderr), 4)]
+
+
+def against_laws(vae: MeanFieldVAE, laws: list[tuple[System, float]]) -> list[dict[str, Any]]:
+    """Return both sides of the theorem for each law, on fresh configurations."""
+    cells = []
+    for seed, (system, temperature) in enumerate(laws):
+        x = system.sample(temperature, N_TEST, seed=10_000 + seed)
+        report = capacity(vae, x, temperature, system)
+        sides = {"cut": report.best_cut, "rate": report.rate, "gap": report.gap}
+        cells.append(
+            {"system": describe(system), "n_sites": system.n_sites, "temperature": temperature}
+            | {side: numbers(value) for side, value in sides.items()}
+        )
+    return cells
+
+
+def against_data(vae: MeanFieldVAE, x: np.ndarray) -> list[dict[str, Any]]:
+    """Return the bound from two-letter data, and the gap from below; nothing for other data."""
+    letters = np.unique(x)
+    if len(letters) != 2 or vae.configuration_["condition_location"]:
+        return []
+    rows = np.random.default_rng(0).permutation(len(x))[:N_DATA]
+    report = capacity(vae, x[rows])
+    tighter, looser = (
+        vae.score_samples(x[rows], method=method, n_importance=N_IMPORTANCE)
+        for method in ("iwae", "elbo")
+    )
+    excess = tighter - looser
+    at_least = [round(float(excess.mean()), 4), round(float(excess.std() / len(rows) ** 0.5), 4)]
+    return [
+        {"system": "data", "n_sites": x.shape[1], "temperature": None}
+        | {"cut": numbers(report.best_cut), "rate": numbers(report.rate), "gap_at_least": at_least}
+    ]
+
+
+def compute_row(source: str) -> dict[str, Any]:
+    """Run one chapter or sweep and measure the networks it trains."""
+    with watching() as witness:
+        (run_chapter if source in CHAPTERS else run_sweep_rows)(source)
+    networks = []
+    for vae, x in witness.networks:
+        laws = witness.laws_of(x)
+        solvable = laws is not None and all(has_exact_law(system) for system, _ in laws)
+        cells = against_laws(vae, laws) if solvable else against_data(vae, x)
+        networks.append({"n_latents": vae.configuration_["n_latents"], "cells": cells})
+        print(source, networks[-1], flush=True)
+    return {"networks": networks}
+
+
+def has_exact_law(system: System) -> bool:
+    """Say whether the cut and ln p of a system are known."""
+    return not isinstance(system, Hopfield) or len(system.patterns) <= 3
+
+
+def configuration() -> dict[str, Any]:
+    """Return what the rows share."""
+    return {"n_test": N_TEST, "n_data": N_DATA, "n_importance": N_IMPORTANCE}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Compute the rows asked for and write each as soon as it is there."""
+    sweep_command(
+        __doc__,
+        OUTPUT,
+        configuration(),
+        ROWS,
+        compute_row,
+        names=("source",),
+        filters={"source": "source"},
+        arguments=arguments,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Both sides of the theorem for every trained network: what the sweep sees, and what it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import mfvae
+from mfvae import MeanFieldVAE
+from mfvae._sweep import load_sweep
+from mfvae.systems import CurieWeiss, Hopfield, MaierSaupe
+
+SCRIPT = Path(__file__).parents[1] / "book" / "results" / "trained_networks.py"
+SIGMAS = 6.0  # a few hundred cells
+QUICK = {"n_epochs": 1, "progress": False, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def sweep() -> ModuleType:
+    return load_sweep(SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def networks(sweep) -> list[dict]:
+    stored = json.loads(sweep.OUTPUT.read_text())
+    assert stored["configuration"] == json.loads(json.dumps(sweep.configuration()))
+    assert [(row["source"],) for row in stored["rows"]] == sweep.ROWS
+    return [network for row in stored["rows"] for network in row["networks"]]
+
+
+def test_every_network_obeys_the_theorem(networks) -> None:
+    cells = [cell for network in networks for cell in network["cells"] if "gap" in cell]
+    assert len(networks) > 60
+    assert len(cells) > 300
+
+    def violated(cut_factor: float) -> int:
+        count = 0
+        for cell in cells:
+            (cut, cut_error), (rate, rate_error) = cell["cut"], cell["rate"]
+            gap, error = cell["gap"]
+            noise = np.sqrt(cut_error**2 + rate_error**2 + error**2)
+            count += gap < cut_factor * cut - rate - SIGMAS * noise
+        return count
+
+    assert violated(1.0) == 0
+    assert violated(2.5) > 0  # negative control: the theorem is about this cut, not a larger one
+
+
+def test_every_chapter_that_trains_is_watched(sweep) -> None:
+    """A chapter that comes to train networks of a solvable system must be named."""
+    for page in sweep.BOOK.glob("*.md"):
+        trains = "MeanFieldVAE(" in page.read_text()
+        assert not trains or page.stem in (*sweep.CHAPTERS, "intro"), page.stem
+
+
+def test_draws_are_recognised_whatever_their_shape(sweep) -> None:
+    magnet, nematic = CurieWeiss(40), MaierSaupe(20)
+    with sweep.watching() as witness:
+        x = mfvae.sample_cached(magnet, [1.2, 1.6], 200, seed=0)
+        chains = magnet.sample_chains(2.0, 4, 50, seed=1)
+        directors = nematic.sample(0.2, 30, seed=2)
+        vae = MeanFieldVAE(1, **QUICK)
+        mfvae.fit_cached(vae, x.reshape(-1, 40).astype(np.int64))
+    ((network, data),) = witness.networks
+    assert network is vae
+    assert [t for _, t in witness.laws_of(data)] == [1.2, 1.6]
+    assert [t for _, t in witness.laws_of(chains.reshape(-1, 40))] == [2.0]
+    assert witness.laws_of(directors)[0][0] is nematic
+    cells = sweep.against_laws(vae, witness.laws_of(data))
+    assert [cell["temperature"] for cell in cells] == [1.2, 1.6]
+    assert all(cell["gap"][0] > cell["cut"][0] - cell["rate"][0] - 1 for cell in cells)
+
+
+def test_columns_that_were_permuted_are_not_taken_for_draws(sweep) -> None:
+    magnet = CurieWeiss(40)
+    with sweep.watching() as witness:
+        x = magnet.sample(1.5, 300, seed=0)
+    columns = np.random.default_rng(0).permuted(x, axis=0)
+    assert witness.laws_of(columns) is None
+
+
+def test_the_package_is_as_before_afterwards(sweep) -> None:
+    before = CurieWeiss.sample, MeanFieldVAE.fit, mfvae.fit_cached
+    with pytest.raises(KeyError, match="planted"), sweep.watching():
+        raise KeyError("planted")
+    assert (CurieWeiss.sample, MeanFieldVAE.fit, mfvae.fit_cached) == before
+
+
+def test_data_without_a_law_give_a_gap_from_below(sweep) -> None:
+    x = Hopfield.random(24, 4, seed=0).sample(0.8, 400, seed=1)
+    (cell,) = sweep.against_data(MeanFieldVAE(2, **QUICK).fit(x), x)
+    assert cell["gap_at_least"][0] > -5 * cell["gap_at_least"][1]
+    assert cell["cut"][0] > 0
+    colours = np.random.default_rng(0).integers(3, size=(200, 6))
+    vae = MeanFieldVAE(1, likelihood="categorical", **QUICK).fit(colours)
+    assert sweep.against_data(vae, colours) == []
