@@ -17,6 +17,7 @@ __all__ = [
     "check_finite_array",
     "check_fraction",
     "check_number",
+    "check_probabilities",
     "check_seed",
     "check_spins",
     "check_temperature",
@@ -110,6 +111,17 @@ def check_finite_array(
     if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
         raise ValueError(f"{name} must be finite, found NaN or infinity")
     return np.asarray(array, dtype=dtype)
+
+
+def check_probabilities(value: object, n_states: int, name: str = "probabilities") -> np.ndarray:
+    """Return probabilities of ``n_states`` states, float64 (n_states,), of sum 1."""
+    p = check_finite_array(value, name, ndim=1)
+    if p.shape != (n_states,) or np.any(p < 0) or abs(p.sum() - 1) > 1e-8:
+        raise ValueError(
+            f"{name} must be >= 0, of shape ({n_states},) and sum 1, got shape {p.shape} and sum "
+            f"{p.sum()}"
+        )
+    return p
 
 
 def check_spins(value: object, n_sites: int | None = None, name: str = "x") -> np.ndarray:

@@ -32,6 +32,18 @@ def _order_parameter_vae(channels: tuple[int, ...], width: int) -> dict:
 
 _DENSE_VAE = {"encoder": "mlp", "decoder": "mlp", "prior": "normal", "batch_size": 128}
 
+# Arguments of MeanFieldVAE for the recording. What makes the two-latent model good is the
+# mixture prior, which does not factorise, with a large learning rate (2e-2 is unstable).
+_TWO_LATENTS = {
+    "encoder": "mlp",
+    "decoder": "linear",
+    "prior": "mixture",
+    "encoder_options": {"widths": (256, 128)},
+    "prior_options": {"n_components": 32},
+    "learning_rate": 1e-2,
+    "batch_size": 512,
+}
+
 _TABLE: dict[str, dict[str, dict]] = {
     "curie-weiss": {
         "course": {
@@ -112,33 +124,9 @@ _TABLE: dict[str, dict[str, dict]] = {
         "course": {"n_samples": 40_000, "n_trained": 4_000, "n_epochs": 16},
         "paper": {"n_samples": 160_000, "n_trained": 20_000, "n_epochs": 20},
     },
-    # Arguments of MeanFieldVAE for the recording. What makes the two-latent model good is the
-    # mixture prior, which does not factorise, with a large learning rate (2e-2 is unstable).
     "retina": {
-        "course": {
-            "linear_vae": {
-                "encoder": "mlp",
-                "decoder": "linear",
-                "prior": "mixture",
-                "encoder_options": {"widths": (256, 128)},
-                "prior_options": {"n_components": 32},
-                "learning_rate": 1e-2,
-                "batch_size": 512,
-                "n_epochs": 12,
-            },
-        },
-        "paper": {
-            "linear_vae": {
-                "encoder": "mlp",
-                "decoder": "linear",
-                "prior": "mixture",
-                "encoder_options": {"widths": (256, 128)},
-                "prior_options": {"n_components": 32},
-                "learning_rate": 1e-2,
-                "batch_size": 512,
-                "n_epochs": 60,
-            },
-        },
+        "course": {"linear_vae": _TWO_LATENTS | {"n_epochs": 12}},
+        "paper": {"linear_vae": _TWO_LATENTS | {"n_epochs": 60}},
     },
     # The networks of the second paper, Normal prior, Adam, batches of 128. At course scale the
     # lattice stays (the window of beta scales with it), the networks shrink. With their batch

@@ -3,9 +3,9 @@
 Trains one latent variable with an encoder that averages over sites and a small decoder, at one
 temperature at a time, below, at and above the transition, and writes the mean variance of the
 encoder over the variance of the prior to ``latent_scaling.json`` beside this file, with the exact
-value Var(m|s)/Var(m) of the Hubbard-Stratonovich field, and both sides of ``gap ≥ I(A;B) - R``. Both
-variances are those of the decoder's mean field, a function of the latent, so that the latent's own
-scale does not enter. Rows that are there are skipped.
+value Var(m|s)/Var(m) of the Hubbard-Stratonovich field, and both sides of ``gap ≥ I(A;B) - R``.
+Both variances are those of the decoder's mean field, a function of the latent, so that the latent's
+own scale does not enter. Rows that are there are skipped.
 
     python book/results/latent_scaling.py                     # all that is missing
     python book/results/latent_scaling.py --temperature 1.0

@@ -7,13 +7,12 @@ from scipy.special import expit
 from sklearn.neural_network import BernoulliRBM
 
 from mfvae._validation import check_count, check_number, check_seed, check_words
-from mfvae.compare.annealing import annealed_log_normalizer
-from mfvae.systems.base import Estimate
+from mfvae.compare.annealing import AnnealedModel, IndependentStart
 
 __all__ = ["RestrictedBoltzmannMachine"]
 
 
-class RestrictedBoltzmannMachine:
+class RestrictedBoltzmannMachine(AnnealedModel):
     """``p(v) = exp(a·v) Π_j (1 + e^{c_j + W_j·v}) / Z``, hidden units summed out.
 
     Trained by scikit-learn's ``BernoulliRBM`` (persistent contrastive divergence, Tieleman
@@ -96,14 +95,9 @@ class RestrictedBoltzmannMachine:
         self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
         return self
 
-    def score_samples(self, X: np.ndarray) -> np.ndarray:
-        """Return ``ln p(x)`` of each word, float64 (n_words,) nats, up to the error of ln Z."""
-        return self.log_weight(X) - float(self.log_normalizer_)
-
-    def log_weight(self, X: np.ndarray) -> np.ndarray:
-        """Return minus the free energy, ``a·v + Σ_j ln(1 + e^{c_j + W_j·v})``, (n_words,) nats."""
-        rbm = self._fitted()
-        X = check_words(X, rbm.components_.shape[1], "X")
+    def _log_weight(self, X: np.ndarray) -> np.ndarray:
+        """Minus the free energy, ``a·v + Σ_j ln(1 + e^{c_j + W_j·v})``."""
+        rbm = self.rbm_
         parts = []
         for i in range(0, len(X), 8192):
             v = X[i : i + 8192].astype(np.float64)
@@ -111,71 +105,24 @@ class RestrictedBoltzmannMachine:
             parts.append(v @ rbm.intercept_visible_ + np.logaddexp(0, inputs).sum(axis=1))
         return np.concatenate(parts)
 
-    @property
-    def log_prob_stderr(self) -> float:
-        """Standard error, in nats, that all log probabilities share: that of ln Z."""
-        self._fitted()
-        return self.log_normalizer_.stderr
-
-    def estimate_log_normalizer(
-        self,
-        *,
-        n_chains: int | None = None,
-        n_temperatures: int | None = None,
-        seed: int | np.random.SeedSequence,
-    ) -> Estimate:
-        """Return ln Z by annealed importance sampling: see ``annealed_log_normalizer``."""
-        return annealed_log_normalizer(
-            _MachinePath(self._fitted(), self.base_rates_),
-            n_chains=n_chains or self.n_annealing_chains,
-            n_temperatures=n_temperatures or self.n_annealing_steps,
-            seed=seed,
-        )
-
-    def sample(
-        self, n_samples: int, *, seed: int | np.random.SeedSequence, n_sweeps: int = 500
-    ) -> np.ndarray:
-        """Draw words, uint8 (n_samples, n_cells), each at the end of its own annealed chain.
-
-        Half of the ``n_sweeps`` Gibbs sweeps lead from the independent model to this one,
-        half are made at the model itself.
-        """
-        path = _MachinePath(self._fitted(), self.base_rates_)
-        n_samples = check_count(n_samples, "n_samples")
-        n_sweeps = check_count(n_sweeps, "n_sweeps", minimum=2)
-        base, moves = check_seed(seed).spawn(2)
-        x = path.draw_base(n_samples, np.random.default_rng(base))
-        random = path.random_state(n_samples, moves)
-        rise = np.linspace(0.0, 1.0, n_sweeps // 2 + 1)[1:]
-        for beta in np.concatenate([rise, np.ones(n_sweeps - len(rise))]):
-            x = path.sweep(x, beta, random)
-        return x
+    def _path(self) -> _MachinePath:
+        return _MachinePath(self.rbm_, self.base_rates_)
 
     @property
     def n_parameters(self) -> int:
         """Number of fitted parameters: weights and both kinds of fields."""
-        rbm = self._fitted()
-        return rbm.components_.size + sum(rbm.components_.shape)
-
-    def _fitted(self) -> BernoulliRBM:
-        if not hasattr(self, "rbm_"):
-            raise ValueError("this RestrictedBoltzmannMachine is not fitted yet: call fit(X) first")
-        return self.rbm_
+        self._check_fitted()
+        return self.rbm_.components_.size + sum(self.rbm_.components_.shape)
 
 
-class _MachinePath:
+class _MachinePath(IndependentStart):
     """From the independent model (hidden units idle) to the machine, linear in the energy."""
 
     def __init__(self, rbm: BernoulliRBM, rates: np.ndarray) -> None:
-        self.rates = rates
-        self.base = np.log(rates) - np.log1p(-rates)
+        super().__init__(rates)
         self.W = np.ascontiguousarray(rbm.components_, dtype=np.float32)
         self.visible, self.hidden = rbm.intercept_visible_, rbm.intercept_hidden_
-        idle = len(self.hidden) * np.log(2.0)
-        self.log_base_normalizer = float(np.logaddexp(0, self.base).sum() + idle)
-
-    def draw_base(self, n_chains: int, rng: np.random.Generator) -> np.ndarray:
-        return (rng.random((n_chains, len(self.rates))) < self.rates).astype(np.uint8)
+        self.log_base_normalizer += len(self.hidden) * float(np.log(2.0))
 
     def _inputs(self, x: np.ndarray) -> np.ndarray:
         return x.astype(np.float32) @ self.W.T + self.hidden

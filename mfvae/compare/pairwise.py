@@ -14,15 +14,14 @@ from mfvae._validation import (
     check_words,
 )
 from mfvae.compare._gibbs import gibbs_sweeps, random_states
-from mfvae.compare.annealing import annealed_log_normalizer
-from mfvae.systems.base import Estimate
+from mfvae.compare.annealing import AnnealedModel, IndependentStart
 
 __all__ = ["PairwiseMaximumEntropy"]
 
 _BLOCK = 8192
 
 
-class PairwiseMaximumEntropy:
+class PairwiseMaximumEntropy(AnnealedModel):
     """``p(x) = exp(h·x + x·J·x/2) / Z`` of words: maximum entropy given means and pairs.
 
     ``method="likelihood"`` climbs the likelihood from the independent model: its gradient is
@@ -105,62 +104,18 @@ class PairwiseMaximumEntropy:
         self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
         return self
 
-    def score_samples(self, X: np.ndarray) -> np.ndarray:
-        """Return ``ln p(x)`` of each word, float64 (n_words,) nats, up to the error of ln Z."""
-        return self.log_weight(X) - float(self.log_normalizer_)
-
-    def log_weight(self, X: np.ndarray) -> np.ndarray:
-        """Return ``h·x + x·J·x/2`` of each word, float64 (n_words,) nats."""
-        self._fitted()
-        X = check_words(X, len(self.field_), "X").astype(np.float64)
+    def _log_weight(self, X: np.ndarray) -> np.ndarray:
+        """``h·x + x·J·x/2``."""
+        X = X.astype(np.float64)
         return X @ self.field_ + 0.5 * np.einsum("ni,ni->n", X @ self.couplings_, X)
 
-    @property
-    def log_prob_stderr(self) -> float:
-        """Standard error, in nats, that all log probabilities share: that of ln Z."""
-        self._fitted()
-        return self.log_normalizer_.stderr
-
-    def estimate_log_normalizer(
-        self,
-        *,
-        n_chains: int | None = None,
-        n_temperatures: int | None = None,
-        seed: int | np.random.SeedSequence,
-    ) -> Estimate:
-        """Return ln Z by annealed importance sampling: see ``annealed_log_normalizer``."""
-        self._fitted()
-        return annealed_log_normalizer(
-            _PairwisePath(self.field_, self.couplings_, self.base_rates_),
-            n_chains=n_chains or self.n_annealing_chains,
-            n_temperatures=n_temperatures or self.n_annealing_steps,
-            seed=seed,
-        )
-
-    def sample(
-        self, n_samples: int, *, seed: int | np.random.SeedSequence, n_sweeps: int = 500
-    ) -> np.ndarray:
-        """Draw words, uint8 (n_samples, n_cells), each at the end of its own chain.
-
-        A chain starts from the independent model and is annealed to the model over
-        ``n_sweeps`` Gibbs sweeps, half of them at the end at the model itself.
-        """
-        self._fitted()
-        n_samples = check_count(n_samples, "n_samples")
-        n_sweeps = check_count(n_sweeps, "n_sweeps", minimum=2)
-        path = _PairwisePath(self.field_, self.couplings_, self.base_rates_)
-        base, moves = check_seed(seed).spawn(2)
-        x = path.draw_base(n_samples, np.random.default_rng(base))
-        state = random_states(n_samples, moves)
-        for beta in np.linspace(0.0, 1.0, n_sweeps // 2 + 1)[1:]:
-            path.sweep(x, beta, state)
-        gibbs_sweeps(x, self.field_, self.couplings_, state, n_sweeps - n_sweeps // 2)
-        return x
+    def _path(self) -> _PairwisePath:
+        return _PairwisePath(self.field_, self.couplings_, self.base_rates_)
 
     @property
     def n_parameters(self) -> int:
         """Number of fitted parameters: one a cell and one a pair."""
-        self._fitted()
+        self._check_fitted()
         n = len(self.field_)
         return n + n * (n - 1) // 2
 
@@ -230,21 +185,13 @@ class PairwiseMaximumEntropy:
                 n_summed += 1
         return sums[0] / n_summed, sums[1] / n_summed
 
-    def _fitted(self) -> None:
-        if not hasattr(self, "field_"):
-            raise ValueError("this PairwiseMaximumEntropy is not fitted yet: call fit(X) first")
 
-
-class _PairwisePath:
+class _PairwisePath(IndependentStart):
     """From the independent model to the pairwise one, linear in h and J."""
 
     def __init__(self, field: np.ndarray, couplings: np.ndarray, rates: np.ndarray) -> None:
-        self.field, self.couplings, self.rates = field, couplings, rates
-        self.base = np.log(rates) - np.log1p(-rates)
-        self.log_base_normalizer = float(np.logaddexp(0, self.base).sum())
-
-    def draw_base(self, n_chains: int, rng: np.random.Generator) -> np.ndarray:
-        return (rng.random((n_chains, len(self.rates))) < self.rates).astype(np.uint8)
+        super().__init__(rates)
+        self.field, self.couplings = field, couplings
 
     def log_ratio(self, x: np.ndarray, low: float, high: float) -> np.ndarray:
         x = x.astype(np.float64)

@@ -10,6 +10,7 @@ from scipy.special import xlogy
 from mfvae._validation import (
     check_count,
     check_finite_array,
+    check_probabilities,
     check_seed,
     check_spins,
     check_temperature,
@@ -208,12 +209,10 @@ def find_best_cut(
     (3, 0.2066)
     """
     x = check_spins(x)
-    p = check_finite_array(probabilities, "probabilities", ndim=1)
     n_states, n_sites = x.shape
     if not 2 <= n_sites <= 62:
         raise ValueError(f"x must have from 2 to 62 sites, got {n_sites}")
-    if p.shape != (n_states,) or np.any(p < 0) or abs(p.sum() - 1) > 1e-8:
-        raise ValueError(f"probabilities must be >= 0, of shape ({n_states},) and sum 1")
+    p = check_probabilities(probabilities, n_states)
     rng = np.random.default_rng(check_seed(seed))
     n_restarts = check_count(n_restarts, "n_restarts", minimum=0)
     sites = np.arange(n_sites)

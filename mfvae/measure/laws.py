@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import rel_entr
 
-from mfvae._validation import check_count, check_finite_array, check_seed
+from mfvae._validation import check_count, check_finite_array, check_probabilities, check_seed
 from mfvae.measure._jackknife import blocks_of, jackknife, spread
 from mfvae.systems.base import Estimate
 
@@ -194,10 +194,7 @@ def _divergence(counts: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _check_law(law: Any, name: str) -> np.ndarray:
     if isinstance(law, EmpiricalLaw):
         return law.probabilities
-    p = check_finite_array(law, name, ndim=1)
-    if np.any(p < 0) or abs(p.sum() - 1) > 1e-8:
-        raise ValueError(f"{name} must hold probabilities >= 0 of sum 1, got sum {p.sum()}")
-    return p
+    return check_probabilities(law, len(np.ravel(law)), name)
 
 
 def _check_two_letters(x: Any, name: str = "x") -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfvae._validation import check_count, check_finite_array, check_seed, check_spins
+from mfvae._validation import check_count, check_probabilities, check_seed, check_spins
 
 __all__ = ["ProductMixture", "all_configurations", "fit_product_mixture"]
 
@@ -99,11 +99,7 @@ def fit_product_mixture(
     True
     """
     x = check_spins(x).astype(np.float64)
-    p = check_finite_array(probabilities, "probabilities", ndim=1)
-    if p.shape != (len(x),):
-        raise ValueError(f"probabilities must have shape ({len(x)},), got {p.shape}")
-    if np.any(p < 0) or abs(p.sum() - 1) > 1e-8:
-        raise ValueError(f"probabilities must be >= 0 and sum to 1, got sum {p.sum()}")
+    p = check_probabilities(probabilities, len(x))
     n_components = check_count(n_components, "n_components")
     n_steps = check_count(n_steps, "n_steps")
     seen = p > 0
