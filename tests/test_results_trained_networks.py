@@ -36,6 +36,8 @@ def test_every_network_obeys_the_theorem(networks) -> None:
     cells = [cell for network in networks for cell in network["cells"] if "gap" in cell]
     assert len(networks) > 60
     assert len(cells) > 300
+    kinds = {cell["system"].split(",")[0] for cell in cells}
+    assert kinds == {"Curie–Weiss", "Hopfield", "Maier–Saupe", "Ising"}
 
     def violated(cut_factor: float) -> int:
         count = 0
@@ -91,10 +93,26 @@ def test_the_package_is_as_before_afterwards(sweep) -> None:
 
 
 def test_data_without_a_law_give_a_gap_from_below(sweep) -> None:
-    x = Hopfield.random(24, 4, seed=0).sample(0.8, 400, seed=1)
+    system = Hopfield.random(24, 4, seed=0)
+    assert not sweep.has_exact_law(system)
+    assert sweep.has_exact_law(Hopfield.random(24, 3, seed=0))
+    assert sweep.describe(system) == "Hopfield, P = 4"
+    x = system.sample(0.8, 400, seed=1)
     (cell,) = sweep.against_data(MeanFieldVAE(2, **QUICK).fit(x), x)
     assert cell["gap_at_least"][0] > -5 * cell["gap_at_least"][1]
     assert cell["cut"][0] > 0
     colours = np.random.default_rng(0).integers(3, size=(200, 6))
     vae = MeanFieldVAE(1, likelihood="categorical", **QUICK).fit(colours)
     assert sweep.against_data(vae, colours) == []
+
+
+@pytest.mark.slow
+def test_a_stored_row_can_be_computed_again(sweep) -> None:
+    stored = json.loads(sweep.OUTPUT.read_text())["rows"]
+    (row,) = (row for row in stored if row["source"] == "curie-weiss")
+    again = sweep.compute_row("curie-weiss")
+    for one, two in zip(row["networks"], again["networks"], strict=True):
+        for first, second in zip(one["cells"], two["cells"], strict=True):
+            assert first["temperature"] == second["temperature"]
+            for side, spread in (("cut", 1e-3), ("rate", 0.3), ("gap", 0.3)):
+                assert first[side][0] == pytest.approx(second[side][0], abs=spread)

@@ -184,7 +184,7 @@ def describe(system: System) -> str:
     """Return the system's name as the chapters write it."""
     names = {CurieWeiss: "Curie–Weiss", Ising2D: "Ising", MaierSaupe: "Maier–Saupe"}
     if isinstance(system, Hopfield):
-        return f"Hopfield, P = {len(system.patterns)}"
+        return f"Hopfield, P = {system.n_patterns}"
     return names[type(system)]
 
 
@@ -272,7 +272,7 @@ def compute_row(source: str) -> dict[str, Any]:
 
 def has_exact_law(system: System) -> bool:
     """Say whether the cut and ln p of a system are known."""
-    return not isinstance(system, Hopfield) or len(system.patterns) <= 3
+    return not isinstance(system, Hopfield) or system.n_patterns <= 3
 
 
 def configuration() -> dict[str, Any]:
