@@ -14,7 +14,14 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from mfvae.systems._lane_random import exp, load_state, random_words, store_state, uniforms
+from mfvae.systems._lane_random import (
+    exp,
+    load_state,
+    quarter_circle,
+    random_words,
+    store_state,
+    uniforms,
+)
 from mfvae.systems._lanes import (
     LANES,
     bits_of,
@@ -23,7 +30,6 @@ from mfvae.systems._lanes import (
     from_bits,
     select,
     square_root,
-    to_floats,
 )
 
 __all__ = [
@@ -150,16 +156,8 @@ def _direction(first, second):
     z = from_bits(bits_of(fill(1.0) - u) ^ (first << fill_words(31)))
     sign = (second << fill_words(1)) & fill_words(0x80000000)
     radius = from_bits(bits_of(square_root(u * (fill(2.0) - u))) ^ sign)
-    angle = to_floats(second & fill_words(0x3FFFFFFF)) * fill(2.0**-30) - fill(0.5)
-    angle = angle * fill(1.57079632679489662)
-    square = angle * angle
-    sine = fill(-1.9515295891e-4) * square + fill(8.3321608736e-3)
-    sine = (sine * square + fill(-1.6666654611e-1)) * square * angle + angle
-    cosine = fill(2.443315711809948e-5) * square + fill(-1.388731625493765e-3)
-    cosine = (cosine * square + fill(4.166664568298827e-2)) * square * square
-    cosine = cosine - square * fill(0.5) + fill(1.0)
-    swap = second < fill_words(0x80000000)
-    return radius * select(swap, sine, cosine), radius * select(swap, cosine, sine), z
+    x, y = quarter_circle(second)
+    return radius * x, radius * y, z
 
 
 @njit(cache=True, nogil=True)

@@ -19,7 +19,16 @@ from mfvae.systems._lanes import (
     to_floats,
 )
 
-__all__ = ["exp", "load_state", "log", "normal_pair", "random_words", "store_state", "uniforms"]
+__all__ = [
+    "exp",
+    "load_state",
+    "log",
+    "normal_pair",
+    "quarter_circle",
+    "random_words",
+    "store_state",
+    "uniforms",
+]
 
 
 @njit(inline="always")
@@ -100,13 +109,10 @@ def log(x):
 
 
 @njit(inline="always")
-def normal_pair(first, second):
-    """Return two independent standard normals a lane from two random words (Box & Muller 1958).
-
-    The angle is drawn in one quarter of the circle; two spare bits choose the quarter.
-    """
-    radius = square_root(log(uniforms(first)) * fill(-2.0))
-    angle = to_floats(second & fill_words(0x3FFFFFFF)) * fill(2.0**-30) - fill(0.5)
+def quarter_circle(word):
+    """Return the coordinates of a uniform point on a quarter of the unit circle, from one word a
+    lane; the second highest bit of the word is free for another use."""
+    angle = to_floats(word & fill_words(0x3FFFFFFF)) * fill(2.0**-30) - fill(0.5)
     angle = angle * fill(1.57079632679489662)
     square = angle * angle
     sine = fill(-1.9515295891e-4) * square + fill(8.3321608736e-3)
@@ -114,7 +120,18 @@ def normal_pair(first, second):
     cosine = fill(2.443315711809948e-5) * square + fill(-1.388731625493765e-3)
     cosine = (cosine * square + fill(4.166664568298827e-2)) * square * square
     cosine = cosine - square * fill(0.5) + fill(1.0)
-    swap = second < fill_words(0x80000000)
+    swap = word < fill_words(0x80000000)
+    return select(swap, sine, cosine), select(swap, cosine, sine)
+
+
+@njit(inline="always")
+def normal_pair(first, second):
+    """Return two independent standard normals a lane from two random words (Box & Muller 1958).
+
+    The angle is drawn in one quarter of the circle; two spare bits choose the quarter.
+    """
+    radius = square_root(log(uniforms(first)) * fill(-2.0))
+    sine, cosine = quarter_circle(second)
     turn = (second << fill_words(1)) < fill_words(0x80000000)
     radius = select(turn, radius, fill(0.0) - radius)
-    return radius * select(swap, sine, cosine), radius * select(swap, cosine, sine)
+    return radius * sine, radius * cosine
