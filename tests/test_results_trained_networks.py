@@ -101,9 +101,12 @@ def test_data_without_a_law_give_a_gap_from_below(sweep) -> None:
     (cell,) = sweep.against_data(MeanFieldVAE(2, **QUICK).fit(x), x)
     assert cell["gap_at_least"][0] > -5 * cell["gap_at_least"][1]
     assert cell["cut"][0] > 0
-    colours = np.random.default_rng(0).integers(3, size=(200, 6))
-    vae = MeanFieldVAE(1, likelihood="categorical", **QUICK).fit(colours)
-    assert sweep.against_data(vae, colours) == []
+    # Three letters, all sites alike: the halves share ln 3.
+    letters = np.repeat(np.random.default_rng(0).integers(3, size=(600, 1)), 8, axis=1)
+    letters = letters.astype(np.uint8)
+    vae = MeanFieldVAE(1, likelihood="categorical", **QUICK).fit(letters)
+    (cell,) = sweep.against_data(vae, letters)
+    assert cell["cut"][0] == pytest.approx(np.log(3), abs=0.05)
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ import mfvae
 from mfvae import MeanFieldVAE
 from mfvae._sweep import load_sweep, sweep_command
 from mfvae.measure import capacity_demand
+from mfvae.measure._data_demand import cut_information
 from mfvae.systems import CurieWeiss, Hopfield, Ising2D, MaierSaupe, System
 
 OUTPUT = Path(__file__).with_suffix(".json")
@@ -234,16 +235,15 @@ def best_cut(name: str, system: System, temperature: float) -> list[float]:
 
 
 def against_data(vae: MeanFieldVAE, x: np.ndarray) -> list[dict[str, Any]]:
-    """Return the bound from two-letter data, and the gap from below; nothing for other data."""
-    letters = np.unique(x)
-    if len(letters) != 2 or vae.configuration_["condition_location"]:
-        return []
+    """Return the bound from the data themselves, and the gap from below."""
     rows = np.random.default_rng(0).permutation(len(x))[:N_DATA]
+    categorical = vae.configuration_["likelihood"] == "categorical"
+    features = (np.eye(x.max() + 1)[x[rows]] if categorical else x[rows]).reshape(len(rows), -1)
+    cut = cut_information(features, np.arange(features.shape[1]) < features.shape[1] // 2)
     tighter, looser = (
         vae.score_samples(x[rows], method=method, n_importance=N_IMPORTANCE)
         for method in ("iwae", "elbo")
     )
-    cut = capacity_demand(x[rows]).best_cut
     return [
         {
             "system": "data",

@@ -9,12 +9,12 @@ from sklearn.linear_model import LogisticRegression
 from mfvae.measure._jackknife import blocks_of, jackknife, jackknife_of_means
 from mfvae.systems.base import Estimate
 
-__all__ = ["conditional_cross_entropy", "cut_information"]
+__all__ = ["conditional_cross_entropy", "cut_information", "two_letters"]
 
 _N_FOLDS, _N_BLOCKS, _N_BINS, _MIN_ROWS = 5, 32, 12, 100
 
 
-def _letters(x: np.ndarray) -> np.ndarray:
+def two_letters(x: np.ndarray) -> np.ndarray:
     """Two-letter data as booleans, True for the larger letter."""
     if len(x) < _MIN_ROWS or x.shape[1] < 2:
         raise ValueError(f"x must have at least {_MIN_ROWS} rows of 2 sites, got shape {x.shape}")
@@ -32,7 +32,7 @@ def conditional_cross_entropy(x: np.ndarray, entropy_of: np.ndarray | None = Non
     Folds are runs of consecutive rows, so that correlated neighbours are on one side; the standard
     error comes from blocks of rows.
     """
-    up = _letters(x)
+    up = two_letters(x)
     centred = up - up.mean(axis=0)
     loss = np.zeros(len(up))
     for test in np.array_split(np.arange(len(up)), _N_FOLDS):
@@ -55,16 +55,17 @@ def conditional_cross_entropy(x: np.ndarray, entropy_of: np.ndarray | None = Non
 def cut_information(x: np.ndarray, first: np.ndarray) -> Estimate:
     """Mutual information of the binned leading canonical pair of two sets of sites, nats.
 
-    A lower estimate of I(x_A; x_B) by the data processing inequality. The pair is found on every
-    other block of rows and the information evaluated on the rest, with the bias of the plug-in
-    removed to first order (Miller 1955).
+    ``x`` is (n_samples, n_features), numbers of any kind, and ``first`` says which features are on
+    one side. A lower estimate of I(x_A; x_B) by the data processing inequality. The pair is found
+    on every other block of rows and the information evaluated on the rest, with the bias of the
+    plug-in removed to first order (Miller 1955).
     """
-    up = _letters(x).astype(np.float64)
-    blocks = blocks_of(np.arange(len(up)), 2 * _N_BLOCKS)
+    x = x.astype(np.float64)
+    blocks = blocks_of(np.arange(len(x)), 2 * _N_BLOCKS)
     fit, test = (np.concatenate(blocks[start::2]) for start in (0, 1))
     scores = []
-    up -= up[fit].mean(axis=0)
-    sides = (up[:, first], up[:, ~first])
+    x -= x[fit].mean(axis=0)
+    sides = (x[:, first], x[:, ~first])
     whiten = []
     for side in sides:
         values, vectors = np.linalg.eigh(side[fit].T @ side[fit] / len(fit))

@@ -15,7 +15,7 @@ from mfvae._validation import (
     check_spins,
     check_temperature,
 )
-from mfvae.measure._data_demand import conditional_cross_entropy, cut_information
+from mfvae.measure._data_demand import conditional_cross_entropy, cut_information, two_letters
 from mfvae.systems.base import Estimate, System
 
 __all__ = ["CapacityDemand", "Cut", "capacity_demand", "find_best_cut"]
@@ -153,7 +153,7 @@ def _data_demand(
 ) -> CapacityDemand:
     x = check_finite_array(x, "x", ndim=2, dtype=None)
     first = np.arange(x.shape[1]) < x.shape[1] // 2
-    half = cut_information(x, first)
+    half = cut_information(two_letters(x), first)
     note = "cut from below (binned canonical pair)"
     if log_prob is None:
         return CapacityDemand(half, None, None, half, None, note)
