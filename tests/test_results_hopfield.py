@@ -29,8 +29,8 @@ def test_stored_rows_belong_to_the_script(sweep, rows) -> None:
     stored = json.loads(sweep.OUTPUT.read_text())
     assert stored["configuration"] == json.loads(json.dumps(sweep.configuration()))
     assert len(rows) == len(stored["rows"]) > 0
-    assert set(rows) <= set(sweep.keys())
-    assert len(set(sweep.keys())) == len(sweep.keys())
+    assert set(rows) <= set(sweep.ROWS)
+    assert len(set(sweep.ROWS)) == len(sweep.ROWS)
 
 
 @pytest.mark.parametrize("span", ["covariance", "pseudo-likelihood", "linear decoder"])

@@ -92,6 +92,9 @@ def keys() -> list[tuple]:
     return rows
 
 
+ROWS = keys()
+
+
 def configuration() -> dict[str, Any]:
     """Return what the rows share."""
     return {"n_steps": N_STEPS, "shared": SHARED, "decoders": DECODERS}
@@ -208,7 +211,7 @@ def main(arguments: list[str] | None = None) -> None:
         __doc__,
         OUTPUT,
         configuration(),
-        keys(),
+        ROWS,
         compute_row,
         names=NAMES,
         filters={
