@@ -67,6 +67,17 @@ def test_rows_are_of_the_present_settings(rivals, kept):
         assert row["settings"] == settings, f"{row['split']}, {row['model']}: compute it --again"
 
 
+@pytest.mark.parametrize("split", ["bins", "trials"])
+def test_the_best_latent_model_leads_the_mixture_on_known_scenes(rivals, kept, split):
+    rows = {row["model"]: row for row in kept["rows"] if row["split"] == split}
+    counts = kept["configuration"]["trial_counts"][split]
+    best = min((row for name, row in rows.items() if "VAE" in name), key=lambda row: row["nats"])
+    value, low, _ = rivals.lead(best, rows["mixture of 200"], counts)
+    assert value > low > 0.05
+    _, _, high = rivals.lead(rows["linear VAE, 16 latents"], rows["mixture of 200"], counts)
+    assert high < 0  # negative control: not any latent model does
+
+
 def test_a_row_is_written_kept_and_shown(rivals, small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(rivals, "load_retina", lambda: small)
     path = tmp_path / "toy.json"
