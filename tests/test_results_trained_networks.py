@@ -36,6 +36,8 @@ def test_every_network_obeys_the_theorem(networks) -> None:
     cells = [cell for network in networks for cell in network["cells"] if "gap" in cell]
     assert len(networks) > 60
     assert len(cells) > 300
+    for cell in (cell for network in networks for cell in network["cells"] if "gap" not in cell):
+        assert cell["gap_at_least"][0] > cell["cut"][0] - cell["rate"][0]
     kinds = {cell["system"].split(",")[0] for cell in cells}
     assert kinds == {"Curie–Weiss", "Hopfield", "Maier–Saupe", "Ising"}
 
