@@ -97,37 +97,26 @@ def run_sweep(
     return stored_rows(path, configuration)
 
 
-def sweep_command(
-    description: str,
-    path: Path,
-    configuration: dict[str, Any],
-    order: Sequence[tuple],
-    compute_row: Callable[..., dict[str, Any]],
-    *,
-    names: Sequence[str],
-    filters: dict[str, str],
-    arguments: Sequence[str] | None = None,
-) -> None:
+def sweep_command(script: dict[str, Any], arguments: Sequence[str] | None = None) -> None:
     """Run a sweep as its command line says: which rows, whether anew, into which file.
 
     Parameters
     ----------
-    description : str
-        The script's docstring; its first line is shown by ``--help``.
-    path, configuration, order, compute_row, names
-        As in `run_sweep`; ``--output`` may name another file.
-    filters : dict of str to str
-        Options that pick rows, and the key's entry that each refers to; an option takes one or
-        more of the values that occur.
+    script : dict
+        The globals of the script. Its docstring's first line is shown by ``--help``; ``OUTPUT``,
+        ``ROWS``, ``NAMES``, ``compute_row`` and the value of ``configuration()`` are as in
+        `run_sweep`; ``FILTERS`` maps options that pick rows to the key's entry that each refers
+        to, an option taking one or more of the values that occur. ``--output`` names another file.
     arguments : sequence of str, optional
         The command line, by default the process's own.
     """
-    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    names, order, filters = (script[name] for name in ("NAMES", "ROWS", "FILTERS"))
+    parser = argparse.ArgumentParser(description=script["__doc__"].splitlines()[0])
     for option, name in filters.items():
         values = sorted({key[names.index(name)] for key in order})
         parser.add_argument(f"--{option}", nargs="*", type=type(values[0]), choices=values)
     parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
-    parser.add_argument("--output", type=Path, default=path)
+    parser.add_argument("--output", type=Path, default=script["OUTPUT"])
     given = vars(parser.parse_args(arguments))
 
     def wanted(key: tuple) -> bool:
@@ -138,9 +127,9 @@ def sweep_command(
 
     run_sweep(
         given["output"],
-        configuration,
+        script["configuration"](),
         order,
-        compute_row,
+        script["compute_row"],
         names=names,
         wanted=wanted,
         again=given["again"],

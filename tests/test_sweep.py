@@ -51,17 +51,18 @@ def _interrupted(*key: object) -> dict:
 def test_the_command_line_picks_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = tmp_path / "sweep.json"
 
+    script = {
+        "__doc__": "A sweep.\n\nMore.",
+        "OUTPUT": tmp_path / "unused.json",
+        "ROWS": ORDER,
+        "NAMES": NAMES,
+        "FILTERS": {"system": "system", "latents": "n_latents"},
+        "configuration": dict,
+        "compute_row": lambda *_: {"gap": 1.0},
+    }
+
     def command(*arguments: str) -> list[tuple]:
-        sweep_command(
-            "A sweep.\n\nMore.",
-            tmp_path / "unused.json",
-            {},
-            ORDER,
-            lambda *_: {"gap": 1.0},
-            names=NAMES,
-            filters={"system": "system", "latents": "n_latents"},
-            arguments=[*arguments, "--output", str(path)],
-        )
+        sweep_command(script, [*arguments, "--output", str(path)])
         return [(row["system"], row["n_latents"]) for row in stored_rows(path)]
 
     assert command("--system", "a", "--latents", "2") == [("a", 2)]

@@ -47,6 +47,7 @@ BETAS = (1, 10, 30, 100, 150, 200, 300, 2000)
 #: Number of seeds of the paper's networks, which take five times as long.
 PAPER_SEEDS = {1: 1, 10: 1, 30: 1, 100: 5, 150: 5, 200: 1, 300: 1, 2000: 1}
 NAMES = ("data", "variant", "likelihood", "beta", "seed")
+FILTERS = {"data": "data", "beta": "beta", "seed": "seed"}
 ROWS = [("three-phases", "dense", "bernoulli", beta, s) for beta in BETAS for s in range(5)]
 ROWS += [
     ("three-phases", "paper", "bernoulli", beta, s)
@@ -223,16 +224,7 @@ def configuration() -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    sweep_command(
-        __doc__,
-        OUTPUT,
-        configuration(),
-        ROWS,
-        compute_row,
-        names=NAMES,
-        filters={"data": "data", "beta": "beta", "seed": "seed"},
-        arguments=arguments,
-    )
+    sweep_command(globals(), arguments)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ OUTPUT = Path(__file__).with_suffix(".json")
 CRITICAL = float(Ising2D.CRITICAL_TEMPERATURE)
 N_TRAINING, N_TEST = 20_000, 4_096
 NAMES = ("system", "temperature", "n_sites", "n_latents")
+FILTERS = {"system": "system"}
 
 CNN = {"channels": [16, 32], "padding_mode": "circular"}
 #: Arguments of the estimator, as in the chapters.
@@ -129,16 +130,7 @@ def configuration() -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    sweep_command(
-        __doc__,
-        OUTPUT,
-        configuration(),
-        ROWS,
-        compute_row,
-        names=NAMES,
-        filters={"system": "system"},
-        arguments=arguments,
-    )
+    sweep_command(globals(), arguments)
 
 
 if __name__ == "__main__":

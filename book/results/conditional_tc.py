@@ -24,6 +24,8 @@ from mfvae.measure import SaturationWarning, total_correlation
 from mfvae.systems import CurieWeiss, Hopfield, Ising2D, MaierSaupe
 
 OUTPUT = Path(__file__).with_suffix(".json")
+NAMES = ("system", "n_latents")
+FILTERS = {"system": "system", "latents": "n_latents"}
 LENGTH, N_PATTERNS = 8, 3
 N_TRAINING, N_TEST, N_IMPORTANCE, N_BLOCKS = 4_000, 4_000, 8, 64
 N_EPOCHS = 10  # of the density ratio's network
@@ -175,16 +177,7 @@ def configuration() -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    sweep_command(
-        __doc__,
-        OUTPUT,
-        configuration(),
-        ROWS,
-        compute_row,
-        names=("system", "n_latents"),
-        filters={"system": "system", "latents": "n_latents"},
-        arguments=arguments,
-    )
+    sweep_command(globals(), arguments)
 
 
 if __name__ == "__main__":

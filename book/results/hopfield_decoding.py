@@ -37,6 +37,13 @@ from mfvae.systems import Hopfield, Ising2D
 
 OUTPUT = Path(__file__).with_suffix(".json")
 NAMES = ("system", "n_sites", "n_patterns", "temperature", "n_samples", "draw", "span")
+FILTERS = {
+    "system": "system",
+    "sites": "n_sites",
+    "patterns": "n_patterns",
+    "temperature": "temperature",
+    "span": "span",
+}
 N_STEPS, BATCH_SIZE = 3_000, 256
 
 #: Arguments of the estimator that decoders share, and those of each. Given the spins the
@@ -207,22 +214,7 @@ def compute_row(
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    sweep_command(
-        __doc__,
-        OUTPUT,
-        configuration(),
-        ROWS,
-        compute_row,
-        names=NAMES,
-        filters={
-            "system": "system",
-            "sites": "n_sites",
-            "patterns": "n_patterns",
-            "temperature": "temperature",
-            "span": "span",
-        },
-        arguments=arguments,
-    )
+    sweep_command(globals(), arguments)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 #: The rows of the sweep, by what names them.
 NAMES = ("system", "n_latents", "variant")
-ROWS = (
+FILTERS = {"system": "system", "latents": "n_latents", "variant": "variant"}
+ROWS = sorted(
     [("ising", d, "base") for d in (1, 64, 4, 16)]
     + [("curie-weiss", 1, "base")]
     + [("ising", 16, "mixture prior"), ("ising", 16, "long"), ("ising", 1, "long")]
@@ -185,16 +186,7 @@ def main(arguments: list[str] | None = None) -> None:
     import torch
 
     torch.set_num_threads(1)  # the networks are small, and the bits do not depend on the cores
-    sweep_command(
-        __doc__,
-        OUTPUT,
-        configuration(),
-        sorted(ROWS),
-        compute_row,
-        names=NAMES,
-        filters={"system": "system", "latents": "n_latents", "variant": "variant"},
-        arguments=arguments,
-    )
+    sweep_command(globals(), arguments)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ OUTPUT = Path(__file__).with_suffix(".json")
 TEMPERATURES = (0.6, 1.0, 1.5)
 SIZES = (64, 256, 1024, 4096)
 NAMES = ("temperature", "n_sites")
+FILTERS = {"temperature": "temperature"}
 ROWS = [(temperature, n_sites) for n_sites in SIZES for temperature in TEMPERATURES]
 #: Every epoch draws new configurations.
 N_TRAINING, N_TEST, N_SEEDS = 8_000, 4_096, 4
@@ -116,16 +117,7 @@ def configuration() -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    sweep_command(
-        __doc__,
-        OUTPUT,
-        configuration(),
-        ROWS,
-        compute_row,
-        names=NAMES,
-        filters={"temperature": "temperature"},
-        arguments=arguments,
-    )
+    sweep_command(globals(), arguments)
 
 
 if __name__ == "__main__":

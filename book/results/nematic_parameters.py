@@ -22,6 +22,7 @@ from mfvae.systems import MaierSaupe
 
 OUTPUT = Path(__file__).with_suffix(".json")
 NAMES = ("likelihood", "decoder")
+FILTERS = {"likelihood": "likelihood"}
 ROWS = [("bingham", "linear"), ("bingham", "mlp"), ("bingham-rotation", "mlp")]
 CONFIGURATION: dict[str, Any] = {
     "n_sites": 64,
@@ -72,18 +73,14 @@ def compute_row(likelihood: str, decoder: str, **smaller: Any) -> dict[str, Any]
     }
 
 
+def configuration() -> dict[str, Any]:
+    """Return what the rows share."""
+    return CONFIGURATION
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    sweep_command(
-        __doc__,
-        OUTPUT,
-        CONFIGURATION,
-        ROWS,
-        compute_row,
-        names=NAMES,
-        filters={"likelihood": "likelihood"},
-        arguments=arguments,
-    )
+    sweep_command(globals(), arguments)
 
 
 if __name__ == "__main__":

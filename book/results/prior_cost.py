@@ -22,6 +22,8 @@ from mfvae._sweep import sweep_command
 from mfvae.systems import Hopfield, MaierSaupe
 
 OUTPUT = Path(__file__).with_suffix(".json")
+NAMES = ("system", "prior")
+FILTERS = {"system": "system", "prior": "prior"}
 N_SITES, N_PATTERNS = 256, 3
 N_TRAINING, N_TEST, N_IMPORTANCE = 4_000, 2_048, 64
 
@@ -124,16 +126,7 @@ def configuration() -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    sweep_command(
-        __doc__,
-        OUTPUT,
-        configuration(),
-        ROWS,
-        compute_row,
-        names=("system", "prior"),
-        filters={"system": "system", "prior": "prior"},
-        arguments=arguments,
-    )
+    sweep_command(globals(), arguments)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ from mfvae.measure._data_demand import cut_information
 from mfvae.systems import CurieWeiss, Hopfield, Ising2D, MaierSaupe, System
 
 OUTPUT = Path(__file__).with_suffix(".json")
+NAMES = ("source",)
+FILTERS = {"source": "source"}
 BOOK = Path(__file__).resolve().parents[1]
 CHAPTERS = (
     "first-recording",
@@ -292,16 +294,7 @@ def configuration() -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute the rows asked for and write each as soon as it is there."""
-    sweep_command(
-        __doc__,
-        OUTPUT,
-        configuration(),
-        ROWS,
-        compute_row,
-        names=("source",),
-        filters={"source": "source"},
-        arguments=arguments,
-    )
+    sweep_command(globals(), arguments)
 
 
 if __name__ == "__main__":
