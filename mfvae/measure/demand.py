@@ -32,8 +32,8 @@ class CapacityDemand:
     checkerboard : Estimate or None
         That of the two sublattices of an even square lattice.
     one_site : Estimate or None
-        That of one site and all others, averaged over sites: ``(C + D)/n_sites`` with the total
-        correlation C, since ``C + D = Σ_i I(x_i; x_{-i})``.
+        That of one site and all others, averaged over sites: ``(TC + D)/n_sites`` with the total
+        correlation TC, since ``TC + D = Σ_i I(x_i; x_{-i})``.
     best_cut : Estimate or None
         The largest mutual information across a cut that is known.
     dual_total_correlation : Estimate or None
