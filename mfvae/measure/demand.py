@@ -71,7 +71,8 @@ def capacity_demand(
     Maier-Saupe) averages of exact conditional entropies over samples. Of a Curie-Weiss model half
     against half is the best cut of all: the mutual information is a symmetric submodular function
     of one side, hence concave in the number of spins on it. On an even square lattice the
-    checkerboard is, since it attains D.
+    checkerboard is, since it attains D. Of the Maier-Saupe model only the cut between one director
+    and all others is known.
 
     For data, rows from one ensemble, every number is an estimate that errs in a known direction:
 
