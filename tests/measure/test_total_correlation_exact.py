@@ -33,8 +33,8 @@ def chain(n, nats):
 def draw(covariance, n_samples, seed):
     """Return samples and the average over them of the exact ln(p/q).
 
-    The average has the total correlation as its mean. A bias is measured against it, since what
-    it differs by is an accident of the draw and not of the estimator.
+    The average has the total correlation as its mean; by what it differs is an accident of the
+    draw and not of the estimator, and is printed beside the bias.
     """
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n_samples, len(covariance))) @ np.linalg.cholesky(covariance).T
@@ -50,14 +50,15 @@ def allowed(exact):
 @pytest.mark.parametrize("n", [8, 32])
 @pytest.mark.parametrize("exact", [0.0, 0.1, 0.7, 1.7, 2.5])
 @pytest.mark.parametrize("law", [equicorrelated, chain])
-def test_bias_on_gaussians(law, exact, n):
-    """Weak links between 32 sites are the exception: 528 coefficients to learn cost more."""
+def test_bias_on_gaussians(law, exact, n, request):
+    if law is chain and n == 32 and exact == 0.1:
+        short = "20 % low: no direction stands out, and 528 coefficients are learned from noise"
+        request.applymarker(pytest.mark.xfail(reason=short, strict=True))
     x, in_these = draw(law(n, exact), N_SAMPLES, seed=1)
     found = total_correlation(None, x, seed=2)
     print(f"{law.__name__} n = {n}: exact {exact}, in these samples {in_these:.4f}, found "
           f"{found.nats!s}, above {found.lower:.3f}")  # fmt: skip
-    weak_links = law is chain and n == 32 and exact == 0.1
-    assert abs(found.nats - in_these) <= (0.25 * exact if weak_links else allowed(exact))
+    assert abs(found.nats - exact) <= allowed(exact)
     assert found.lower <= exact + 1e-3
     assert not found.saturated
 
@@ -71,7 +72,7 @@ def test_bias_on_curie_weiss(temperature):
     in_these = np.mean(system.log_prob(x, temperature)) + 64 * np.log(2)
     print(f"T = {temperature}: exact {exact:.4f}, in these samples {in_these:.4f}, found "
           f"{found.nats!s}, null {found.null!s}")  # fmt: skip
-    assert abs(found.nats - in_these) <= allowed(exact)
+    assert abs(found.nats - exact) <= allowed(exact)
     assert abs(found.null) <= 0.01
     assert found.lower <= exact
 
