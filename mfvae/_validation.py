@@ -113,14 +113,15 @@ def check_finite_array(
     return np.asarray(array, dtype=dtype)
 
 
-def check_probabilities(value: object, n_states: int, name: str = "probabilities") -> np.ndarray:
-    """Return probabilities of ``n_states`` states, float64 (n_states,), of sum 1."""
+def check_probabilities(
+    value: object, name: str = "probabilities", *, n_states: int | None = None
+) -> np.ndarray:
+    """Return probabilities >= 0 of sum 1, float64 (n_states,)."""
     p = check_finite_array(value, name, ndim=1)
-    if p.shape != (n_states,) or np.any(p < 0) or abs(p.sum() - 1) > 1e-8:
-        raise ValueError(
-            f"{name} must be >= 0, of shape ({n_states},) and sum 1, got shape {p.shape} and sum "
-            f"{p.sum()}"
-        )
+    if n_states is not None and len(p) != n_states:
+        raise ValueError(f"{name} must have shape ({n_states},), got {p.shape}")
+    if np.any(p < 0) or abs(p.sum() - 1) > 1e-8:
+        raise ValueError(f"{name} must be >= 0 and of sum 1, got sum {p.sum()}")
     return p
 
 

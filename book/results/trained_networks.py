@@ -27,9 +27,9 @@ import numpy as np
 import mfvae
 from mfvae import MeanFieldVAE
 from mfvae._sweep import load_sweep, sweep_command
-from mfvae.measure import capacity_demand
+from mfvae.measure import capacity_demand, exact_gap
 from mfvae.measure._data_demand import cut_information
-from mfvae.systems import CurieWeiss, Hopfield, Ising2D, MaierSaupe, System
+from mfvae.systems import CurieWeiss, Estimate, Hopfield, Ising2D, MaierSaupe, System
 
 OUTPUT = Path(__file__).with_suffix(".json")
 NAMES = ("source",)
@@ -72,6 +72,11 @@ def fingerprints(x: np.ndarray) -> list[int]:
     return [hash(row.tobytes()) for row in x]
 
 
+def name_of_law(system: System, temperature: float) -> str:
+    """Return a text by which a system at a temperature is known."""
+    return json.dumps([system.configuration(), float(temperature)])
+
+
 class Witness:
     """What is drawn and what is trained while the block of ``watching`` runs.
 
@@ -92,17 +97,13 @@ class Witness:
         single = np.ndim(temperatures) == 0
         parts = zip(np.atleast_1d(temperatures), [x] if single else x, strict=True)
         for temperature, part in parts:
-            key = json.dumps([system.configuration(), float(temperature)])
+            key = name_of_law(system, temperature)
             if key not in self._index:
                 self._index[key] = len(self.laws)
                 self.laws.append((system, float(temperature)))
-            part = part.reshape(-1, *x.shape[x.ndim - len(self._site_shape(system)) :])
-            for fingerprint in fingerprints(part):
+            width = system.n_sites * (3 if isinstance(system, MaierSaupe) else 1)
+            for fingerprint in fingerprints(part.reshape(-1, width)):
                 self._drawn.setdefault(fingerprint, self._index[key])
-
-    @staticmethod
-    def _site_shape(system: System) -> tuple[int, ...]:
-        return (system.n_sites, 3) if isinstance(system, MaierSaupe) else (system.n_sites,)
 
     def saw_network(self, vae: MeanFieldVAE, x: np.ndarray) -> None:
         """Remember a network, once."""
@@ -201,9 +202,14 @@ def describe(system: System) -> str:
     return names[type(system)]
 
 
+def numbers(estimate: Estimate) -> list[float]:
+    """Return value and standard error, rounded, for the file."""
+    return [round(estimate.value, 4), round(estimate.stderr, 4)]
+
+
 def mean_of(values: np.ndarray) -> list[float]:
     """Return the mean of one number a configuration, with its standard error."""
-    return [round(float(values.mean()), 4), round(float(values.std() / len(values) ** 0.5), 4)]
+    return numbers(Estimate(values.mean(), stderr=values.std() / len(values) ** 0.5))
 
 
 def rate_of(vae: MeanFieldVAE, x: np.ndarray, condition: float | None) -> list[float]:
@@ -217,33 +223,32 @@ def rate_of(vae: MeanFieldVAE, x: np.ndarray, condition: float | None) -> list[f
 def against_laws(vae: MeanFieldVAE, laws: list[tuple[System, float]]) -> list[dict[str, Any]]:
     """Return both sides of the theorem for each law, on fresh configurations."""
     cells = []
-    for seed, (system, temperature) in enumerate(laws):
-        x = system.sample(temperature, N_TEST, seed=10_000 + seed)
+    for seed, (system, temperature) in enumerate(laws, start=10_000):
+        x = system.sample(temperature, N_TEST, seed=seed)
         condition = temperature if vae.configuration_["condition_location"] else None
-        conditions = None if condition is None else np.full(len(x), condition)
-        bound = vae.score_samples(x, conditions, method="elbo", n_importance=8)
+        (gap,) = exact_gap(vae, system, temperature, N_TEST, seed=seed, n_importance=8)
         cells.append(
             {
                 "system": describe(system),
                 "n_sites": system.n_sites,
                 "temperature": temperature,
-                "cut": best_cut(json.dumps(system.configuration()), system, temperature),
+                "cut": best_cut(system, temperature),
                 "rate": rate_of(vae, x, condition),
-                "gap": mean_of(system.log_prob(x, temperature) - bound),
+                "gap": numbers(gap),
             }
         )
     return cells
 
 
-_cuts: dict[tuple[str, float], list[float]] = {}
+_cuts: dict[str, list[float]] = {}
 
 
-def best_cut(name: str, system: System, temperature: float) -> list[float]:
+def best_cut(system: System, temperature: float) -> list[float]:
     """Return the largest known mutual information across a cut, computed once for each law."""
-    if (name, temperature) not in _cuts:
-        cut = capacity_demand(system, temperature).best_cut
-        _cuts[name, temperature] = [round(float(cut), 4), round(float(cut.stderr), 4)]
-    return _cuts[name, temperature]
+    key = name_of_law(system, temperature)
+    if key not in _cuts:
+        _cuts[key] = numbers(capacity_demand(system, temperature).best_cut)
+    return _cuts[key]
 
 
 def against_data(vae: MeanFieldVAE, x: np.ndarray) -> list[dict[str, Any]]:
@@ -261,7 +266,7 @@ def against_data(vae: MeanFieldVAE, x: np.ndarray) -> list[dict[str, Any]]:
             "system": "data",
             "n_sites": x.shape[1],
             "temperature": None,
-            "cut": [round(float(cut), 4), round(float(cut.stderr), 4)],
+            "cut": numbers(cut),
             "rate": rate_of(vae, x[rows], None),
             "gap_at_least": mean_of(tighter - looser),
         }

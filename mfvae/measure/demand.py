@@ -213,7 +213,7 @@ def find_best_cut(
     n_states, n_sites = x.shape
     if not 2 <= n_sites <= 62:
         raise ValueError(f"x must have from 2 to 62 sites, got {n_sites}")
-    p = check_probabilities(probabilities, n_states)
+    p = check_probabilities(probabilities, n_states=n_states)
     rng = np.random.default_rng(check_seed(seed))
     n_restarts = check_count(n_restarts, "n_restarts", minimum=0)
     sites = np.arange(n_sites)

@@ -194,7 +194,7 @@ def _divergence(counts: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _check_law(law: Any, name: str) -> np.ndarray:
     if isinstance(law, EmpiricalLaw):
         return law.probabilities
-    return check_probabilities(law, len(np.ravel(law)), name)
+    return check_probabilities(law, name)
 
 
 def _check_two_letters(x: Any, name: str = "x") -> np.ndarray:

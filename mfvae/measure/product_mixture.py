@@ -99,7 +99,7 @@ def fit_product_mixture(
     True
     """
     x = check_spins(x).astype(np.float64)
-    p = check_probabilities(probabilities, len(x))
+    p = check_probabilities(probabilities, n_states=len(x))
     n_components = check_count(n_components, "n_components")
     n_steps = check_count(n_steps, "n_steps")
     seen = p > 0
