@@ -74,19 +74,14 @@ def cached_arrays(
 ) -> dict[str, np.ndarray]:
     """Return the arrays of ``compute()``, from the cache if they are there.
 
-    Parameters
-    ----------
-    name : str
-        Beginning of the file's name, for people who look into the folder.
-    configuration : dict
-        Everything ``compute`` depends on besides the code of this package, as plain data.
-    compute : callable
-        Returns a dict of arrays.
+    Args:
+        name (str): Beginning of the file's name, for people who look into the folder.
+        configuration (dict): Everything ``compute`` depends on besides the code of this package, as
+            plain data.
+        compute (callable): Returns a dict of arrays.
 
-    Returns
-    -------
-    dict of numpy.ndarray
-        What ``compute`` returned, now or earlier.
+    Returns:
+        dict of numpy.ndarray: What ``compute`` returned, now or earlier.
     """
     return _kept(f"{name}-{_key(('.',), configuration)}", compute)
 
@@ -109,17 +104,12 @@ def sample_cached(
 ) -> np.ndarray:
     """Return ``system.sample(temperature, n_samples, seed=seed, **options)``, drawn once.
 
-    Parameters
-    ----------
-    system : System
-        Any system of `mfvae.systems`.
-    temperature, n_samples, seed, options
-        As in its ``sample``.
+    Args:
+        system (System): Any system of `mfvae.systems`.
+        temperature, n_samples, seed, options: As in its ``sample``.
 
-    Returns
-    -------
-    numpy.ndarray
-        The configurations.
+    Returns:
+        numpy.ndarray: The configurations.
     """
     configuration = {
         "system": system.configuration(),
@@ -142,21 +132,14 @@ def fit_cached(
 ) -> MeanFieldVAE:
     """Return ``vae.fit(X, …)``, trained once for these parameters, data and code.
 
-    Parameters
-    ----------
-    vae : MeanFieldVAE
-        An untrained model; its ``training_seconds_`` afterwards is what training took when
-        it was done.
-    X, conditions, validation
-        As in ``MeanFieldVAE.fit``.
+    Args:
+        vae (MeanFieldVAE): An untrained model; its ``training_seconds_`` afterwards is what
+            training took when it was done.
+        X, conditions, validation: As in ``MeanFieldVAE.fit``.
 
-    Returns
-    -------
-    MeanFieldVAE
-        ``vae``, trained.
+    Returns:
+        MeanFieldVAE: ``vae``, trained.
 
-    Examples
-    --------
     >>> import mfvae
     >>> x = mfvae.systems.CurieWeiss(16).sample(1.5, 200, seed=0)
     >>> vae = mfvae.fit_cached(mfvae.MeanFieldVAE(1, n_epochs=1, progress=False), x)

@@ -12,13 +12,10 @@ __all__ = ["attach"]
 def attach(package: str, names: dict[str, str]) -> tuple[Callable, Callable, list[str]]:
     """Return ``__getattr__``, ``__dir__`` and ``__all__`` for a package.
 
-    Parameters
-    ----------
-    package : str
-        ``__name__`` of the calling package.
-    names : dict of str to str
-        For every public name, the module (relative to ``package``) that defines it; a name
-        mapped to itself is that submodule.
+    Args:
+        package (str): ``__name__`` of the calling package.
+        names (dict of str to str): For every public name, the module (relative to ``package``) that
+            defines it; a name mapped to itself is that submodule.
     """
 
     def __getattr__(name: str) -> Any:

@@ -45,28 +45,21 @@ def run_sweep(
 ) -> list[dict[str, Any]]:
     """Compute the rows of ``order`` that are missing and write each as soon as it is there.
 
-    Parameters
-    ----------
-    path : Path
-        The results file: ``{"configuration": …, "rows": […]}``, written all or nothing.
-    configuration : dict
-        What all rows share; rows of another configuration are not comparable and are dropped.
-    order : sequence of tuple
-        The keys of all rows, in the order of the file.
-    compute_row : callable
-        Takes the values of a key and returns the row's measurements. The key's entries under
-        ``names``, ``seconds``, ``code`` and ``machine`` are added to the row.
-    names : sequence of str
-        The names of a key's entries.
-    wanted : callable
-        Says of a key whether it is to be computed in this call.
-    again : bool
-        Compute rows that are there anew.
+    Args:
+        path (Path): The results file: ``{"configuration": …, "rows": […]}``, written all or
+            nothing.
+        configuration (dict): What all rows share; rows of another configuration are not comparable
+            and are dropped.
+        order (sequence of tuple): The keys of all rows, in the order of the file.
+        compute_row (callable): Takes the values of a key and returns the row's measurements. The
+            key's entries under ``names``, ``seconds``, ``code`` and ``machine`` are added to the
+            row.
+        names (sequence of str): The names of a key's entries.
+        wanted (callable): Says of a key whether it is to be computed in this call.
+        again (bool): Compute rows that are there anew.
 
-    Returns
-    -------
-    list of dict
-        All rows that are in the file afterwards.
+    Returns:
+        list of dict: All rows that are in the file afterwards.
     """
     configuration = json.loads(json.dumps(configuration))
 
@@ -100,15 +93,13 @@ def run_sweep(
 def sweep_command(script: dict[str, Any], arguments: Sequence[str] | None = None) -> None:
     """Run a sweep as its command line says: which rows, whether anew, into which file.
 
-    Parameters
-    ----------
-    script : dict
-        The globals of the script. Its docstring's first line is shown by ``--help``; ``OUTPUT``,
-        ``ROWS``, ``NAMES``, ``compute_row`` and the value of ``configuration()`` are as in
-        `run_sweep`; ``FILTERS`` maps options that pick rows to the key's entry that each refers
-        to, an option taking one or more of the values that occur. ``--output`` names another file.
-    arguments : sequence of str, optional
-        The command line, by default the process's own.
+    Args:
+        script (dict): The globals of the script. Its docstring's first line is shown by ``--help``;
+            ``OUTPUT``, ``ROWS``, ``NAMES``, ``compute_row`` and the value of ``configuration()``
+            are as in `run_sweep`; ``FILTERS`` maps options that pick rows to the key's entry that
+            each refers to, an option taking one or more of the values that occur. ``--output``
+            names another file.
+        arguments (sequence of str, optional): The command line, by default the process's own.
     """
     names, order, filters = (script[name] for name in ("NAMES", "ROWS", "FILTERS"))
     parser = argparse.ArgumentParser(description=script["__doc__"].splitlines()[0])

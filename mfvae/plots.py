@@ -50,8 +50,6 @@ class use_style:
     A call sets ``matplotlib.rcParams``; as a context manager it restores them at the end.
     Importing the module changes nothing.
 
-    Examples
-    --------
     >>> import matplotlib
     >>> before = matplotlib.rcParams["image.cmap"]
     >>> with use_style():
@@ -111,26 +109,18 @@ def subplots(
 ) -> tuple[Figure, Any]:
     """Return a figure as wide as the page and its axes, as `matplotlib.pyplot.subplots` does.
 
-    Parameters
-    ----------
-    n_rows, n_columns : int
-        Shape of the grid of axes.
-    height : float
-        Height of one row, inches.
-    **options
-        Handed on to `matplotlib.pyplot.subplots`.
+    Args:
+        n_rows, n_columns (int): Shape of the grid of axes.
+        height (float): Height of one row, inches.
+        **options: Handed on to `matplotlib.pyplot.subplots`.
 
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        Of width `FIGURE_WIDTH`.
-    axes : matplotlib.axes.Axes, or ndarray of them
-        One axes, or an array of shape (n_rows, n_columns) without its axes of length 1.
+    Returns:
+        - figure : matplotlib.figure.Figure: Of width `FIGURE_WIDTH`.
+        - axes : matplotlib.axes.Axes, or ndarray of them: One axes, or an array of shape (n_rows,
+          n_columns) without its axes of length 1.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the numbers of rows and columns are not positive integers.
+    Raises:
+        TypeError, ValueError: If the numbers of rows and columns are not positive integers.
     """
     import matplotlib.pyplot as plt
 
@@ -153,26 +143,18 @@ def compare_with_exact(
 ) -> None:
     """Draw estimates as points with error bars, and the exact curve beside them as a line.
 
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        Where to draw.
-    x : array_like, shape (n,)
-        Where the estimates were made.
-    estimates : sequence of float or Estimate, length n
-        Values; the error bar of an `Estimate` is one standard error.
-    exact_x, exact_y : array_like, shape (n_exact,), optional
-        The exact curve.
-    label, exact_label : str, optional
-        Names of points and line in the legend.
-    color, marker : str, optional
-        Colour of both, and shape of the points.
+    Args:
+        ax (matplotlib.axes.Axes): Where to draw.
+        x (array_like, shape (n,)): Where the estimates were made.
+        estimates (sequence of float or Estimate, length n): Values; the error bar of an `Estimate`
+            is one standard error.
+        exact_x, exact_y (array_like, shape (n_exact,), optional): The exact curve.
+        label, exact_label (str, optional): Names of points and line in the legend.
+        color, marker (str, optional): Colour of both, and shape of the points.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` and ``estimates`` differ in length or are not finite, or only one of
-        ``exact_x`` and ``exact_y`` is given.
+    Raises:
+        TypeError, ValueError: If ``x`` and ``estimates`` differ in length or are not finite, or
+            only one of ``exact_x`` and ``exact_y`` is given.
     """
     x = check_finite_array(x, "x", ndim=1)
     values = check_finite_array([float(e) for e in estimates], "estimates", ndim=1)
@@ -214,30 +196,19 @@ def heatmap(
 ) -> AxesImage:
     """Draw a matrix as an image with a colour bar; zero is white if it is ``signed``.
 
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        Where to draw.
-    matrix : array_like, shape (n_rows, n_columns)
-        Finite numbers.
-    label : str
-        What the colours mean, with the unit.
-    signed : bool
-        Colours symmetric about zero, or from zero upwards.
-    limit : float, optional
-        Where the colours end; by default the largest absolute entry.
-    colorbar : bool
-        Whether to draw the colour bar.
+    Args:
+        ax (matplotlib.axes.Axes): Where to draw.
+        matrix (array_like, shape (n_rows, n_columns)): Finite numbers.
+        label (str): What the colours mean, with the unit.
+        signed (bool): Colours symmetric about zero, or from zero upwards.
+        limit (float, optional): Where the colours end; by default the largest absolute entry.
+        colorbar (bool): Whether to draw the colour bar.
 
-    Returns
-    -------
-    matplotlib.image.AxesImage
-        The image.
+    Returns:
+        matplotlib.image.AxesImage: The image.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``matrix`` is not a matrix of finite numbers.
+    Raises:
+        TypeError, ValueError: If ``matrix`` is not a matrix of finite numbers.
     """
     matrix = check_finite_array(matrix, "matrix", ndim=2)
     limit = float(np.abs(matrix).max()) or 1.0 if limit is None else limit
@@ -253,19 +224,14 @@ def heatmap(
 def show_configurations(axes: Any, x: Any, shape: tuple[int, int]) -> None:
     """Draw configurations of spins as black (-1) and white (+1) squares, one to an axes.
 
-    Parameters
-    ----------
-    axes : Axes or sequence of Axes
-        Where to draw.
-    x : array_like, shape (n_samples, n_sites)
-        Spins; as many rows are drawn as there are axes.
-    shape : tuple of int
-        Rows and columns of the picture, of product ``n_sites``.
+    Args:
+        axes (Axes or sequence of Axes): Where to draw.
+        x (array_like, shape (n_samples, n_sites)): Spins; as many rows are drawn as there are axes.
+        shape (tuple of int): Rows and columns of the picture, of product ``n_sites``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If there are fewer rows than axes, or they do not have the given shape.
+    Raises:
+        TypeError, ValueError: If there are fewer rows than axes, or they do not have the given
+            shape.
     """
     x = check_finite_array(x, "x", ndim=2)
     axes = np.atleast_1d(axes).ravel()

@@ -170,10 +170,8 @@ _TABLE: dict[str, dict[str, dict]] = {
 def scale() -> str:
     """Return the scale in force, "course" or "paper", from ``MFVAE_SCALE``.
 
-    Raises
-    ------
-    ValueError
-        If the variable holds anything else.
+    Raises:
+        ValueError: If the variable holds anything else.
     """
     return check_choice(os.environ.get("MFVAE_SCALE", "course"), "MFVAE_SCALE", ("course", "paper"))
 
@@ -181,18 +179,12 @@ def scale() -> str:
 def sizes(chapter: str) -> SimpleNamespace:
     """Return the sizes of a chapter at the scale in force.
 
-    Parameters
-    ----------
-    chapter : str
-        The chapter's file stem, for example "curie-weiss".
+    Args:
+        chapter (str): The chapter's file stem, for example "curie-weiss".
 
-    Returns
-    -------
-    types.SimpleNamespace
-        Counts (sites, configurations a temperature, epochs, …), by name.
+    Returns:
+        types.SimpleNamespace: Counts (sites, configurations a temperature, epochs, …), by name.
 
-    Examples
-    --------
     >>> sizes("curie-weiss").n_sites >= 256
     True
     """

@@ -78,37 +78,25 @@ def frame_slider(
     Every figure is drawn now and stored as a picture; the slider and the stack of pictures
     are joined by ``jslink``, so that the slider also moves in a built page, offline.
 
-    Parameters
-    ----------
-    figures : sequence of matplotlib.figure.Figure
-        The frames, at least two, all of the same size.  They are closed.
-    labels : sequence of str
-        One label for every frame, shown beside the slider, for instance ``"T = 0.90"``.
-    description : str
-        What the slider changes, shown before it.
-    alt : str or sequence of str, optional
-        Alternative text: one for all frames, to which the label is added, or one for each.
-        By default made of ``description`` and the label.
-    start : int
-        The frame shown first.
-    dpi : float
-        Resolution of the pictures, in dots per inch.
+    Args:
+        figures (sequence of matplotlib.figure.Figure): The frames, at least two, all of the same
+            size.  They are closed.
+        labels (sequence of str): One label for every frame, shown beside the slider, for instance
+            ``"T = 0.90"``.
+        description (str): What the slider changes, shown before it.
+        alt (str or sequence of str, optional): Alternative text: one for all frames, to which the
+            label is added, or one for each. By default made of ``description`` and the label.
+        start (int): The frame shown first.
+        dpi (float): Resolution of the pictures, in dots per inch.
 
-    Returns
-    -------
-    ipywidgets.VBox
-        The slider with its label, above the frames.
+    Returns:
+        ipywidgets.VBox: The slider with its label, above the frames.
 
-    Raises
-    ------
-    TypeError
-        If a frame is not a figure, or ``start`` not an integer.
-    ValueError
-        If there are fewer than two frames, if the numbers of frames, labels and texts differ, or
-        if ``start`` is not one of the frames.
+    Raises:
+        TypeError: If a frame is not a figure, or ``start`` not an integer.
+        ValueError: If there are fewer than two frames, if the numbers of frames, labels and texts
+            differ, or if ``start`` is not one of the frames.
 
-    Examples
-    --------
     >>> from matplotlib.figure import Figure
     >>> figures = [Figure(figsize=(2, 1)) for _ in range(3)]
     >>> widget = frame_slider(figures, ["T = 1", "T = 2", "T = 3"], "temperature")
@@ -184,10 +172,8 @@ _PLAYER = """<div class="mfvae-player" id="{name}" role="group" aria-label="{des
 class FramePlayer:
     """An animation as a piece of HTML that needs nothing else; notebooks and the book show it.
 
-    Attributes
-    ----------
-    html : str
-        Frames, controls and script.
+    Attributes:
+        html (str): Frames, controls and script.
     """
 
     def __init__(self, html: str) -> None:
@@ -215,38 +201,25 @@ def frame_player(
     The frames and a script of a few lines are part of the HTML: it plays in a built page, offline,
     and asks for no other file. It starts at rest, and repeats until it is paused.
 
-    Parameters
-    ----------
-    figures : sequence of matplotlib.figure.Figure
-        The frames, at least two, all of the same size. They are closed.
-    labels : sequence of str
-        One label for every frame, shown beside the bar.
-    description : str
-        What the animation shows: the name of the controls for those who do not see them.
-    alt : str or sequence of str, optional
-        Alternative text, as in `frame_slider`.
-    interval : int
-        Time from frame to frame, milliseconds.
-    dpi : float
-        Resolution of the pictures, in dots per inch.
-    n_colors : int
-        Number of colours of a frame, from 2 to 256; fewer make the page smaller.
+    Args:
+        figures (sequence of matplotlib.figure.Figure): The frames, at least two, all of the same
+            size. They are closed.
+        labels (sequence of str): One label for every frame, shown beside the bar.
+        description (str): What the animation shows: the name of the controls for those who do not
+            see them.
+        alt (str or sequence of str, optional): Alternative text, as in `frame_slider`.
+        interval (int): Time from frame to frame, milliseconds.
+        dpi (float): Resolution of the pictures, in dots per inch.
+        n_colors (int): Number of colours of a frame, from 2 to 256; fewer make the page smaller.
 
-    Returns
-    -------
-    FramePlayer
-        Shown by a notebook.
+    Returns:
+        FramePlayer: Shown by a notebook.
 
-    Raises
-    ------
-    TypeError
-        If a frame is not a figure, or ``interval`` or ``n_colors`` not an integer.
-    ValueError
-        If there are fewer than two frames, if the numbers of frames, labels and texts differ, or
-        if ``interval`` or ``n_colors`` is out of range.
+    Raises:
+        TypeError: If a frame is not a figure, or ``interval`` or ``n_colors`` not an integer.
+        ValueError: If there are fewer than two frames, if the numbers of frames, labels and texts
+            differ, or if ``interval`` or ``n_colors`` is out of range.
 
-    Examples
-    --------
     >>> from matplotlib.figure import Figure
     >>> player = frame_player([Figure((2, 1)) for _ in range(3)], list("abc"), "letters")
     >>> player.html.count("data:image/png")

@@ -37,18 +37,14 @@ def gibbs_sweeps(
 
     Chains are shared out over plain threads: Numba's own pool would contend with torch's.
 
-    Parameters
-    ----------
-    x : ndarray, uint8 (n_chains, n_cells)
-        Words.
-    field : ndarray, float64 (n_cells,)
-        h.
-    couplings : ndarray, float64 (n_cells, n_cells)
-        J, symmetric with zero diagonal: p(x) ∝ exp(h·x + x·J·x/2).
-    state : ndarray, uint64 (n_chains,)
-        One generator a chain; the result does not depend on the number of threads.
-    n_sweeps : int
-        Passes in the order of the cells.
+    Args:
+        x (ndarray, uint8 (n_chains, n_cells)): Words.
+        field (ndarray, float64 (n_cells,)): h.
+        couplings (ndarray, float64 (n_cells, n_cells)): J, symmetric with zero diagonal: p(x) ∝
+            exp(h·x + x·J·x/2).
+        state (ndarray, uint64 (n_chains,)): One generator a chain; the result does not depend on
+            the number of threads.
+        n_sweeps (int): Passes in the order of the cells.
     """
     n_threads = min(thread_count(), len(x))
     if n_threads == 1:

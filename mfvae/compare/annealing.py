@@ -46,21 +46,14 @@ def annealed_log_normalizer(
     for Z / Z₀ (Neal, R. M. (2001), Statistics and Computing 11, 125), its log low by about
     half the squared standard error.
 
-    Parameters
-    ----------
-    path : AnnealingPath
-        The laws in between.
-    n_chains : int
-        Independent chains, at least 2; the error is their spread (delta method).
-    n_temperatures : int
-        Steps from β = 0 to β = 1, evenly spaced.
-    seed : int or numpy.random.SeedSequence
-        Source of the chains.
+    Args:
+        path (AnnealingPath): The laws in between.
+        n_chains (int): Independent chains, at least 2; the error is their spread (delta method).
+        n_temperatures (int): Steps from β = 0 to β = 1, evenly spaced.
+        seed (int or numpy.random.SeedSequence): Source of the chains.
 
-    Returns
-    -------
-    Estimate
-        ln Z, nats. The error says nothing of modes that no chain found.
+    Returns:
+        Estimate: ln Z, nats. The error says nothing of modes that no chain found.
     """
     n_chains = check_count(n_chains, "n_chains", minimum=2)
     n_temperatures = check_count(n_temperatures, "n_temperatures")
@@ -82,10 +75,8 @@ def annealed_log_normalizer(
 class IndependentStart:
     """The beginning of a path: independent cells that fire at the given rates.
 
-    Parameters
-    ----------
-    rates : numpy.ndarray
-        Firing probabilities strictly between 0 and 1, (n_cells,).
+    Args:
+        rates (numpy.ndarray): Firing probabilities strictly between 0 and 1, (n_cells,).
     """
 
     def __init__(self, rates: np.ndarray) -> None:

@@ -20,28 +20,18 @@ class RestrictedBoltzmannMachine(AnnealedModel):
     the mean rates. scikit-learn scores by a pseudo-likelihood; here the free energy is
     exact and ln Z comes from annealed importance sampling (Salakhutdinov & Murray 2008).
 
-    Parameters
-    ----------
-    n_hidden : int
-        Hidden units.
-    learning_rate : float
-        Of the first epoch.
-    batch_size, n_epochs : int
-        Words a step and passes through the words.
-    n_annealing_chains, n_annealing_steps : int
-        Chains and temperatures of annealed importance sampling.
-    random_state : int or numpy.random.SeedSequence
-        Seed of weights, order and chains.
+    Args:
+        n_hidden (int): Hidden units.
+        learning_rate (float): Of the first epoch.
+        batch_size, n_epochs (int): Words a step and passes through the words.
+        n_annealing_chains, n_annealing_steps (int): Chains and temperatures of annealed importance
+            sampling.
+        random_state (int or numpy.random.SeedSequence): Seed of weights, order and chains.
 
-    Attributes
-    ----------
-    rbm_ : sklearn.neural_network.BernoulliRBM
-        The trained machine.
-    log_normalizer_ : Estimate
-        ln Z with its standard error, nats; shared by all words.
+    Attributes:
+        rbm_ (sklearn.neural_network.BernoulliRBM): The trained machine.
+        log_normalizer_ (Estimate): ln Z with its standard error, nats; shared by all words.
 
-    Examples
-    --------
     >>> words = np.repeat(np.eye(2, dtype=np.uint8), 50, axis=0)
     >>> model = RestrictedBoltzmannMachine(4, n_epochs=5, n_annealing_steps=100).fit(words)
     >>> model.sample(3, seed=0).shape

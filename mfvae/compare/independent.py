@@ -17,18 +17,12 @@ class IndependentModel:
     (a = 1/2 is Jeffreys'), so that a cell silent in the training words keeps a finite
     log probability.
 
-    Parameters
-    ----------
-    smoothing : float
-        Pseudo-count ``a > 0`` added to the ones and to the zeros of every cell.
+    Args:
+        smoothing (float): Pseudo-count ``a > 0`` added to the ones and to the zeros of every cell.
 
-    Attributes
-    ----------
-    probabilities_ : ndarray, float64 (n_cells,)
-        Probability of a 1 for each cell.
+    Attributes:
+        probabilities_ (ndarray, float64 (n_cells,)): Probability of a 1 for each cell.
 
-    Examples
-    --------
     >>> words = np.array([[0, 1], [0, 0], [0, 1], [0, 0]], dtype=np.uint8)
     >>> model = IndependentModel(smoothing=0.5).fit(words)
     >>> model.probabilities_

@@ -15,20 +15,14 @@ __all__ = ["ScoredVAE"]
 class ScoredVAE:
     """A ``MeanFieldVAE`` whose ``score_samples`` uses one method, for ``compare_models``.
 
-    Parameters
-    ----------
-    vae : MeanFieldVAE
-        Trained or not; ``fit`` trains it.
-    method : {"iwae", "elbo", "quadrature"}
-        How ln p(x) is found. The first two are bounds from below, on average over the
-        latents drawn: the comparison is then unfair to the VAE, never to its rivals.
-    n_importance : int
-        Latents drawn for each word ("iwae", "elbo").
-    tolerance : float
-        Error of the quadrature, nats.
+    Args:
+        vae (MeanFieldVAE): Trained or not; ``fit`` trains it.
+        method ({"iwae", "elbo", "quadrature"}): How ln p(x) is found. The first two are bounds from
+            below, on average over the latents drawn: the comparison is then unfair to the VAE,
+            never to its rivals.
+        n_importance (int): Latents drawn for each word ("iwae", "elbo").
+        tolerance (float): Error of the quadrature, nats.
 
-    Examples
-    --------
     >>> words = (np.random.default_rng(0).random((200, 6)) < 0.3).astype(np.uint8)
     >>> vae = MeanFieldVAE(1, encoder="mlp", decoder="linear", n_epochs=1, progress=False)
     >>> ScoredVAE(vae, "quadrature").fit(words).score_samples(words[:2]).shape

@@ -23,32 +23,22 @@ class BernoulliMixture:
     components off probability zero. Several initialisations are refined briefly and the
     best is run to convergence; repeated words are counted once, with a weight.
 
-    Parameters
-    ----------
-    n_components : int
-        Number of components K.
-    n_init : int
-        Number of random initialisations.
-    max_iter : int
-        Most iterations of the final run.
-    tol : float
-        Stop when the mean log likelihood gains less than ``tol`` nats a word in an iteration.
-    smoothing : float
-        Weight ``a > 0`` of the prior, in words.
-    random_state : int or numpy.random.SeedSequence
-        Seed of the initialisations.
+    Args:
+        n_components (int): Number of components K.
+        n_init (int): Number of random initialisations.
+        max_iter (int): Most iterations of the final run.
+        tol (float): Stop when the mean log likelihood gains less than ``tol`` nats a word in an
+            iteration.
+        smoothing (float): Weight ``a > 0`` of the prior, in words.
+        random_state (int or numpy.random.SeedSequence): Seed of the initialisations.
 
-    Attributes
-    ----------
-    weights_ : ndarray, float64 (n_components,)
-        Mixture weights w.
-    probabilities_ : ndarray, float64 (n_components, n_cells)
-        Probability of a 1 for each component and cell.
-    history_ : list of float
-        Training log likelihood in nats a word after each iteration of the final run.
+    Attributes:
+        weights_ (ndarray, float64 (n_components,)): Mixture weights w.
+        probabilities_ (ndarray, float64 (n_components, n_cells)): Probability of a 1 for each
+            component and cell.
+        history_ (list of float): Training log likelihood in nats a word after each iteration of the
+            final run.
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> words = np.repeat(rng.random((1000, 1)) < 0.5, 4, axis=1).astype(np.uint8)
     >>> model = BernoulliMixture(2).fit(words)

@@ -33,32 +33,21 @@ class PairwiseMaximumEntropy(AnnealedModel):
     words that never occur. ln Z is estimated by annealed importance sampling from the
     independent model.
 
-    Parameters
-    ----------
-    method : {"likelihood", "pseudo-likelihood"}
-        What is maximised.
-    ridge : float
-        Weight, in words, of ``Σ_{i<j} J_ij²/2`` against the log likelihood.
-    n_steps, n_chains : int
-        Gradient steps and persistent chains ("likelihood").
-    learning_rate : float
-        First step size, in units of the inverse variance of each statistic; falls to a tenth.
-    n_annealing_chains, n_annealing_steps : int
-        Chains and temperatures of annealed importance sampling.
-    random_state : int or numpy.random.SeedSequence
-        Seed of the chains.
+    Args:
+        method ({"likelihood", "pseudo-likelihood"}): What is maximised.
+        ridge (float): Weight, in words, of ``Σ_{i<j} J_ij²/2`` against the log likelihood.
+        n_steps, n_chains (int): Gradient steps and persistent chains ("likelihood").
+        learning_rate (float): First step size, in units of the inverse variance of each statistic;
+            falls to a tenth.
+        n_annealing_chains, n_annealing_steps (int): Chains and temperatures of annealed importance
+            sampling.
+        random_state (int or numpy.random.SeedSequence): Seed of the chains.
 
-    Attributes
-    ----------
-    field_ : ndarray, float64 (n_cells,)
-        h.
-    couplings_ : ndarray, float64 (n_cells, n_cells)
-        J, symmetric, zero diagonal.
-    log_normalizer_ : Estimate
-        ln Z with its standard error, nats; shared by all words.
+    Attributes:
+        field_ (ndarray, float64 (n_cells,)): h.
+        couplings_ (ndarray, float64 (n_cells, n_cells)): J, symmetric, zero diagonal.
+        log_normalizer_ (Estimate): ln Z with its standard error, nats; shared by all words.
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> words = np.repeat(rng.random((2000, 1)) < 0.5, 2, axis=1).astype(np.uint8)
     >>> words[:500] = rng.random((500, 2)) < 0.5

@@ -16,13 +16,10 @@ __all__ = ["StatisticsTable", "compare_statistics", "pair_covariances", "triplet
 def pair_covariances(words: np.ndarray) -> np.ndarray:
     """Return ``⟨x_i x_j⟩ - ⟨x_i⟩⟨x_j⟩`` for all i < j, float64 (n_pairs,).
 
-    Parameters
-    ----------
-    words : array_like, uint8 (n_words, n_cells)
-        Words of 0 and 1; pairs come in the order of ``numpy.triu_indices(n_cells, 1)``.
+    Args:
+        words (array_like, uint8 (n_words, n_cells)): Words of 0 and 1; pairs come in the order of
+            ``numpy.triu_indices(n_cells, 1)``.
 
-    Examples
-    --------
     >>> pair_covariances([[0, 0, 0], [1, 1, 0]])
     array([0.25, 0.  , 0.  ])
     """
@@ -39,20 +36,13 @@ def pair_covariances(words: np.ndarray) -> np.ndarray:
 def triplet_moments(words: np.ndarray, triplets: np.ndarray) -> np.ndarray:
     """Return ``⟨(x_i - ⟨x_i⟩)(x_j - ⟨x_j⟩)(x_k - ⟨x_k⟩)⟩`` of triplets of cells.
 
-    Parameters
-    ----------
-    words : array_like, uint8 (n_words, n_cells)
-        Words of 0 and 1.
-    triplets : array_like, int (n_triplets, 3)
-        Three different cells a row.
+    Args:
+        words (array_like, uint8 (n_words, n_cells)): Words of 0 and 1.
+        triplets (array_like, int (n_triplets, 3)): Three different cells a row.
 
-    Returns
-    -------
-    ndarray, float64 (n_triplets,)
-        Third joint cumulants.
+    Returns:
+        ndarray, float64 (n_triplets,): Third joint cumulants.
 
-    Examples
-    --------
     >>> triplet_moments([[0, 0, 0], [1, 1, 1], [0, 0, 0], [0, 0, 0]], [[0, 1, 2]])
     array([0.09375])
     """
@@ -72,13 +62,12 @@ def triplet_moments(words: np.ndarray, triplets: np.ndarray) -> np.ndarray:
 class StatisticsTable:
     """What ``compare_statistics`` found; its text is a table.
 
-    Attributes
-    ----------
-    rows : dict of str to dict
-        For every model: ``spike_count`` and ``overlap``, Jensen-Shannon divergences of P(K)
-        and P(q), nats; ``covariance`` and ``triplet``, correlation coefficients with the
-        data's; ``covariance_slope``, the model's covariances regressed on the data's;
-        ``patterns``, the mean Jensen-Shannon divergence of the laws of words of a few cells.
+    Attributes:
+        rows (dict of str to dict): For every model: ``spike_count`` and ``overlap``, Jensen-Shannon
+            divergences of P(K) and P(q), nats; ``covariance`` and ``triplet``, correlation
+            coefficients with the data's; ``covariance_slope``, the model's covariances regressed on
+            the data's; ``patterns``, the mean Jensen-Shannon divergence of the laws of words of a
+            few cells.
     """
 
     def __init__(self, rows: dict[str, dict[str, float]], n_subset: int) -> None:
@@ -111,29 +100,20 @@ def compare_statistics(
 ) -> StatisticsTable:
     """Hold samples of models against data, statistic by statistic.
 
-    Parameters
-    ----------
-    samples : mapping of str to ndarray, uint8 (n_words, n_cells)
-        Words drawn from each model; other words of the data among them show what the
-        size of the sample alone does.
-    test : ndarray, uint8 (n_test, n_cells)
-        The data.
-    n_triplets, n_active : int
-        Random triplets among the most active cells of the data.
-    n_subset, n_subsets : int
-        Size and number of random sets of active cells whose words are counted (at most 16
-        cells).
-    seed : int or numpy.random.SeedSequence
-        Which triplets and sets.
+    Args:
+        samples (mapping of str to ndarray, uint8 (n_words, n_cells)): Words drawn from each model;
+            other words of the data among them show what the size of the sample alone does.
+        test (ndarray, uint8 (n_test, n_cells)): The data.
+        n_triplets, n_active (int): Random triplets among the most active cells of the data.
+        n_subset, n_subsets (int): Size and number of random sets of active cells whose words are
+            counted (at most 16 cells).
+        seed (int or numpy.random.SeedSequence): Which triplets and sets.
 
-    Returns
-    -------
-    StatisticsTable
+    Returns:
+        StatisticsTable
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described.
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
     """
     if not isinstance(samples, Mapping) or not samples:
         raise TypeError("samples must be a mapping of names to words, with at least one")

@@ -18,12 +18,10 @@ __all__ = ["Comparison", "Difference", "compare_models"]
 class Difference:
     """How many nats a word one model is ahead of another on the same words.
 
-    Attributes
-    ----------
-    value : float
-        Mean of ``ln p_first(x) - ln p_second(x)``, nats a word; positive: the first leads.
-    low, high : float
-        Bootstrap interval at the comparison's level.
+    Attributes:
+        value (float): Mean of ``ln p_first(x) - ln p_second(x)``, nats a word; positive: the first
+            leads.
+        low, high (float): Bootstrap interval at the comparison's level.
     """
 
     value: float
@@ -39,21 +37,17 @@ class Difference:
 class Comparison:
     """What ``compare_models`` found; its text is a table, best model first.
 
-    Attributes
-    ----------
-    names : tuple of str
-        Models, in the order given.
-    log_prob : dict of str to ndarray, float64 (n_test,)
-        ln p of every test word, nats.
-    log_prob_stderr : dict of str to float
-        Error that all words of a model share (that of an estimated ln Z), nats.
-    n_parameters : dict of str to int or None
-    fit_seconds : dict of str to float or None
-        None where a model was handed in trained and does not say.
-    n_groups : int
-        Independent units of the bootstrap: groups, or words if no groups were given.
-    level : float
-        Coverage of the intervals.
+    Attributes:
+        names (tuple of str): Models, in the order given.
+        log_prob (dict of str to ndarray, float64 (n_test,)): ln p of every test word, nats.
+        log_prob_stderr (dict of str to float): Error that all words of a model share (that of an
+            estimated ln Z), nats.
+        n_parameters (dict of str to int or None)
+        fit_seconds (dict of str to float or None): None where a model was handed in trained and
+            does not say.
+        n_groups (int): Independent units of the bootstrap: groups, or words if no groups were
+            given.
+        level (float): Coverage of the intervals.
     """
 
     def __init__(
@@ -180,39 +174,28 @@ def compare_models(
 ) -> Comparison:
     """Fit models to the same words and score them on the same held-out words.
 
-    Parameters
-    ----------
-    models : mapping of str to model
-        Each with ``fit(X)``, ``score_samples(X)`` (ln p of every word, nats) and ``sample``;
-        ``n_parameters``, ``log_prob_stderr`` and ``fit_seconds`` are used where present.
-    train : ndarray, uint8 (n_train, n_cells), or None
-        Training words; None takes the models as they are, fitted before.
-    test : ndarray, uint8 (n_test, n_cells)
-        Held-out words.
-    groups : array_like, shape (n_test,), or None
-        What words belong together, the trial of each for a recording: the bootstrap draws
-        whole groups, since words of a trial are not independent. None takes every word as a
-        group of its own, which makes the intervals too narrow for recordings.
-    n_bootstrap : int
-        Bootstrap samples.
-    level : float
-        Coverage of the intervals, percentile bootstrap.
-    seed : int or numpy.random.SeedSequence
-        Source of the bootstrap.
+    Args:
+        models (mapping of str to model): Each with ``fit(X)``, ``score_samples(X)`` (ln p of every
+            word, nats) and ``sample``; ``n_parameters``, ``log_prob_stderr`` and ``fit_seconds``
+            are used where present.
+        train (ndarray, uint8 (n_train, n_cells), or None): Training words; None takes the models as
+            they are, fitted before.
+        test (ndarray, uint8 (n_test, n_cells)): Held-out words.
+        groups (array_like, shape (n_test,), or None): What words belong together, the trial of each
+            for a recording: the bootstrap draws whole groups, since words of a trial are not
+            independent. None takes every word as a group of its own, which makes the intervals too
+            narrow for recordings.
+        n_bootstrap (int): Bootstrap samples.
+        level (float): Coverage of the intervals, percentile bootstrap.
+        seed (int or numpy.random.SeedSequence): Source of the bootstrap.
 
-    Returns
-    -------
-    Comparison
-        Table of held-out nats a word; ``difference(a, b)`` gives paired intervals.
+    Returns:
+        Comparison: Table of held-out nats a word; ``difference(a, b)`` gives paired intervals.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described, or a model's scores are not finite numbers, one
-        a word.
+    Raises:
+        TypeError, ValueError: If an argument is not as described, or a model's scores are not
+            finite numbers, one a word.
 
-    Examples
-    --------
     >>> from mfvae.compare import BernoulliMixture, IndependentModel, compare_models
     >>> words = np.repeat(np.random.default_rng(0).random((3000, 1)) < 0.5, 4, axis=1)
     >>> words = words.astype(np.uint8)

@@ -51,29 +51,21 @@ def download_retina(
 ) -> Path:
     """Fetch the retina recording, verify its checksum and keep it in the user's cache.
 
-    Parameters
-    ----------
-    url : str, list of str or None
-        Addresses tried in turn; by default ``MFVAE_RETINA_URL`` if that environment
-        variable is set (several separated by blanks), else the two public archives. An
-        address may deliver the MATLAB file, a zip archive that holds it, or a web page
-        that links to it.
-    folder : path or None
-        Where the file is kept; by default the user's cache.
-    timeout : float
-        Seconds to wait for a server.
+    Args:
+        url (str, list of str or None): Addresses tried in turn; by default ``MFVAE_RETINA_URL`` if
+            that environment variable is set (several separated by blanks), else the two public
+            archives. An address may deliver the MATLAB file, a zip archive that holds it, or a web
+            page that links to it.
+        folder (path or None): Where the file is kept; by default the user's cache.
+        timeout (float): Seconds to wait for a server.
 
-    Returns
-    -------
-    path : pathlib.Path
-        The verified file. It appears under its name only once it is complete and its
-        checksum is right; a file already there and right is not fetched again.
+    Returns:
+        path : pathlib.Path: The verified file. It appears under its name only once it is complete
+            and its checksum is right; a file already there and right is not fetched again.
 
-    Raises
-    ------
-    DownloadError
-        (an ``OSError``) if no address delivered the file; it lists every address with what
-        went wrong: unreachable, cut short, or a wrong checksum (both are named).
+    Raises:
+        DownloadError: (an ``OSError``) if no address delivered the file; it lists every address
+            with what went wrong: unreachable, cut short, or a wrong checksum (both are named).
     """
     if url is None:
         url = os.environ.get("MFVAE_RETINA_URL", "").split() or URLS

@@ -112,11 +112,9 @@ class StoredSamples:
     def observables(self) -> tuple[np.ndarray, np.ndarray]:
         """Return energy and order parameter along the chains, for plots and diagnostics.
 
-        Returns
-        -------
-        energy : ndarray, float64 (n_temperatures, n_chains, n_records)
-            Units of J.
-        order_parameter : ndarray, float32 (n_temperatures, n_chains, n_records, …)
+        Returns:
+            - energy : ndarray, float64 (n_temperatures, n_chains, n_records): Units of J.
+            - order_parameter : ndarray, float32 (n_temperatures, n_chains, n_records, …)
         """
         self._require(self._chunks)
         energy, order = (
@@ -136,13 +134,10 @@ class StoredSamples:
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Read all samples into memory, ready for ``vae.fit(x, conditions=temperature)``.
 
-        Returns
-        -------
-        x : ndarray, (n_temperatures · n_samples, n_sites[, 3])
-            Spins int8 or directors float32; all of the first temperature, then all of the
-            second, and so on.
-        temperature : ndarray, float64 (n_temperatures · n_samples,)
-            Units of J/k_B.
+        Returns:
+            - x : ndarray, (n_temperatures · n_samples, n_sites[, 3]): Spins int8 or directors
+              float32; all of the first temperature, then all of the second, and so on.
+            - temperature : ndarray, float64 (n_temperatures · n_samples,): Units of J/k_B.
         """
         self._require(self._chunks)
         stored, n = self._group["x"], self.n_samples
@@ -157,16 +152,14 @@ class StoredSamples:
     def split(self, validation: float = 0.1) -> tuple[StoredSamples, StoredSamples]:
         """Split by whole chunks, so that no chain is on both sides.
 
-        Parameters
-        ----------
-        validation : float
-            Fraction, strictly between 0 and 1, rounded to whole chunks (at least one).
+        Args:
+            validation (float): Fraction, strictly between 0 and 1, rounded to whole chunks (at
+                least one).
 
-        Returns
-        -------
-        train, validation : StoredSamples
-            Views of the same store. The validation part is the last chunks: chunks are
-            independent of each other, so that their order does not matter.
+        Returns:
+            train, validation : StoredSamples: Views of the same store. The validation part is the
+                last chunks: chunks are independent of each other, so that their order does not
+                matter.
         """
         validation = check_fraction(validation, "validation")
         n = len(self._chunks)

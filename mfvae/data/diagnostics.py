@@ -43,13 +43,10 @@ def autocorrelation_time(series: np.ndarray) -> float:
     that stuck chains show, and summed over Geyer's initial monotone sequence (Vehtari et al.
     2021, Bayesian Analysis 16, 667, eqs. 10-11).
 
-    Parameters
-    ----------
-    series : array_like, (n_chains, n_records)
-        One observable along each chain, at least 4 records.
+    Args:
+        series (array_like, (n_chains, n_records)): One observable along each chain, at least 4
+            records.
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> 0.4 < autocorrelation_time(rng.standard_normal((8, 1000))) < 0.6
     True
@@ -80,10 +77,9 @@ def autocorrelation_time(series: np.ndarray) -> float:
 def effective_sample_size(series: np.ndarray) -> float:
     """Return the number of independent records worth as much as ``series``: ``n/2τ``.
 
-    Parameters
-    ----------
-    series : array_like, (n_chains, n_records)
-        One observable along each chain, at least 4 records.
+    Args:
+        series (array_like, (n_chains, n_records)): One observable along each chain, at least 4
+            records.
     """
     return _chains(series).size / (2 * autocorrelation_time(series))
 
@@ -95,10 +91,9 @@ def split_r_hat(series: np.ndarray) -> float:
     the halves and W the mean variance inside them (Gelman et al., Bayesian Data Analysis,
     3rd ed., section 11.4). Chains in equilibrium have about ``1 + (2τ − 1)/2n``.
 
-    Parameters
-    ----------
-    series : array_like, (n_chains, n_records)
-        One observable along each chain, at least 4 records.
+    Args:
+        series (array_like, (n_chains, n_records)): One observable along each chain, at least 4
+            records.
     """
     series = _chains(series)
     n = series.shape[1] // 2
@@ -120,10 +115,9 @@ def drift(series: np.ndarray) -> tuple[float, float]:
     averaged over the chains and compared with its scatter between them (independent
     chains: Student's t with ``n_chains − 1`` degrees of freedom).
 
-    Parameters
-    ----------
-    series : array_like, (n_chains, n_records)
-        One observable along each chain, at least 4 records.
+    Args:
+        series (array_like, (n_chains, n_records)): One observable along each chain, at least 4
+            records.
     """
     series = _chains(series)
     n = series.shape[1] // 2
@@ -154,22 +148,16 @@ def diagnose(series: np.ndarray) -> np.ndarray:
 class ChainDiagnostics:
     """Convergence of energy and order parameter at every temperature.
 
-    Attributes
-    ----------
-    temperatures : ndarray, float64 (n_temperatures,)
-        Units of J/k_B.
-    table : ndarray, float64 (n_temperatures, 2, 5)
-        For energy and order parameter: integrated autocorrelation time in records (1/2 means
-        independent), effective sample size, split R-hat, drift in standard deviations, and
-        the t statistic of the drift. An order parameter with several components counts by
-        its worst.
-    n_chains, n_records : int
-        Chains at each temperature and records in each.
-    n_components : int
-        Components of the order parameter.
-    schedule : sequence of pairs, or None
-        Burn-in and thinning at each temperature, in steps of the sampler; None if the sampler
-        does not tell (a direct sampler has neither).
+    Attributes:
+        temperatures (ndarray, float64 (n_temperatures,)): Units of J/k_B.
+        table (ndarray, float64 (n_temperatures, 2, 5)): For energy and order parameter: integrated
+            autocorrelation time in records (1/2 means independent), effective sample size, split
+            R-hat, drift in standard deviations, and the t statistic of the drift. An order
+            parameter with several components counts by its worst.
+        n_chains, n_records (int): Chains at each temperature and records in each.
+        n_components (int): Components of the order parameter.
+        schedule (sequence of pairs, or None): Burn-in and thinning at each temperature, in steps of
+            the sampler; None if the sampler does not tell (a direct sampler has neither).
     """
 
     temperatures: np.ndarray

@@ -39,19 +39,14 @@ _CITATION = "Marre et al., salamander retina, doi:10.15479/AT:ISTA:61"
 class RetinaWords:
     """Binary words of a population of cells, by trial and time bin.
 
-    Attributes
-    ----------
-    words : ndarray, uint8 (n_trials, n_bins, n_cells)
-        1 where a cell fired at least once in a bin.
-    source : str
-        Where the words come from, in a sentence fit for a figure's caption.
-    sha256 : str
-        Checksum of the recording's file, or of the words themselves if they come from
-        elsewhere.
-    bin_width : float
-        Width of a time bin in seconds.
-    is_surrogate : bool
-        Whether the words are drawn from a fitted model and not recorded.
+    Attributes:
+        words (ndarray, uint8 (n_trials, n_bins, n_cells)): 1 where a cell fired at least once in a
+            bin.
+        source (str): Where the words come from, in a sentence fit for a figure's caption.
+        sha256 (str): Checksum of the recording's file, or of the words themselves if they come from
+            elsewhere.
+        bin_width (float): Width of a time bin in seconds.
+        is_surrogate (bool): Whether the words are drawn from a fitted model and not recorded.
     """
 
     words: np.ndarray = field(repr=False)
@@ -121,22 +116,18 @@ class RetinaWords:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Split the words into a training and a test set.
 
-        Parameters
-        ----------
-        by : {"bins", "trials", "movie"}
-            ``"bins"``: random words, the test words being the first ``test · n`` of
-            ``numpy.random.default_rng(seed).permutation(n)`` in trial-major order. Every
-            frame of the movie is then on both sides, which leaks the stimulus. ``"trials"``:
-            random whole trials. ``"movie"``: the last bins of every trial, a piece of the
-            movie that training never sees.
-        test : float
-            Fraction, strictly between 0 and 1, of the bins, trials or movie held out.
-        seed : int or numpy.random.SeedSequence
-            Seed of the permutation; without effect on ``"movie"``.
+        Args:
+            by ({"bins", "trials", "movie"}): ``"bins"``: random words, the test words being the
+                first ``test · n`` of ``numpy.random.default_rng(seed).permutation(n)`` in
+                trial-major order. Every frame of the movie is then on both sides, which leaks the
+                stimulus. ``"trials"``: random whole trials. ``"movie"``: the last bins of every
+                trial, a piece of the movie that training never sees.
+            test (float): Fraction, strictly between 0 and 1, of the bins, trials or movie held out.
+            seed (int or numpy.random.SeedSequence): Seed of the permutation; without effect on
+                ``"movie"``.
 
-        Returns
-        -------
-        train, test : ndarray, uint8 (n, n_cells)
+        Returns:
+            train, test : ndarray, uint8 (n, n_cells)
         """
         train, held_out = self.split_rows(by, test, seed)
         flat = self.flat()
@@ -152,27 +143,19 @@ def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> Reti
     of the same shape are drawn from a fitted mixture and labelled as a surrogate. The
     network is never touched.
 
-    Parameters
-    ----------
-    path : path or None
-        The MATLAB file, or a folder that holds it (possibly in a folder ``retina``).
-    seed : int
-        Seed of the surrogate.
+    Args:
+        path (path or None): The MATLAB file, or a folder that holds it (possibly in a folder
+            ``retina``).
+        seed (int): Seed of the surrogate.
 
-    Returns
-    -------
-    retina : RetinaWords
-        Words uint8 (297, 953, 160) in bins of 20 ms, with their source and checksum.
+    Returns:
+        retina : RetinaWords: Words uint8 (297, 953, 160) in bins of 20 ms, with their source and
+            checksum.
 
-    Raises
-    ------
-    FileNotFoundError
-        If ``path`` is given and there is no such file.
-    ValueError
-        If the file found is not the recording: names both checksums and both sizes.
+    Raises:
+        FileNotFoundError: If ``path`` is given and there is no such file.
+        ValueError: If the file found is not the recording: names both checksums and both sizes.
 
-    Examples
-    --------
     >>> retina = load_retina()
     >>> retina.words.shape
     (297, 953, 160)
@@ -211,25 +194,17 @@ def words_from_spikes(
 ) -> RetinaWords:
     """Bin a recording given by spike times, any number of trials, into words.
 
-    Parameters
-    ----------
-    trials : sequence over trials of sequences over cells of arrays
-        Spike times in seconds from the beginning of each trial; a single continuous
-        recording is one trial.
-    stop, start : float
-        Window of every trial, in seconds.
-    bin_width : float
-        Width of a bin in seconds.
-    source : str
-        A sentence that names the recording.
+    Args:
+        trials (sequence over trials of sequences over cells of arrays): Spike times in seconds from
+            the beginning of each trial; a single continuous recording is one trial.
+        stop, start (float): Window of every trial, in seconds.
+        bin_width (float): Width of a bin in seconds.
+        source (str): A sentence that names the recording.
 
-    Returns
-    -------
-    words : RetinaWords
-        Words uint8 (n_trials, n_bins, n_cells); binned as in :func:`bin_spikes`.
+    Returns:
+        words : RetinaWords: Words uint8 (n_trials, n_bins, n_cells); binned as in
+            :func:`bin_spikes`.
 
-    Examples
-    --------
     >>> own = words_from_spikes([[[0.01], [0.03]], [[], [0.01, 0.035]]], stop=0.04)
     >>> own.words.shape, own.flat().tolist()
     ((2, 2, 2), [[1, 0], [0, 1], [0, 1], [0, 1]])

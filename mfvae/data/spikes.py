@@ -25,29 +25,20 @@ def bin_spikes(
     least once in the bin. Spikes outside the window, and a last bin that would be cut
     short by ``stop``, are left out.
 
-    Parameters
-    ----------
-    spike_times : sequence of arrays
-        For each cell the times of its spikes, in any order, possibly none; in the unit of
-        ``start`` and ``stop`` (seconds, say).
-    stop, start : float
-        End and beginning of the window.
-    bin_width, n_bins : float or int
-        Exactly one of the two: the width w of a bin, or into how many to cut the window.
+    Args:
+        spike_times (sequence of arrays): For each cell the times of its spikes, in any order,
+            possibly none; in the unit of ``start`` and ``stop`` (seconds, say).
+        stop, start (float): End and beginning of the window.
+        bin_width, n_bins (float or int): Exactly one of the two: the width w of a bin, or into how
+            many to cut the window.
 
-    Returns
-    -------
-    words : ndarray, uint8 (n_bins, n_cells)
-        0 for silent, 1 for at least one spike.
+    Returns:
+        words : ndarray, uint8 (n_bins, n_cells): 0 for silent, 1 for at least one spike.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If both or neither of ``bin_width`` and ``n_bins`` are given, the window is shorter
-        than a bin, or a spike time is not finite.
+    Raises:
+        TypeError, ValueError: If both or neither of ``bin_width`` and ``n_bins`` are given, the
+            window is shorter than a bin, or a spike time is not finite.
 
-    Examples
-    --------
     >>> bin_spikes([[0.005, 0.012, 0.055], []], stop=0.06, bin_width=0.02)
     array([[1, 0],
            [0, 0],

@@ -35,8 +35,6 @@ class EquilibriumSamples(StoredSamples):
 
     Make one with :meth:`create`, open one with :meth:`open`.
 
-    Examples
-    --------
     >>> import tempfile, mfvae
     >>> folder = tempfile.TemporaryDirectory()
     >>> samples = EquilibriumSamples.create(
@@ -71,53 +69,36 @@ class EquilibriumSamples(StoredSamples):
     ) -> EquilibriumSamples:
         """Draw samples and store them; interrupted, the store is completed by :meth:`resume`.
 
-        Parameters
-        ----------
-        path : path
-            Folder of the new store.
-        system : System
-            What to sample; its ``sample_chains`` draws.
-        temperatures : array_like, (n_temperatures,)
-            Units of J/k_B.
-        n_samples : int
-            Samples per temperature.
-        seed : int or numpy.random.SeedSequence
-            The same seed gives the same bytes, whatever the number of workers.
-        n_jobs : int
-            Worker processes (joblib's convention: -1 for one on each core).
-        n_chains, chains_per_chunk : int
-            Independent chains at each temperature, rounded up to whole chunks, and how many of
-            them a chunk holds. By default 20 chunks of 4 chains (of ``system.chains_per_chunk``
-            if the system has a preference); more chunks if one would exceed 32 MiB, fewer if
-            a chain would be shorter than 25 records.
-        burn_in, thinning : int or None
-            Handed to the sampler: sweeps before the first record and between records; None for
-            its defaults.
-        options : dict or None
-            More keyword arguments of ``sample_chains``, ready for JSON.
-        exist_ok : bool
-            Accept a store that is already there, if it has this very configuration and seed,
-            and complete it if it was interrupted.
-        progress : bool
-            Show a progress bar.
+        Args:
+            path (path): Folder of the new store.
+            system (System): What to sample; its ``sample_chains`` draws.
+            temperatures (array_like, (n_temperatures,)): Units of J/k_B.
+            n_samples (int): Samples per temperature.
+            seed (int or numpy.random.SeedSequence): The same seed gives the same bytes, whatever
+                the number of workers.
+            n_jobs (int): Worker processes (joblib's convention: -1 for one on each core).
+            n_chains, chains_per_chunk (int): Independent chains at each temperature, rounded up to
+                whole chunks, and how many of them a chunk holds. By default 20 chunks of 4 chains
+                (of ``system.chains_per_chunk`` if the system has a preference); more chunks if one
+                would exceed 32 MiB, fewer if a chain would be shorter than 25 records.
+            burn_in, thinning (int or None): Handed to the sampler: sweeps before the first record
+                and between records; None for its defaults.
+            options (dict or None): More keyword arguments of ``sample_chains``, ready for JSON.
+            exist_ok (bool): Accept a store that is already there, if it has this very configuration
+                and seed, and complete it if it was interrupted.
+            progress (bool): Show a progress bar.
 
-        Returns
-        -------
-        samples : EquilibriumSamples
+        Returns:
+            samples : EquilibriumSamples
 
-        Raises
-        ------
-        FileExistsError
-            If ``path`` exists (with ``exist_ok``: and holds anything else).
-        OSError
-            If ``path`` cannot be written, e.g. ``PermissionError`` in a read-only folder.
-        TypeError, ValueError
-            For a system without ``sample_chains`` and bad arguments.
+        Raises:
+            FileExistsError: If ``path`` exists (with ``exist_ok``: and holds anything else).
+            OSError: If ``path`` cannot be written, e.g. ``PermissionError`` in a read-only folder.
+            TypeError, ValueError: For a system without ``sample_chains`` and bad arguments.
 
-        Warns
-        -----
-        NotEquilibratedWarning
-            If chains drift, disagree, or are short against their autocorrelation time.
+        Warns:
+            NotEquilibratedWarning: If chains drift, disagree, or are short against their
+                autocorrelation time.
         """
         path = Path(path)
         for method in ("sample_chains", "configuration", "energy", "order_parameter"):
@@ -193,17 +174,12 @@ class EquilibriumSamples(StoredSamples):
     def open(cls, path: str | os.PathLike, *, system: Any = None) -> EquilibriumSamples:
         """Open a store for reading; warns if its data are not equilibrated.
 
-        Parameters
-        ----------
-        path : path
-            Folder of the store.
-        system : System or None
-            Only for a system that is not part of ``mfvae.systems``.
+        Args:
+            path (path): Folder of the store.
+            system (System or None): Only for a system that is not part of ``mfvae.systems``.
 
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If there is no store, or it is not readable as one.
+        Raises:
+            FileNotFoundError, ValueError: If there is no store, or it is not readable as one.
         """
         samples = cls(Path(path), system)
         samples._warn()
@@ -232,12 +208,10 @@ class EquilibriumSamples(StoredSamples):
     def verify(self) -> None:
         """Compare every file with its checksum.
 
-        Raises
-        ------
-        CorruptStoreError
-            (a ``ValueError``) that names the damaged files and, in ``.chunks``, the chunks.
-        ValueError
-            If the store is not complete.
+        Raises:
+            CorruptStoreError: (a ``ValueError``) that names the damaged files and, in ``.chunks``,
+                the chunks.
+            ValueError: If the store is not complete.
         """
         problems, chunks = self._metadata_damage(), []
         if not problems:

@@ -26,19 +26,13 @@ def sample_surrogate(n_words: int, *, seed: int | np.random.SeedSequence = 0) ->
     each other: trials, bins and movie carry no structure, so that the three ways of
     splitting are equivalent on it.
 
-    Parameters
-    ----------
-    n_words : int
-        Number of words.
-    seed : int or numpy.random.SeedSequence
-        The same seed gives the same words.
+    Args:
+        n_words (int): Number of words.
+        seed (int or numpy.random.SeedSequence): The same seed gives the same words.
 
-    Returns
-    -------
-    words : ndarray, uint8 (n_words, 160)
+    Returns:
+        words : ndarray, uint8 (n_words, 160)
 
-    Examples
-    --------
     >>> sample_surrogate(3, seed=0).shape
     (3, 160)
     """

@@ -23,16 +23,12 @@ Z3_PROBABILITIES = np.array(
 class LabelledSamples(NamedTuple):
     """Configurations with the class of each.
 
-    Attributes
-    ----------
-    x : numpy.ndarray
-        ``(n_samples, n_sites)``.
-    label : numpy.ndarray of int64
-        ``(n_samples,)``, indices into ``names``.
-    names : tuple of str
-        The names of the classes.
-    temperature : numpy.ndarray of float64 or None
-        ``(n_samples,)``, units of |J|/k_B, where the data have one.
+    Attributes:
+        x (numpy.ndarray): ``(n_samples, n_sites)``.
+        label (numpy.ndarray of int64): ``(n_samples,)``, indices into ``names``.
+        names (tuple of str): The names of the classes.
+        temperature (numpy.ndarray of float64 or None): ``(n_samples,)``, units of |J|/k_B, where
+            the data have one.
     """
 
     x: np.ndarray
@@ -52,27 +48,17 @@ def three_phase_ising(
     the two order parameters have equal rights. Every configuration is the end of a Wolff chain
     of its own (Huang, Hu & Yang 2022, section III, do not state their temperatures).
 
-    Parameters
-    ----------
-    length : int
-        L, even and at least 4.
-    n_samples : int
-        Configurations in all, at least 3.
-    seed : int or numpy.random.SeedSequence
-        Source of randomness.
+    Args:
+        length (int): L, even and at least 4.
+        n_samples (int): Configurations in all, at least 3.
+        seed (int or numpy.random.SeedSequence): Source of randomness.
 
-    Returns
-    -------
-    LabelledSamples
-        Spins int8 ``(n_samples, L^2)``; names "FM", "AFM", "PM".
+    Returns:
+        LabelledSamples: Spins int8 ``(n_samples, L^2)``; names "FM", "AFM", "PM".
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``length`` is odd or an argument is not such a number.
+    Raises:
+        TypeError, ValueError: If ``length`` is odd or an argument is not such a number.
 
-    Examples
-    --------
     >>> data = three_phase_ising(8, 30, seed=0)
     >>> data.x.shape, np.bincount(data.label), data.names
     ((30, 64), array([10, 10, 10]), ('FM', 'AFM', 'PM'))
@@ -115,25 +101,17 @@ def z3_phases(
     Site probabilities (1/3, 1/3, 1/3) and the permutations of (0.9, 0.05, 0.05) that Z3 makes of
     one another (Huang, Hu & Yang 2022, section V A); equal parts, random order.
 
-    Parameters
-    ----------
-    n_sites, n_samples : int
-        Sites, and configurations in all.
-    seed : int or numpy.random.SeedSequence
-        Source of randomness.
+    Args:
+        n_sites, n_samples (int): Sites, and configurations in all.
+        seed (int or numpy.random.SeedSequence): Source of randomness.
 
-    Returns
-    -------
-    LabelledSamples
-        Codes uint8 ``(n_samples, n_sites)`` of values 0, 1, 2; label 0 is disordered.
+    Returns:
+        LabelledSamples: Codes uint8 ``(n_samples, n_sites)`` of values 0, 1, 2; label 0 is
+            disordered.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not such a number.
+    Raises:
+        TypeError, ValueError: If an argument is not such a number.
 
-    Examples
-    --------
     >>> data = z3_phases(16, 8, seed=0)
     >>> data.x.shape, data.names
     ((8, 16), ('disordered', 'letter 0', 'letter 1', 'letter 2'))
@@ -151,28 +129,20 @@ def z3_phases(
 def handwritten_digits(source: str = "scikit-learn") -> LabelledSamples:
     """Return images of the ten digits.
 
-    Parameters
-    ----------
-    source : {"scikit-learn", "mnist"}
-        The 1,797 images of 8 × 8 pixels that come with scikit-learn (Alpaydin & Kaynak 1998), or
-        the 70,000 of MNIST (LeCun et al. 1998) with a margin that makes them 32 × 32, which
-        ``sklearn.datasets.fetch_openml`` downloads at the first call.
+    Args:
+        source ({"scikit-learn", "mnist"}): The 1,797 images of 8 × 8 pixels that come with
+            scikit-learn (Alpaydin & Kaynak 1998), or the 70,000 of MNIST (LeCun et al. 1998) with a
+            margin that makes them 32 × 32, which ``sklearn.datasets.fetch_openml`` downloads at the
+            first call.
 
-    Returns
-    -------
-    LabelledSamples
-        float32 ``(n_samples, 64)`` or ``(n_samples, 1024)`` in [0, 1], row by row; names "0" …
-        "9".
+    Returns:
+        LabelledSamples: float32 ``(n_samples, 64)`` or ``(n_samples, 1024)`` in [0, 1], row by row;
+            names "0" … "9".
 
-    Raises
-    ------
-    ValueError
-        If ``source`` is unknown.
-    OSError
-        If MNIST is neither there nor can be downloaded.
+    Raises:
+        ValueError: If ``source`` is unknown.
+        OSError: If MNIST is neither there nor can be downloaded.
 
-    Examples
-    --------
     >>> digits = handwritten_digits()
     >>> digits.x.shape, float(digits.x.max())
     ((1797, 64), 1.0)

@@ -43,29 +43,19 @@ def importance_draws(
     the curvature there, one eighth from the prior; the weights are those of the mixture
     (balance heuristic: Veach & Guibas 1995), so that they are bounded.
 
-    Parameters
-    ----------
-    u : torch.Tensor
-        ``(n_rows, n_latents)`` float64.
-    W, b : torch.Tensor
-        ``(n_sites, n_latents)`` and ``(n_sites,)``: h = W z + b.
-    log_prior : callable
-        ln p(z) of rows of latents.
-    bank : torch.Tensor
-        Draws from the prior, ``(n_bank, n_latents)``, from which the search for the mode
-        starts and whose covariance stands for the prior's curvature.
-    fresh : torch.Tensor
-        Other draws from the prior, ``(n_rows * (n // 8), n_latents)``.
-    n : int
-        Draws a row, at least 8.
-    rng : numpy.random.Generator
-        Source of the Student-t draws.
+    Args:
+        u (torch.Tensor): ``(n_rows, n_latents)`` float64.
+        W, b (torch.Tensor): ``(n_sites, n_latents)`` and ``(n_sites,)``: h = W z + b.
+        log_prior (callable): ln p(z) of rows of latents.
+        bank (torch.Tensor): Draws from the prior, ``(n_bank, n_latents)``, from which the search
+            for the mode starts and whose covariance stands for the prior's curvature.
+        fresh (torch.Tensor): Other draws from the prior, ``(n_rows * (n // 8), n_latents)``.
+        n (int): Draws a row, at least 8.
+        rng (numpy.random.Generator): Source of the Student-t draws.
 
-    Returns
-    -------
-    (torch.Tensor, torch.Tensor)
-        Latents ``(n, n_rows, n_latents)`` and log weights ``(n, n_rows)``, whose mean of
-        exponentials is the integral.
+    Returns:
+        (torch.Tensor, torch.Tensor): Latents ``(n, n_rows, n_latents)`` and log weights ``(n,
+            n_rows)``, whose mean of exponentials is the integral.
     """
     n_rows, d = u.shape
     precision = torch.linalg.inv(torch.cov(bank.T) + 1e-9 * torch.eye(d, dtype=u.dtype))

@@ -17,18 +17,15 @@ __all__ = ["Alignment", "align_patterns"]
 class Alignment:
     """Recovered patterns in the order and with the signs of a reference.
 
-    Attributes
-    ----------
-    patterns : ndarray, int8 (n_sites, n_patterns)
-        Column μ belongs to column μ of the reference; 0 where nothing was recovered for it.
-    overlaps : ndarray, float64 (n_patterns, n_patterns)
-        ``patterns.T @ reference / n_sites``: row recovered, column reference.
-    bit_accuracies : ndarray, float64 (n_patterns,)
-        Fraction of right bits in each pattern, at least 0.5 by the choice of sign.
-    bit_accuracy : float
-        Their mean; a pattern that is missing counts 0.5, a guess.
-    interval : (float, float)
-        Wilson's score interval for it, which takes bits as independent.
+    Attributes:
+        patterns (ndarray, int8 (n_sites, n_patterns)): Column μ belongs to column μ of the
+            reference; 0 where nothing was recovered for it.
+        overlaps (ndarray, float64 (n_patterns, n_patterns)): ``patterns.T @ reference / n_sites``:
+            row recovered, column reference.
+        bit_accuracies (ndarray, float64 (n_patterns,)): Fraction of right bits in each pattern, at
+            least 0.5 by the choice of sign.
+        bit_accuracy (float): Their mean; a pattern that is missing counts 0.5, a guess.
+        interval ((float, float)): Wilson's score interval for it, which takes bits as independent.
     """
 
     patterns: np.ndarray
@@ -46,27 +43,19 @@ def align_patterns(
     The assignment has the largest sum of absolute overlaps (Kuhn 1955). The interval is that of
     Wilson (1927), J. Am. Stat. Assoc. 22, 209.
 
-    Parameters
-    ----------
-    recovered : array_like, shape (n_sites, n_recovered), or PatternRecovery
-        Spins -1 and +1 in any order and with any signs; more or fewer than the reference. Those
-        matched to nothing are left out.
-    reference : array_like, shape (n_sites, n_patterns)
-        Spins -1 and +1.
-    confidence : float
-        Level of the interval, between 0 and 1.
+    Args:
+        recovered (array_like, shape (n_sites, n_recovered), or PatternRecovery): Spins -1 and +1 in
+            any order and with any signs; more or fewer than the reference. Those matched to nothing
+            are left out.
+        reference (array_like, shape (n_sites, n_patterns)): Spins -1 and +1.
+        confidence (float): Level of the interval, between 0 and 1.
 
-    Returns
-    -------
-    Alignment
+    Returns:
+        Alignment
 
-    Raises
-    ------
-    TypeError, ValueError
-        For arrays that do not hold spins or differ in the number of sites.
+    Raises:
+        TypeError, ValueError: For arrays that do not hold spins or differ in the number of sites.
 
-    Examples
-    --------
     >>> reference = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
     >>> aligned = align_patterns(-reference[:, ::-1], reference)
     >>> aligned.bit_accuracy, bool((aligned.patterns == reference).all())

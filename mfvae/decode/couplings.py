@@ -30,23 +30,16 @@ def couplings_from_patterns(patterns: np.ndarray) -> np.ndarray:
 
     Signs and order of the patterns do not matter.
 
-    Parameters
-    ----------
-    patterns : array_like, shape (n_sites, n_patterns), or PatternRecovery
-        Spins -1 and +1.
+    Args:
+        patterns (array_like, shape (n_sites, n_patterns), or PatternRecovery): Spins -1 and +1.
 
-    Returns
-    -------
-    ndarray, float64 (n_sites, n_sites)
-        Symmetric, in units of J: ``E = -½ Σ_ij J_ij s_i s_j`` up to a constant.
+    Returns:
+        ndarray, float64 (n_sites, n_sites): Symmetric, in units of J: ``E = -½ Σ_ij J_ij s_i s_j``
+            up to a constant.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``patterns`` does not hold spins.
+    Raises:
+        TypeError, ValueError: If ``patterns`` does not hold spins.
 
-    Examples
-    --------
     >>> couplings_from_patterns([[1], [-1]]).tolist()
     [[0.0, -0.5], [-0.5, 0.0]]
     """
@@ -64,29 +57,19 @@ def pseudo_likelihood_couplings(
     Maximises the mean over samples of ``Σ_i ln σ(2 s_i Σ_j K_ij s_j)`` less ``ridge Σ_{i<j} K_ij²``
     over symmetric K with a zero diagonal, by L-BFGS: concave, so the maximum is the only one.
 
-    Parameters
-    ----------
-    X : array_like, shape (n_samples, n_sites)
-        Spins -1 and +1 of one temperature.
-    ridge : float
-        Weight of the penalty, at least 0.
-    max_iterations : int
-        Iterations at most.
-    tolerance : float
-        Largest element of the gradient, per sample and in units of the spread of the principal
-        axes, at which to stop.
+    Args:
+        X (array_like, shape (n_samples, n_sites)): Spins -1 and +1 of one temperature.
+        ridge (float): Weight of the penalty, at least 0.
+        max_iterations (int): Iterations at most.
+        tolerance (float): Largest element of the gradient, per sample and in units of the spread of
+            the principal axes, at which to stop.
 
-    Returns
-    -------
-    ndarray, float64 (n_sites, n_sites)
-        K = βJ, symmetric.
+    Returns:
+        ndarray, float64 (n_sites, n_sites): K = βJ, symmetric.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For bad arguments.
-    RuntimeError
-        If the iterations do not suffice.
+    Raises:
+        TypeError, ValueError: For bad arguments.
+        RuntimeError: If the iterations do not suffice.
     """
     spins = check_spins(X, name="X")
     n_samples, n_sites = spins.shape
@@ -135,14 +118,11 @@ def pseudo_likelihood_couplings(
 class CouplingComparison:
     """How well couplings agree with a reference, the scale left free.
 
-    Attributes
-    ----------
-    correlation : float
-        Pearson's coefficient over the pairs i < j.
-    scale : float
-        Least-squares factor from reference to estimate; β if the estimate is βJ.
-    relative_error : float
-        Root mean square of ``estimate/scale - reference`` over that of the reference.
+    Attributes:
+        correlation (float): Pearson's coefficient over the pairs i < j.
+        scale (float): Least-squares factor from reference to estimate; β if the estimate is βJ.
+        relative_error (float): Root mean square of ``estimate/scale - reference`` over that of the
+            reference.
     """
 
     correlation: float
@@ -155,22 +135,17 @@ def compare_couplings(estimated: np.ndarray, reference: np.ndarray) -> CouplingC
 
     Only β times the couplings can be known from one temperature, so the scale is left free.
 
-    Parameters
-    ----------
-    estimated, reference : array_like, shape (n_sites, n_sites)
-        Couplings; diagonals are ignored. Three sites at least.
+    Args:
+        estimated, reference (array_like, shape (n_sites, n_sites)): Couplings; diagonals are
+            ignored. Three sites at least.
 
-    Returns
-    -------
-    CouplingComparison
+    Returns:
+        CouplingComparison
 
-    Raises
-    ------
-    TypeError, ValueError
-        For matrices that are not square, not of one size, or a constant reference.
+    Raises:
+        TypeError, ValueError: For matrices that are not square, not of one size, or a constant
+            reference.
 
-    Examples
-    --------
     >>> reference = couplings_from_patterns([[1, 1], [-1, 1], [1, -1], [1, 1]])
     >>> compare_couplings(2 * reference, reference)
     CouplingComparison(correlation=1.0, scale=2.0, relative_error=0.0)

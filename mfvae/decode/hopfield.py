@@ -42,38 +42,28 @@ _MAX_NODES = 2**23
 class GeneralizedHopfield:
     """The Ising-spin model ``E(s) = -b·s - Φ(Wᵀs)`` at temperature 1, read off a linear decoder.
 
-    Parameters
-    ----------
-    patterns : array_like, shape (n_sites, n_latents)
-        W: what one unit of each latent adds to the field on each spin.
-    field : array_like, shape (n_sites,)
-        b: the field on each spin at z = 0.
-    prior : mfvae.vae.Prior or None
-        Law p(z) of the latents; None is Normal(0, 1) for each.
-    condition : array_like, shape (n_conditions,), or None
-        Standardised conditions handed to the prior.
-    tolerance : float
-        Error, in nats, allowed to the quadrature over one or two latents.
-    n_importance : int
-        Latents drawn for each value of Φ where there are more than two: importance
-        sampling from a Student-t law around the mode of the tilted density, mixed with the
-        prior, with standard errors.
-    seed : int or numpy.random.SeedSequence
-        Source of those latents; the same call gives the same bits.
+    Args:
+        patterns (array_like, shape (n_sites, n_latents)): W: what one unit of each latent adds to
+            the field on each spin.
+        field (array_like, shape (n_sites,)): b: the field on each spin at z = 0.
+        prior (mfvae.vae.Prior or None): Law p(z) of the latents; None is Normal(0, 1) for each.
+        condition (array_like, shape (n_conditions,), or None): Standardised conditions handed to
+            the prior.
+        tolerance (float): Error, in nats, allowed to the quadrature over one or two latents.
+        n_importance (int): Latents drawn for each value of Φ where there are more than two:
+            importance sampling from a Student-t law around the mode of the tilted density, mixed
+            with the prior, with standard errors.
+        seed (int or numpy.random.SeedSequence): Source of those latents; the same call gives the
+            same bits.
 
-    Attributes
-    ----------
-    patterns, field : ndarray, float64 (n_sites, n_latents) and (n_sites,)
-        W and b, in units of the temperature.
-    n_sites, n_latents : int
+    Attributes:
+        patterns, field (ndarray, float64 (n_sites, n_latents) and (n_sites,)): W and b, in units of
+            the temperature.
+        n_sites, n_latents (int)
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described.
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
 
-    Examples
-    --------
     >>> model = GeneralizedHopfield([[0.5], [0.5]], [0.0, 0.0])
     >>> s = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
     >>> float(np.exp(model.log_prob(s)).sum().round(6))
@@ -119,19 +109,15 @@ class GeneralizedHopfield:
 
         Words of 0 and 1 are taken as spins -1 and +1; the law is the VAE's own.
 
-        Parameters
-        ----------
-        vae : MeanFieldVAE
-            Trained with ``decoder="linear"`` and ``likelihood="bernoulli"``.
-        condition : float or array_like, shape (n_conditions,), or None
-            The condition (temperature, …) at which the prior is taken, where it has one.
-        **options
-            ``tolerance``, ``n_importance`` and ``seed`` of the constructor.
+        Args:
+            vae (MeanFieldVAE): Trained with ``decoder="linear"`` and ``likelihood="bernoulli"``.
+            condition (float or array_like, shape (n_conditions,), or None): The condition
+                (temperature, …) at which the prior is taken, where it has one.
+            **options: ``tolerance``, ``n_importance`` and ``seed`` of the constructor.
 
-        Raises
-        ------
-        TypeError, ValueError
-            If the VAE is not of this kind, not trained, or lacks its condition.
+        Raises:
+            TypeError, ValueError: If the VAE is not of this kind, not trained, or lacks its
+                condition.
         """
         if not isinstance(vae, MeanFieldVAE):
             raise TypeError(f"vae must be a MeanFieldVAE, got {type(vae).__name__}")
@@ -162,18 +148,14 @@ class GeneralizedHopfield:
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return Φ(u) = ln E_p̃[e^{u·z}] of the tilted latent law, Φ(0) = 0.
 
-        Parameters
-        ----------
-        u : array_like, shape (n, n_latents)
-            Conjugate to the latents; configurations have u = Wᵀs.
-        return_stderr : bool
-            Also return standard errors: 0 from the quadrature (d ≤ 2), those of importance
-            sampling above.
+        Args:
+            u (array_like, shape (n, n_latents)): Conjugate to the latents; configurations have u =
+                Wᵀs.
+            return_stderr (bool): Also return standard errors: 0 from the quadrature (d ≤ 2), those
+                of importance sampling above.
 
-        Returns
-        -------
-        ndarray, float64 (n,), nats
-            And their standard errors if asked for.
+        Returns:
+            ndarray, float64 (n,), nats: And their standard errors if asked for.
         """
         u = self._check_u(u)
         value, stderr = self._log_integral(u)
@@ -236,10 +218,8 @@ class GeneralizedHopfield:
     def sample(self, n_samples: int, *, seed: int | np.random.SeedSequence) -> np.ndarray:
         """Draw independent configurations exactly: z from the prior, then spins.
 
-        Returns
-        -------
-        ndarray, int8 (n_samples, n_sites)
-            Spins -1 and +1.
+        Returns:
+            ndarray, int8 (n_samples, n_sites): Spins -1 and +1.
         """
         n_samples = check_count(n_samples, "n_samples")
         latents, spins = check_seed(seed).spawn(2)

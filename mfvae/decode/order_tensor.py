@@ -41,16 +41,14 @@ __all__ = [
 class TensorRegression:
     """The map from latent to tensor, and how well it does on held-out configurations.
 
-    Attributes
-    ----------
-    r2 : ndarray, float64 (n_components,)
-        ``1 - Σ(t - t̂)²/Σ(t - t̄)²`` of every component, pooled over conditions.
-    r2_by_condition : dict of float to ndarray
-        The same within each value of the first condition; empty without conditions.
-    predicted : ndarray, float64 (n_test, n_components)
-        Tensors predicted for the held-out configurations.
-    model : estimator or None
-        The fitted scikit-learn pipeline; None for the closed form.
+    Attributes:
+        r2 (ndarray, float64 (n_components,)): ``1 - Σ(t - t̂)²/Σ(t - t̄)²`` of every component,
+            pooled over conditions.
+        r2_by_condition (dict of float to ndarray): The same within each value of the first
+            condition; empty without conditions.
+        predicted (ndarray, float64 (n_test, n_components)): Tensors predicted for the held-out
+            configurations.
+        model (estimator or None): The fitted scikit-learn pipeline; None for the closed form.
     """
 
     r2: np.ndarray
@@ -62,23 +60,16 @@ class TensorRegression:
 def mean_order_tensor(X: np.ndarray) -> np.ndarray:
     """Return ``Σ_i (n_i n_iᵀ - 1/3)/N`` of every configuration, five components.
 
-    Parameters
-    ----------
-    X : array_like, shape (n_samples, n_sites, 3)
-        Directors, unit vectors.
+    Args:
+        X (array_like, shape (n_samples, n_sites, 3)): Directors, unit vectors.
 
-    Returns
-    -------
-    ndarray, float64 (n_samples, 5)
-        Components in an orthonormal basis: their squares add up to the squared Frobenius norm.
+    Returns:
+        ndarray, float64 (n_samples, 5): Components in an orthonormal basis: their squares add up to
+            the squared Frobenius norm.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``X`` does not hold unit vectors.
+    Raises:
+        TypeError, ValueError: If ``X`` does not hold unit vectors.
 
-    Examples
-    --------
     >>> mean_order_tensor(np.tile([0.0, 0.0, 1.0], (1, 4, 1))).round(4).tolist()
     [[0.8165, 0.0, 0.0, 0.0, 0.0]]
     """
@@ -98,34 +89,23 @@ def regress_tensor(
 ) -> TensorRegression:
     """Fit tensors as a function of latents and measure R² on held-out pairs.
 
-    Parameters
-    ----------
-    latents : array_like, shape (n_train, n_latents)
-        Inputs.
-    tensors : array_like, shape (n_train, n_components)
-        Targets.
-    test : (latents, tensors)
-        Held-out pairs, same columns.
-    test_conditions : array_like, shape (n_test,) or (n_test, n_conditions), or None
-        Conditions of the held-out pairs, the first of which groups ``r2_by_condition``.
-    method : {"network", "ridge"}
-        Two hidden layers of tanh, Adam, stopped early on a tenth held out; or a linear map.
-    width : int
-        Units in each hidden layer.
-    seed : int or numpy.random.SeedSequence
-        Of the network's initial weights.
+    Args:
+        latents (array_like, shape (n_train, n_latents)): Inputs.
+        tensors (array_like, shape (n_train, n_components)): Targets.
+        test ((latents, tensors)): Held-out pairs, same columns.
+        test_conditions (array_like, shape (n_test,) or (n_test, n_conditions), or None): Conditions
+            of the held-out pairs, the first of which groups ``r2_by_condition``.
+        method ({"network", "ridge"}): Two hidden layers of tanh, Adam, stopped early on a tenth
+            held out; or a linear map.
+        width (int): Units in each hidden layer.
+        seed (int or numpy.random.SeedSequence): Of the network's initial weights.
 
-    Returns
-    -------
-    TensorRegression
+    Returns:
+        TensorRegression
 
-    Raises
-    ------
-    TypeError, ValueError
-        For arrays that do not fit together.
+    Raises:
+        TypeError, ValueError: For arrays that do not fit together.
 
-    Examples
-    --------
     >>> z = np.random.default_rng(0).standard_normal((400, 5))
     >>> regress_tensor(z[:300], 2 * z[:300], (z[300:], 2 * z[300:]), method="ridge").r2.round(3)
     array([1., 1., 1., 1., 1.])
@@ -169,29 +149,21 @@ def regress_order_tensor(
 ) -> TensorRegression:
     """Read the order tensor off the latents of a trained VAE; R² on held-out configurations.
 
-    Parameters
-    ----------
-    vae : MeanFieldVAE
-        Trained on directors.
-    X, conditions : array_like
-        Configurations ``(n_samples, n_sites, 3)`` and conditions, the temperature first.
-    test : float or (X, conditions)
-        Fraction held out at random, or held-out configurations.
-    method : {"network", "ridge", "closed-form"}
-        See `regress_tensor` and `tensor_from_latent`; the closed form fits nothing.
-    seed : int or numpy.random.SeedSequence
-        Source of the split and of the network's weights.
+    Args:
+        vae (MeanFieldVAE): Trained on directors.
+        X, conditions (array_like): Configurations ``(n_samples, n_sites, 3)`` and conditions, the
+            temperature first.
+        test (float or (X, conditions)): Fraction held out at random, or held-out configurations.
+        method ({"network", "ridge", "closed-form"}): See `regress_tensor` and `tensor_from_latent`;
+            the closed form fits nothing.
+        seed (int or numpy.random.SeedSequence): Source of the split and of the network's weights.
 
-    Returns
-    -------
-    TensorRegression
+    Returns:
+        TensorRegression
 
-    Raises
-    ------
-    TypeError, ValueError
-        For bad arguments, or the closed form of a decoder that has none.
-    sklearn.exceptions.NotFittedError
-        If ``vae`` is not trained.
+    Raises:
+        TypeError, ValueError: For bad arguments, or the closed form of a decoder that has none.
+        sklearn.exceptions.NotFittedError: If ``vae`` is not trained.
     """
     check_choice(method, "method", ("network", "ridge", "closed-form"))
     split_seed, network_seed = check_seed(seed).spawn(2)
@@ -222,26 +194,17 @@ def tensor_from_latent(vae: MeanFieldVAE, z: np.ndarray, temperature: Any) -> np
     The site average of the natural parameters is ``(3/2T) A``. At the posterior mean of z,
     A estimates the order tensor, ``E[A | n] = Σ_i (n_i n_iᵀ - 1/3)/N``.
 
-    Parameters
-    ----------
-    vae : MeanFieldVAE
-        Trained on directors with ``likelihood="bingham"`` and a linear decoder.
-    z : array_like, shape (n_samples, n_latents)
-        Latents.
-    temperature : float or array_like, shape (n_samples,)
-        Temperature of each, units of J/k_B.
+    Args:
+        vae (MeanFieldVAE): Trained on directors with ``likelihood="bingham"`` and a linear decoder.
+        z (array_like, shape (n_samples, n_latents)): Latents.
+        temperature (float or array_like, shape (n_samples,)): Temperature of each, units of J/k_B.
 
-    Returns
-    -------
-    ndarray, float64 (n_samples, 5)
-        Components of A in the basis of `mean_order_tensor`.
+    Returns:
+        ndarray, float64 (n_samples, 5): Components of A in the basis of `mean_order_tensor`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For another likelihood or decoder, or bad latents or temperatures.
-    sklearn.exceptions.NotFittedError
-        If ``vae`` is not trained.
+    Raises:
+        TypeError, ValueError: For another likelihood or decoder, or bad latents or temperatures.
+        sklearn.exceptions.NotFittedError: If ``vae`` is not trained.
     """
     if not isinstance(vae, MeanFieldVAE):
         raise TypeError(f"vae must be a MeanFieldVAE, got {type(vae).__name__}")

@@ -31,24 +31,17 @@ def decoder_jacobian(vae: MeanFieldVAE, z: np.ndarray) -> np.ndarray:
     By automatic differentiation (the derivative of the vector-Jacobian product), one pass for
     each latent and all of ``z`` at once.
 
-    Parameters
-    ----------
-    vae : MeanFieldVAE
-        Trained, with the Bernoulli likelihood.
-    z : array_like, shape (n_points, n_latents)
-        Where to take it.
+    Args:
+        vae (MeanFieldVAE): Trained, with the Bernoulli likelihood.
+        z (array_like, shape (n_points, n_latents)): Where to take it.
 
-    Returns
-    -------
-    ndarray, float64 (n_points, n_sites, n_latents)
-        Of the logit of the larger letter, per unit of the latent; half of it for fields.
+    Returns:
+        ndarray, float64 (n_points, n_sites, n_latents): Of the logit of the larger letter, per unit
+            of the latent; half of it for fields.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``vae`` or ``z`` is not as described.
-    sklearn.exceptions.NotFittedError
-        If ``vae`` is not trained.
+    Raises:
+        TypeError, ValueError: If ``vae`` or ``z`` is not as described.
+        sklearn.exceptions.NotFittedError: If ``vae`` is not trained.
     """
     if not isinstance(vae, MeanFieldVAE):
         raise TypeError(f"vae must be a MeanFieldVAE, got {type(vae).__name__}")
@@ -86,39 +79,27 @@ def recover_patterns(
     for every linear reparameterisation of z. Its eigenvalues are the variances of the local
     fields along their patterns in units of their noise.
 
-    Parameters
-    ----------
-    vae : MeanFieldVAE
-        Trained on spins or 0/1 words, with the Bernoulli likelihood.
-    n_patterns : int or None
-        Number P of patterns, at most ``n_latents``; None counts the eigenvalues of M above 0.5.
-    condition : float or array_like or None
-        Condition of the prior from which z is drawn, for example the temperature; needed if the
-        model was trained with conditions.
-    unmixing : {"binary", "ica"}
-        See `unmix`.
-    seed : int or numpy.random.SeedSequence
-        Source of the latents and of the starts.
-    n_points : int
-        Number of latents over which J is averaged.
-    n_restarts : int
-        See `unmix`.
+    Args:
+        vae (MeanFieldVAE): Trained on spins or 0/1 words, with the Bernoulli likelihood.
+        n_patterns (int or None): Number P of patterns, at most ``n_latents``; None counts the
+            eigenvalues of M above 0.5.
+        condition (float or array_like or None): Condition of the prior from which z is drawn, for
+            example the temperature; needed if the model was trained with conditions.
+        unmixing ({"binary", "ica"}): See `unmix`.
+        seed (int or numpy.random.SeedSequence): Source of the latents and of the starts.
+        n_points (int): Number of latents over which J is averaged.
+        n_restarts (int): See `unmix`.
 
-    Returns
-    -------
-    PatternRecovery
-        With ``jacobian_variation = 1 - |E J|²/E|J|²``, the part of the Jacobian that depends on
-        z (0 for a linear decoder), ``span_variation``, the part of M outside the P leading
-        directions, and the eigenvalues of M as ``spectrum``. Without a single pattern the arrays
-        are empty and ``is_reliable`` is False. A single uniform pattern is no evidence against
-        short-range order: its direction follows from symmetry alone.
+    Returns:
+        PatternRecovery: With ``jacobian_variation = 1 - |E J|²/E|J|²``, the part of the Jacobian
+            that depends on z (0 for a linear decoder), ``span_variation``, the part of M outside
+            the P leading directions, and the eigenvalues of M as ``spectrum``. Without a single
+            pattern the arrays are empty and ``is_reliable`` is False. A single uniform pattern is
+            no evidence against short-range order: its direction follows from symmetry alone.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For bad arguments.
-    sklearn.exceptions.NotFittedError
-        If ``vae`` is not trained.
+    Raises:
+        TypeError, ValueError: For bad arguments.
+        sklearn.exceptions.NotFittedError: If ``vae`` is not trained.
     """
     check_choice(unmixing, "unmixing", ("binary", "ica"))
     check_count(n_points, "n_points", minimum=2)

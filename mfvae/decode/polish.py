@@ -20,27 +20,20 @@ _RIDGE = 1e-6  # of the Hessian's trace, against overlaps that never vary
 def polish_patterns(patterns: np.ndarray, X: np.ndarray, *, n_sweeps: int = 5) -> np.ndarray:
     """Return patterns whose bits agree with the samples, site by site.
 
-    Parameters
-    ----------
-    patterns : array_like, shape (n_sites, n_patterns), or PatternRecovery
-        Spins -1 and +1, mostly right.
-    X : array_like, shape (n_samples, n_sites)
-        Spins -1 and +1 in equilibrium at one temperature.
-    n_sweeps : int
-        Sweeps over all sites at most; ends when no bit changes.
+    Args:
+        patterns (array_like, shape (n_sites, n_patterns), or PatternRecovery): Spins -1 and +1,
+            mostly right.
+        X (array_like, shape (n_samples, n_sites)): Spins -1 and +1 in equilibrium at one
+            temperature.
+        n_sweeps (int): Sweeps over all sites at most; ends when no bit changes.
 
-    Returns
-    -------
-    ndarray, int8 (n_sites, n_patterns)
-        Spins -1 and +1, the columns in the order and with the signs of ``patterns``.
+    Returns:
+        ndarray, int8 (n_sites, n_patterns): Spins -1 and +1, the columns in the order and with the
+            signs of ``patterns``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument does not hold spins, or the numbers of sites differ.
+    Raises:
+        TypeError, ValueError: If an argument does not hold spins, or the numbers of sites differ.
 
-    Examples
-    --------
     >>> from mfvae.systems import Hopfield
     >>> system = Hopfield.random(128, 3, seed=0)
     >>> wrong = system.patterns.copy()

@@ -24,22 +24,15 @@ def correlation_spectrum(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Second moments are taken without subtracting means: the spins of the model have none.
 
-    Parameters
-    ----------
-    X : array_like, shape (n_samples, n_sites)
-        Spins -1 and +1.
+    Args:
+        X (array_like, shape (n_samples, n_sites)): Spins -1 and +1.
 
-    Returns
-    -------
-    eigenvalues : ndarray, float64 (n_sites,)
-        Largest first; their sum is ``n_sites``.
-    eigenvectors : ndarray, float64 (n_sites, n_sites)
-        One a column, orthonormal.
+    Returns:
+        - eigenvalues : ndarray, float64 (n_sites,): Largest first; their sum is ``n_sites``.
+        - eigenvectors : ndarray, float64 (n_sites, n_sites): One a column, orthonormal.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``X`` does not hold spins.
+    Raises:
+        TypeError, ValueError: If ``X`` does not hold spins.
     """
     x = check_spins(X, name="X")
     moment = np.zeros((x.shape[1], x.shape[1]))
@@ -53,22 +46,16 @@ def correlation_spectrum(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def covariance_subspace(X: np.ndarray, n_patterns: int) -> np.ndarray:
     """Return the leading eigenvectors of the spins' correlations: the simple method's span.
 
-    Parameters
-    ----------
-    X : array_like, shape (n_samples, n_sites)
-        Spins -1 and +1.
-    n_patterns : int
-        Number of eigenvectors, at most ``n_sites``.
+    Args:
+        X (array_like, shape (n_samples, n_sites)): Spins -1 and +1.
+        n_patterns (int): Number of eigenvectors, at most ``n_sites``.
 
-    Returns
-    -------
-    ndarray, float64 (n_sites, n_patterns)
-        Orthonormal columns, largest eigenvalue first; input for `unmix`.
+    Returns:
+        ndarray, float64 (n_sites, n_patterns): Orthonormal columns, largest eigenvalue first; input
+            for `unmix`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``X`` does not hold spins or there are fewer sites than patterns.
+    Raises:
+        TypeError, ValueError: If ``X`` does not hold spins or there are fewer sites than patterns.
     """
     x = check_spins(X, name="X")
     n_patterns = check_count(n_patterns, "n_patterns", maximum=x.shape[1])
@@ -84,23 +71,15 @@ def estimate_n_patterns(X: np.ndarray) -> int:
     samples allows for correlated samples and for a bulk that is not white. It needs a gap: deep
     in the condensed phase, where each sample shows one pattern only, there may be none.
 
-    Parameters
-    ----------
-    X : array_like, shape (n_samples, n_sites)
-        Spins -1 and +1, at least 16 sites.
+    Args:
+        X (array_like, shape (n_samples, n_sites)): Spins -1 and +1, at least 16 sites.
 
-    Returns
-    -------
-    int
-        Between 0 and ``n_sites // 2``.
+    Returns:
+        int: Between 0 and ``n_sites // 2``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``X`` does not hold spins, or has fewer than 16 sites.
+    Raises:
+        TypeError, ValueError: If ``X`` does not hold spins, or has fewer than 16 sites.
 
-    Examples
-    --------
     >>> from mfvae.systems import Hopfield
     >>> estimate_n_patterns(Hopfield.random(64, 2, seed=0).sample(1.2, 4000, seed=1))
     2

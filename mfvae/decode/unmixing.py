@@ -39,25 +39,23 @@ _STABLE = 0.95
 class PatternRecovery:
     """Patterns read off a subspace, with what can be said of them without a reference.
 
-    Attributes
-    ----------
-    patterns : ndarray, int8 (n_sites, n_patterns)
-        Spins -1 and +1, nearest to the span first; signs and order are arbitrary.
-    residuals : ndarray, float64 (n_patterns,)
-        ``1 - |Πx|²/N``: squared distance to the span, 0 (in it) to 1 (orthogonal to it).
-    stability : ndarray, float64 (n_patterns,)
-        Mean over the other restarts of the largest absolute overlap with one of their patterns.
-    runner_up : float
-        Smallest residual among the sign vectors found that are not among the patterns; 1 if
-        there is none. Where the span holds no patterns it is no larger than the residuals.
-    null_residual : float
-        Residual below which none is expected of a random span of this size (`null_residual`).
-    dimension : int
-        Dimension of the span; fewer patterns than this were found if some are missing.
-    spectrum : ndarray, float64
-        Squared singular values of what was unmixed, largest first.
-    jacobian_variation, span_variation : float or None
-        For decoders: see `mfvae.decode.recover_patterns`.
+    Attributes:
+        patterns (ndarray, int8 (n_sites, n_patterns)): Spins -1 and +1, nearest to the span first;
+            signs and order are arbitrary.
+        residuals (ndarray, float64 (n_patterns,)): ``1 - |Πx|²/N``: squared distance to the span, 0
+            (in it) to 1 (orthogonal to it).
+        stability (ndarray, float64 (n_patterns,)): Mean over the other restarts of the largest
+            absolute overlap with one of their patterns.
+        runner_up (float): Smallest residual among the sign vectors found that are not among the
+            patterns; 1 if there is none. Where the span holds no patterns it is no larger than the
+            residuals.
+        null_residual (float): Residual below which none is expected of a random span of this size
+            (`null_residual`).
+        dimension (int): Dimension of the span; fewer patterns than this were found if some are
+            missing.
+        spectrum (ndarray, float64): Squared singular values of what was unmixed, largest first.
+        jacobian_variation, span_variation (float or None): For decoders: see
+            `mfvae.decode.recover_patterns`.
     """
 
     patterns: np.ndarray
@@ -115,37 +113,27 @@ def unmix(
 ) -> PatternRecovery:
     """Find the sign vectors nearest to the column span of a matrix.
 
-    Parameters
-    ----------
-    mixed : array_like, shape (n_sites, k)
-        Columns that span the patterns: a decoder's Jacobian, eigenvectors of a covariance.
-        More columns than patterns are cut to the leading left singular vectors.
-    n_patterns : int or None
-        Number P of patterns, at most k and below n_sites; None takes k.
-    method : {"binary", "ica"}
-        Descent ``x ← sign(Πx)`` and single flips from random starts, with deflation by what was
-        found; or signs of independent components (FastICA, unit variance, tanh).
-    seed : int or numpy.random.SeedSequence
-        Source of the starts.
-    n_restarts : int
-        Independent searches, at least 2, between which stability is measured; "binary" keeps
-        the vectors nearest to the span over all of them, "ica" the restart that agrees most
-        with the others.
-    n_starts, n_rounds : int
-        Starts side by side (None: sixteen a pattern, 64 to 768), and rounds at most, of each
-        binary search.
+    Args:
+        mixed (array_like, shape (n_sites, k)): Columns that span the patterns: a decoder's
+            Jacobian, eigenvectors of a covariance. More columns than patterns are cut to the
+            leading left singular vectors.
+        n_patterns (int or None): Number P of patterns, at most k and below n_sites; None takes k.
+        method ({"binary", "ica"}): Descent ``x ← sign(Πx)`` and single flips from random starts,
+            with deflation by what was found; or signs of independent components (FastICA, unit
+            variance, tanh).
+        seed (int or numpy.random.SeedSequence): Source of the starts.
+        n_restarts (int): Independent searches, at least 2, between which stability is measured;
+            "binary" keeps the vectors nearest to the span over all of them, "ica" the restart that
+            agrees most with the others.
+        n_starts, n_rounds (int): Starts side by side (None: sixteen a pattern, 64 to 768), and
+            rounds at most, of each binary search.
 
-    Returns
-    -------
-    PatternRecovery
+    Returns:
+        PatternRecovery
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a matrix that is not finite, has rank below P, or bad counts.
+    Raises:
+        TypeError, ValueError: For a matrix that is not finite, has rank below P, or bad counts.
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> patterns = rng.choice([-1, 1], size=(128, 3))
     >>> found = unmix(patterns @ rng.standard_normal((3, 3)))
@@ -202,23 +190,15 @@ def null_residual(n_sites: int, n_patterns: int) -> float:
     of the smallest residual that the binary search of `unmix` finds. For one pattern the mean is
     close to 1 - 2/π, that of the signs of a Gaussian vector.
 
-    Parameters
-    ----------
-    n_sites, n_patterns : int
-        Dimension N of the vectors and P of the span, P < N.
+    Args:
+        n_sites, n_patterns (int): Dimension N of the vectors and P of the span, P < N.
 
-    Returns
-    -------
-    float
-        Between 0 and 1.
+    Returns:
+        float: Between 0 and 1.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For bad counts.
+    Raises:
+        TypeError, ValueError: For bad counts.
 
-    Examples
-    --------
     >>> null_residual(256, 2) > null_residual(256, 8)
     True
     """

@@ -22,20 +22,14 @@ def attribute(
     reference the features are orthonormal, or nearly so, and conjugate gradients need a few
     steps.
 
-    Parameters
-    ----------
-    residuals : torch.Tensor
-        ``(n_samples, n_sites, n_values)``, of unit spread.
-    log_ratio : torch.Tensor
-        ``(n_samples,)`` nats.
-    tolerance : float
-        Relative residual at which the conjugate gradients stop.
+    Args:
+        residuals (torch.Tensor): ``(n_samples, n_sites, n_values)``, of unit spread.
+        log_ratio (torch.Tensor): ``(n_samples,)`` nats.
+        tolerance (float): Relative residual at which the conjugate gradients stop.
 
-    Returns
-    -------
-    (numpy.ndarray, numpy.ndarray)
-        ``a`` of shape ``(n_sites, n_values)`` and the symmetric ``c`` ``(n_sites, n_sites)``
-        with zero diagonal, float64 nats.
+    Returns:
+        (numpy.ndarray, numpy.ndarray): ``a`` of shape ``(n_sites, n_values)`` and the symmetric
+            ``c`` ``(n_sites, n_sites)`` with zero diagonal, float64 nats.
     """
     every = -(-len(residuals) // _MAX_ROWS)
     u, target = residuals[::every], log_ratio[::every].float()

@@ -36,12 +36,11 @@ def log_resolved(n_samples: int) -> float:
 class Inputs:
     """What the network sees of the rows of one sample.
 
-    Attributes
-    ----------
-    sites : torch.Tensor
-        ``(n_samples, n_values)`` float32, the values at all sites, centred and scaled.
-    summaries : torch.Tensor
-        ``(n_samples, n_summaries)`` float32: latents, conditions and other numbers of a row.
+    Attributes:
+        sites (torch.Tensor): ``(n_samples, n_values)`` float32, the values at all sites, centred
+            and scaled.
+        summaries (torch.Tensor): ``(n_samples, n_summaries)`` float32: latents, conditions and
+            other numbers of a row.
     """
 
     sites: torch.Tensor
@@ -62,14 +61,10 @@ class RatioNetwork(nn.Module):
     (`_principal`) and are not trained: learned or random ones fit the noise of all pairs, which
     costs a tenth of the estimate.
 
-    Parameters
-    ----------
-    directions : torch.Tensor
-        ``(n_directions, n_values)`` float32.
-    n_summaries : int
-        Width of the second input.
-    width : int
-        Number of units in each hidden layer.
+    Args:
+        directions (torch.Tensor): ``(n_directions, n_values)`` float32.
+        n_summaries (int): Width of the second input.
+        width (int): Number of units in each hidden layer.
     """
 
     def __init__(self, directions: torch.Tensor, n_summaries: int, width: int = 32) -> None:
@@ -207,31 +202,21 @@ def cross_fit(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return ln(p/q) of every row, each by a network trained on the other folds.
 
-    Parameters
-    ----------
-    joint : Inputs
-        Rows of the law p.
-    references : list of Inputs
-        Samples of the law q, as many rows each; row n belongs to the fold of row n of
-        ``joint`` and may share its summaries.
-    folds : numpy.ndarray
-        ``(n_samples,)`` int, the fold of each row.
-    groups : numpy.ndarray
-        ``(n_samples,)`` int from 0: within each group, that is at each condition, a constant is
-        added to ln(p/q) that brings the mean of p/q over the reference rows *of the training*
-        to 1, as far as their number allows to say.
-    alpha : float
-        Weight of p in the mixture; the ratio that is learned is at most 1/alpha.
-    n_epochs, batch_size, learning_rate
-        Of the training.
-    seed : numpy.random.SeedSequence
-        Source of initial weights and order.
+    Args:
+        joint (Inputs): Rows of the law p.
+        references (list of Inputs): Samples of the law q, as many rows each; row n belongs to the
+            fold of row n of ``joint`` and may share its summaries.
+        folds (numpy.ndarray): ``(n_samples,)`` int, the fold of each row.
+        groups (numpy.ndarray): ``(n_samples,)`` int from 0: within each group, that is at each
+            condition, a constant is added to ln(p/q) that brings the mean of p/q over the reference
+            rows *of the training* to 1, as far as their number allows to say.
+        alpha (float): Weight of p in the mixture; the ratio that is learned is at most 1/alpha.
+        n_epochs, batch_size, learning_rate: Of the training.
+        seed (numpy.random.SeedSequence): Source of initial weights and order.
 
-    Returns
-    -------
-    (numpy.ndarray, numpy.ndarray)
-        On the joint rows ``(n_samples,)``, and on the reference rows
-        ``(n_references, n_samples)``; float64 nats.
+    Returns:
+        (numpy.ndarray, numpy.ndarray): On the joint rows ``(n_samples,)``, and on the reference
+            rows ``(n_references, n_samples)``; float64 nats.
     """
     names = np.unique(folds)
     on_joint = np.empty(len(joint))

@@ -29,12 +29,9 @@ _RADIUS = 4  # of the displacements on a lattice
 class Samples:
     """Residuals and summaries: of the joint law first, then of each reference sample.
 
-    Attributes
-    ----------
-    residuals : list of torch.Tensor
-        Each ``(n_samples, n_sites, n_values)`` float32.
-    summaries : list of torch.Tensor
-        Each ``(n_samples, n_summaries)`` float32.
+    Attributes:
+        residuals (list of torch.Tensor): Each ``(n_samples, n_sites, n_values)`` float32.
+        summaries (list of torch.Tensor): Each ``(n_samples, n_summaries)`` float32.
     """
 
     residuals: list[torch.Tensor]

@@ -14,19 +14,16 @@ __all__ = ["AxisAlignment", "axis_alignment", "order_parameter_axis"]
 class AxisAlignment(NamedTuple):
     """How one order parameter lies in a latent space.
 
-    Attributes
-    ----------
-    correlations : numpy.ndarray of float64
-        Pearson correlation of each latent with the order parameter, ``(n_latents,)``.
-    r_squared : float
-        Share of its variance that a linear function of *all* latents explains; unchanged by a
-        rotation of the latents, as by any invertible linear map.
-    mutual_information : numpy.ndarray of float64
-        Between each latent and the order parameter, nats, both sorted into bins of equal
-        content, ``(n_latents,)``.
-    gap : float
-        Mutual information gap: the lead of the best latent over the second, divided by the entropy
-        of the bins; 1 if one latent says all, 0 if two say the same. Not a number for one latent.
+    Attributes:
+        correlations (numpy.ndarray of float64): Pearson correlation of each latent with the order
+            parameter, ``(n_latents,)``.
+        r_squared (float): Share of its variance that a linear function of *all* latents explains;
+            unchanged by a rotation of the latents, as by any invertible linear map.
+        mutual_information (numpy.ndarray of float64): Between each latent and the order parameter,
+            nats, both sorted into bins of equal content, ``(n_latents,)``.
+        gap (float): Mutual information gap: the lead of the best latent over the second, divided by
+            the entropy of the bins; 1 if one latent says all, 0 if two say the same. Not a number
+            for one latent.
     """
 
     correlations: np.ndarray
@@ -68,27 +65,19 @@ def axis_alignment(
     latents with correlation one. The gap (Chen, Li, Grosse & Duvenaud 2018, arXiv:1802.04942) is
     then zero.
 
-    Parameters
-    ----------
-    z : array_like, shape (n_samples, n_latents)
-        Latents, for instance ``vae.transform(x)``.
-    order_parameter : array_like, shape (n_samples,)
-        Its value on the same configurations.
-    n_bins : int
-        Bins for the mutual information, whose bias is about ``(n_bins - 1)^2 / 2 n_samples`` nats.
+    Args:
+        z (array_like, shape (n_samples, n_latents)): Latents, for instance ``vae.transform(x)``.
+        order_parameter (array_like, shape (n_samples,)): Its value on the same configurations.
+        n_bins (int): Bins for the mutual information, whose bias is about ``(n_bins - 1)^2 / 2
+            n_samples`` nats.
 
-    Returns
-    -------
-    AxisAlignment
-        A latent that does not vary has correlation 0.
+    Returns:
+        AxisAlignment: A latent that does not vary has correlation 0.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If shapes do not match, numbers are not finite, or the order parameter is constant.
+    Raises:
+        TypeError, ValueError: If shapes do not match, numbers are not finite, or the order
+            parameter is constant.
 
-    Examples
-    --------
     >>> m = np.linspace(-1, 1, 64)
     >>> found = axis_alignment(np.stack([3 * m, 0 * m], axis=1), m, n_bins=4)
     >>> found.correlations.round(2), round(found.r_squared, 3), round(found.gap, 1)
@@ -117,26 +106,19 @@ def axis_alignment(
 def order_parameter_axis(z: np.ndarray, order_parameter: np.ndarray) -> np.ndarray:
     """Return half the way from the latents of negative to those of positive order parameter.
 
-    Parameters
-    ----------
-    z : array_like, shape (n_samples, n_latents)
-        Latents of configurations of one phase.
-    order_parameter : array_like, shape (n_samples,)
-        Its value on the same configurations, of either sign.
+    Args:
+        z (array_like, shape (n_samples, n_latents)): Latents of configurations of one phase.
+        order_parameter (array_like, shape (n_samples,)): Its value on the same configurations, of
+            either sign.
 
-    Returns
-    -------
-    numpy.ndarray of float64
-        ``(n_latents,)``, latent units. Between two phases the cosine of the angle of their axes
-        does not depend on a rotation of the latent space.
+    Returns:
+        numpy.ndarray of float64: ``(n_latents,)``, latent units. Between two phases the cosine of
+            the angle of their axes does not depend on a rotation of the latent space.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If shapes do not match, numbers are not finite, or only one sign occurs.
+    Raises:
+        TypeError, ValueError: If shapes do not match, numbers are not finite, or only one sign
+            occurs.
 
-    Examples
-    --------
     >>> order_parameter_axis([[2.0, 1.0], [-2.0, 1.0]], [0.9, -0.8])
     array([2., 0.])
     """

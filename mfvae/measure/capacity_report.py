@@ -26,25 +26,18 @@ _SIGMAS = 3.0
 class CapacityReport:
     """Demand and supply of a trained model, nats per configuration; prints as a table.
 
-    Attributes
-    ----------
-    rate, mutual_information, prior_mismatch, sphere_packing : Estimate
-        As in `ElboSurgery`.
-    regular_supply : float
-        `capacity_supply` of this size, a heuristic from before training.
-    dual_total_correlation, half_cut, best_cut : Estimate or None
-        As in `CapacityDemand`.
-    gap_bound : Estimate or None
-        ``I(A;B) - R`` for the best cut: the gap is at least that, whatever the decoder.
-    gap : Estimate or None
-        ``E[ln p(x) - ELBO(x)]``, if the system is known.
-    verdict : {"cannot fit", "may fit", "fits"}
-        "fits": the measured gap is at most 0.25 nats. "cannot fit": the bound exceeds that, by
-        three standard errors: not with this rate. "may fit": neither; the bound is silent.
-    margin : float
-        Rate less best cut; negative if nats must be missed. NaN if no cut is known.
-    note : str
-        How the demand was found, and on which side it errs.
+    Attributes:
+        rate, mutual_information, prior_mismatch, sphere_packing (Estimate): As in `ElboSurgery`.
+        regular_supply (float): `capacity_supply` of this size, a heuristic from before training.
+        dual_total_correlation, half_cut, best_cut (Estimate or None): As in `CapacityDemand`.
+        gap_bound (Estimate or None): ``I(A;B) - R`` for the best cut: the gap is at least that,
+            whatever the decoder.
+        gap (Estimate or None): ``E[ln p(x) - ELBO(x)]``, if the system is known.
+        verdict ({"cannot fit", "may fit", "fits"}): "fits": the measured gap is at most 0.25 nats.
+            "cannot fit": the bound exceeds that, by three standard errors: not with this rate. "may
+            fit": neither; the bound is silent.
+        margin (float): Rate less best cut; negative if nats must be missed. NaN if no cut is known.
+        note (str): How the demand was found, and on which side it errs.
     """
 
     rate: Estimate
@@ -100,25 +93,17 @@ def capacity_verdict(demand: float, supply: float) -> str:
 
     Meant for the time before training, with `capacity_supply`: a heuristic, see there.
 
-    Parameters
-    ----------
-    demand : float or Estimate
-        Nats; three of its standard errors, if it has one, are left to the supply's favour.
-    supply : float
-        Nats.
+    Args:
+        demand (float or Estimate): Nats; three of its standard errors, if it has one, are left to
+            the supply's favour.
+        supply (float): Nats.
 
-    Returns
-    -------
-    str
-        "cannot fit" or "may fit".
+    Returns:
+        str: "cannot fit" or "may fit".
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not a finite number.
+    Raises:
+        TypeError, ValueError: If an argument is not a finite number.
 
-    Examples
-    --------
     >>> capacity_verdict(12.56, capacity_supply(256, 4).regular)
     'cannot fit'
     """
@@ -141,33 +126,24 @@ def capacity(
     encoder, the cut from the system, exactly, or from the data, from below. Quantities of several
     temperatures are averaged with their share of the rows; the bound holds for averages too.
 
-    Parameters
-    ----------
-    vae : MeanFieldVAE
-        Trained model.
-    X : array_like, shape (n_samples, n_sites, …)
-        Configurations that training has not seen, at least 64 for each condition (without
-        ``system``: 100, of two letters).
-    conditions : float or array_like, shape (n_samples,) or (n_samples, n_conditions), optional
-        As in ``fit``. With ``system``: the temperature, units of J/k_B, a number if it is the same
-        for all; needed then even if the model has no condition.
-    system : System, optional
-        Where the data come from; then the demand and the gap are those of its exact law.
-    seed : int or numpy.random.SeedSequence
-        Source of latents, and of samples where the demand needs them.
+    Args:
+        vae (MeanFieldVAE): Trained model.
+        X (array_like, shape (n_samples, n_sites, …)): Configurations that training has not seen, at
+            least 64 for each condition (without ``system``: 100, of two letters).
+        conditions (float or array_like, shape (n_samples,) or (n_samples, n_conditions), optional):
+            As in ``fit``. With ``system``: the temperature, units of J/k_B, a number if it is the
+            same for all; needed then even if the model has no condition.
+        system (System, optional): Where the data come from; then the demand and the gap are those
+            of its exact law.
+        seed (int or numpy.random.SeedSequence): Source of latents, and of samples where the demand
+            needs them.
 
-    Returns
-    -------
-    CapacityReport
-        Nats per configuration.
+    Returns:
+        CapacityReport: Nats per configuration.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described.
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
 
-    Examples
-    --------
     >>> from mfvae.systems import CurieWeiss
     >>> magnet = CurieWeiss(16)
     >>> vae = MeanFieldVAE(1, n_epochs=1, progress=False).fit(magnet.sample(1.5, 500, seed=0))

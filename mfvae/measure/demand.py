@@ -25,21 +25,16 @@ __all__ = ["CapacityDemand", "Cut", "capacity_demand", "find_best_cut"]
 class CapacityDemand:
     """What must pass through a latent that makes the sites independent, nats per configuration.
 
-    Attributes
-    ----------
-    half_cut : Estimate or None
-        Mutual information of the first half of the sites and the others; None if unknown.
-    checkerboard : Estimate or None
-        That of the two sublattices of an even square lattice.
-    one_site : Estimate or None
-        That of one site and all others, averaged over sites: ``(TC + D)/n_sites`` with the total
-        correlation TC, since ``TC + D = Σ_i I(x_i; x_{-i})``.
-    best_cut : Estimate or None
-        The largest mutual information across a cut that is known.
-    dual_total_correlation : Estimate or None
-        ``D = H(x) - Σ_i H(x_i | x_{-i})``, which no cut exceeds (Han 1978).
-    note : str
-        How the numbers were found, and on which side they err.
+    Attributes:
+        half_cut (Estimate or None): Mutual information of the first half of the sites and the
+            others; None if unknown.
+        checkerboard (Estimate or None): That of the two sublattices of an even square lattice.
+        one_site (Estimate or None): That of one site and all others, averaged over sites: ``(TC +
+            D)/n_sites`` with the total correlation TC, since ``TC + D = Σ_i I(x_i; x_{-i})``.
+        best_cut (Estimate or None): The largest mutual information across a cut that is known.
+        dual_total_correlation (Estimate or None): ``D = H(x) - Σ_i H(x_i | x_{-i})``, which no cut
+            exceeds (Han 1978).
+        note (str): How the numbers were found, and on which side they err.
     """
 
     half_cut: Estimate | None
@@ -84,31 +79,22 @@ def capacity_demand(
       a model, H and with it D err **upward** by KL(p ‖ p_θ): the sum has **no known side**, and
       is a lower bound of D plus that divergence, no more. Without ``log_prob`` it is None.
 
-    Parameters
-    ----------
-    source : System, or array_like of shape (n_samples, n_sites)
-        A system, or data: spins -1, +1 or words 0, 1; at least 100 rows.
-    temperature : float, optional
-        Units of J/k_B; needed for a system, and for a system only.
-    log_prob : array_like, shape (n_samples,), optional
-        For data: ln p(x) of each row, nats, exact or of a model that was trained on other rows.
-    seed : int or numpy.random.SeedSequence
-        Source of randomness of what is sampled.
+    Args:
+        source (System, or array_like of shape (n_samples, n_sites)): A system, or data: spins -1,
+            +1 or words 0, 1; at least 100 rows.
+        temperature (float, optional): Units of J/k_B; needed for a system, and for a system only.
+        log_prob (array_like, shape (n_samples,), optional): For data: ln p(x) of each row, nats,
+            exact or of a model that was trained on other rows.
+        seed (int or numpy.random.SeedSequence): Source of randomness of what is sampled.
 
-    Returns
-    -------
-    CapacityDemand
-        All in nats for the whole system.
+    Returns:
+        CapacityDemand: All in nats for the whole system.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described.
-    NotImplementedError
-        If the system has no exact results (Hopfield with more than three patterns).
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+        NotImplementedError: If the system has no exact results (Hopfield with more than three
+            patterns).
 
-    Examples
-    --------
     >>> from mfvae.systems import CurieWeiss
     >>> demand = capacity_demand(CurieWeiss(16), 1.0)
     >>> round(demand.half_cut, 4), round(demand.dual_total_correlation, 4)
@@ -179,29 +165,19 @@ def find_best_cut(
     (correlated sites on different sides: the lowest eigenvector), and random cuts, sites change
     sides one at a time as long as that gains: a lower bound of the maximum over all cuts.
 
-    Parameters
-    ----------
-    x : array_like, shape (n_states, n_sites)
-        Spins -1 and +1, each configuration at most once, at most 62 sites.
-    probabilities : array_like, shape (n_states,)
-        Their probabilities, of sum 1.
-    n_restarts : int
-        Number of random cuts to start from.
-    seed : int or numpy.random.SeedSequence
-        Source of them.
+    Args:
+        x (array_like, shape (n_states, n_sites)): Spins -1 and +1, each configuration at most once,
+            at most 62 sites.
+        probabilities (array_like, shape (n_states,)): Their probabilities, of sum 1.
+        n_restarts (int): Number of random cuts to start from.
+        seed (int or numpy.random.SeedSequence): Source of them.
 
-    Returns
-    -------
-    Cut
-        The best cut that was found, nats.
+    Returns:
+        Cut: The best cut that was found, nats.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` does not hold spins, or ``probabilities`` does not match it.
+    Raises:
+        TypeError, ValueError: If ``x`` does not hold spins, or ``probabilities`` does not match it.
 
-    Examples
-    --------
     >>> from mfvae.measure import all_configurations
     >>> from mfvae.systems import CurieWeiss
     >>> x = all_configurations(6)

@@ -41,14 +41,11 @@ class SaturationWarning(UserWarning):
 class TotalCorrelationAt:
     """Total correlation at one condition.
 
-    Attributes
-    ----------
-    nats : Estimate
-        Plug-in estimate, with the bootstrap's standard error.
-    lower : float
-        One-sided 99 % lower confidence limit, nats.
-    saturated : bool
-        Whether the estimate is too low because the samples cannot resolve the ratio.
+    Attributes:
+        nats (Estimate): Plug-in estimate, with the bootstrap's standard error.
+        lower (float): One-sided 99 % lower confidence limit, nats.
+        saturated (bool): Whether the estimate is too low because the samples cannot resolve the
+            ratio.
     """
 
     nats: Estimate
@@ -64,28 +61,21 @@ class TotalCorrelationAt:
 class TotalCorrelation(TotalCorrelationAt):
     """Total correlation, averaged over all rows and at every condition; prints as a table.
 
-    Attributes
-    ----------
-    nats : Estimate
-        Plug-in estimate, with the bootstrap's standard error (of the average over rows; the
-        bias of the learned ratio is not in it). Neither an upper nor a lower bound.
-    lower : float
-        One-sided 99 % lower confidence limit, nats.
-    saturated : bool
-        Whether the estimate is too low because the samples cannot resolve the ratio.
-    by_condition : dict
-        `TotalCorrelationAt` for every condition: keys are floats, or tuples if there are
-        several conditions; empty without conditions.
-    one_point : numpy.ndarray
-        ``(n_sites,)``, or ``(n_sites, n_values)`` for directors and categories: coefficients
-        of ln(p/q) on the residual of each site, nats.
-    two_point : numpy.ndarray
-        ``(n_sites, n_sites)``, symmetric with zero diagonal: coefficients of ln(p/q) on the
-        product of the residuals of two sites, nats.
-    null : Estimate or None
-        The same estimator where joint and reference have one law: should be 0.
-    log_ratio : numpy.ndarray
-        ``(n_samples,)`` held-out ln(p/q) of each row, nats.
+    Attributes:
+        nats (Estimate): Plug-in estimate, with the bootstrap's standard error (of the average over
+            rows; the bias of the learned ratio is not in it). Neither an upper nor a lower bound.
+        lower (float): One-sided 99 % lower confidence limit, nats.
+        saturated (bool): Whether the estimate is too low because the samples cannot resolve the
+            ratio.
+        by_condition (dict): `TotalCorrelationAt` for every condition: keys are floats, or tuples if
+            there are several conditions; empty without conditions.
+        one_point (numpy.ndarray): ``(n_sites,)``, or ``(n_sites, n_values)`` for directors and
+            categories: coefficients of ln(p/q) on the residual of each site, nats.
+        two_point (numpy.ndarray): ``(n_sites, n_sites)``, symmetric with zero diagonal:
+            coefficients of ln(p/q) on the product of the residuals of two sites, nats.
+        null (Estimate or None): The same estimator where joint and reference have one law: should
+            be 0.
+        log_ratio (numpy.ndarray): ``(n_samples,)`` held-out ln(p/q) of each row, nats.
     """
 
     by_condition: dict
@@ -124,47 +114,33 @@ def total_correlation(
     is ``E_joint[g]``; the lower limit is that of ``E_joint[g] - E_ref[e^g] + 1``, which is
     below the total correlation for every g.
 
-    Parameters
-    ----------
-    vae : MeanFieldVAE or None
-        A trained model: joint rows (x, z) with z ~ q(z|x), reference x ~ prod p_θ(x_i|z)
-        given the same z. None: unconditional, reference are the rows with every column
-        permuted (within each condition).
-    X : numpy.ndarray
-        ``(n_samples, n_sites)``: spins, words, categories (with a model only), real values;
-        or directors ``(n_samples, n_sites, 3)``. Not those the model was trained on. Correlated
-        rows should stand in the order of their chains: folds and bootstrap go by blocks of
-        consecutive rows.
-    conditions : numpy.ndarray or None
-        ``(n_samples,)`` or ``(n_samples, n_conditions)``, at least 80 rows each.
-    seed : int or numpy.random.SeedSequence
-        Source of latents, references, initial weights and bootstrap.
-    lattice_shape : (int, int) or None
-        Rows and columns of a periodic lattice: the network then also sees the correlation of
-        residuals at every small distance.
-    n_epochs : int
-        Passes through the data; more if the data are few.
-    null : bool
-        Whether to run the estimator once more with one law on both sides.
+    Args:
+        vae (MeanFieldVAE or None): A trained model: joint rows (x, z) with z ~ q(z|x), reference x
+            ~ prod p_θ(x_i|z) given the same z. None: unconditional, reference are the rows with
+            every column permuted (within each condition).
+        X (numpy.ndarray): ``(n_samples, n_sites)``: spins, words, categories (with a model only),
+            real values; or directors ``(n_samples, n_sites, 3)``. Not those the model was trained
+            on. Correlated rows should stand in the order of their chains: folds and bootstrap go by
+            blocks of consecutive rows.
+        conditions (numpy.ndarray or None): ``(n_samples,)`` or ``(n_samples, n_conditions)``, at
+            least 80 rows each.
+        seed (int or numpy.random.SeedSequence): Source of latents, references, initial weights and
+            bootstrap.
+        lattice_shape ((int, int) or None): Rows and columns of a periodic lattice: the network then
+            also sees the correlation of residuals at every small distance.
+        n_epochs (int): Passes through the data; more if the data are few.
+        null (bool): Whether to run the estimator once more with one law on both sides.
 
-    Returns
-    -------
-    TotalCorrelation
-        Estimate, lower limit, values at each condition, attribution.
+    Returns:
+        TotalCorrelation: Estimate, lower limit, values at each condition, attribution.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described.
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
 
-    Warns
-    -----
-    SaturationWarning
-        If for most of the rows the ratio is larger than the reference samples
-        can resolve.
+    Warns:
+        SaturationWarning: If for most of the rows the ratio is larger than the reference samples
+            can resolve.
 
-    Examples
-    --------
     >>> from mfvae.systems import CurieWeiss
     >>> system = CurieWeiss(16)
     >>> x = system.sample(1.0, 2000, seed=0)

@@ -31,37 +31,24 @@ def exact_gap(
     upper estimate of) ``KL(p || p_θ)``. Both terms are averaged over the same
     configurations, so that the fluctuations of ln p cancel.
 
-    Parameters
-    ----------
-    vae : MeanFieldVAE
-        Trained model; if it has a condition, that is taken to be the temperature.
-    system : System
-        A system with an exact ``log_prob``.
-    temperatures : float or array_like, shape (n_temperatures,)
-        Units of J/k_B.
-    n_samples : int
-        Fresh configurations drawn at each temperature.
-    seed : int or numpy.random.SeedSequence
-        Source of the configurations and of the latents.
-    method : {"elbo", "iwae", "quadrature"}
-        As in ``MeanFieldVAE.score_samples``.
-    n_importance : int
-        Latents drawn for each configuration.
+    Args:
+        vae (MeanFieldVAE): Trained model; if it has a condition, that is taken to be the
+            temperature.
+        system (System): A system with an exact ``log_prob``.
+        temperatures (float or array_like, shape (n_temperatures,)): Units of J/k_B.
+        n_samples (int): Fresh configurations drawn at each temperature.
+        seed (int or numpy.random.SeedSequence): Source of the configurations and of the latents.
+        method ({"elbo", "iwae", "quadrature"}): As in ``MeanFieldVAE.score_samples``.
+        n_importance (int): Latents drawn for each configuration.
 
-    Returns
-    -------
-    list of Estimate
-        One gap a temperature; standard errors from the spread over independent chains.
+    Returns:
+        list of Estimate: One gap a temperature; standard errors from the spread over independent
+            chains.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described.
-    NotImplementedError
-        If ``system`` has no exact ``log_prob``.
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
+        NotImplementedError: If ``system`` has no exact ``log_prob``.
 
-    Examples
-    --------
     >>> from mfvae import MeanFieldVAE
     >>> from mfvae.systems import CurieWeiss
     >>> system = CurieWeiss(16)

@@ -26,14 +26,12 @@ __all__ = [
 class Isometry(NamedTuple):
     """Latent distance over data distance for all pairs of classes.
 
-    Attributes
-    ----------
-    pairs : list of (int, int)
-        The classes compared.
-    ratios : numpy.ndarray of float64
-        Distance of the two mean latents over that of the two mean configurations, ``(n_pairs,)``.
-    spread : float
-        Standard deviation of the ratios over their mean; 0 if the map is an isometry up to scale.
+    Attributes:
+        pairs (list of (int, int)): The classes compared.
+        ratios (numpy.ndarray of float64): Distance of the two mean latents over that of the two
+            mean configurations, ``(n_pairs,)``.
+        spread (float): Standard deviation of the ratios over their mean; 0 if the map is an
+            isometry up to scale.
     """
 
     pairs: list[tuple[int, int]]
@@ -44,12 +42,11 @@ class Isometry(NamedTuple):
 class LocalFields(NamedTuple):
     """The mean-field Hamiltonian ``-sum_k h_k sigma_k`` of a decoder, sigma_k in {0, 1}.
 
-    Attributes
-    ----------
-    field : numpy.ndarray of float32
-        h_k, ``(n_samples, n_sites)``, units of temperature; on spins ±1 the field is half of it.
-    inverse_temperature : numpy.ndarray of float32
-        beta_k of the same shape: 1 for a Bernoulli decoder.
+    Attributes:
+        field (numpy.ndarray of float32): h_k, ``(n_samples, n_sites)``, units of temperature; on
+            spins ±1 the field is half of it.
+        inverse_temperature (numpy.ndarray of float32): beta_k of the same shape: 1 for a Bernoulli
+            decoder.
     """
 
     field: np.ndarray
@@ -71,26 +68,19 @@ def linear_discrepancy(x: np.ndarray, label: np.ndarray) -> np.ndarray:
     means (Huang, Hu & Yang 2022, equation 9). What the finite samples add to it, the squared
     standard errors of the two means, is subtracted.
 
-    Parameters
-    ----------
-    x : array_like, shape (n_samples, n_dimensions)
-        Configurations or latents.
-    label : array_like, shape (n_samples,)
-        Class of each row, at least two rows a class.
+    Args:
+        x (array_like, shape (n_samples, n_dimensions)): Configurations or latents.
+        label (array_like, shape (n_samples,)): Class of each row, at least two rows a class.
 
-    Returns
-    -------
-    numpy.ndarray of float64
-        ``(n_classes, n_classes)``, classes in the order of ``numpy.unique(label)``; unbiased, so
-        that small entries may be negative; zero on the diagonal.
+    Returns:
+        numpy.ndarray of float64: ``(n_classes, n_classes)``, classes in the order of
+            ``numpy.unique(label)``; unbiased, so that small entries may be negative; zero on the
+            diagonal.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If shapes do not match, numbers are not finite, or a class has fewer than two rows.
+    Raises:
+        TypeError, ValueError: If shapes do not match, numbers are not finite, or a class has fewer
+            than two rows.
 
-    Examples
-    --------
     >>> linear_discrepancy([[0.0], [0.0], [3.0], [3.0]], [0, 0, 1, 1])
     array([[0., 9.],
            [9., 0.]])
@@ -110,27 +100,19 @@ def linear_discrepancy(x: np.ndarray, label: np.ndarray) -> np.ndarray:
 def isometry(x: np.ndarray, z: np.ndarray, label: np.ndarray) -> Isometry:
     """Compare the distances of classes in latent space with those in data space.
 
-    Parameters
-    ----------
-    x : array_like, shape (n_samples, n_sites)
-        Configurations.
-    z : array_like, shape (n_samples, n_latents)
-        Their latents.
-    label : array_like, shape (n_samples,)
-        Class of each row; a phase with a broken symmetry is one class for each sign.
+    Args:
+        x (array_like, shape (n_samples, n_sites)): Configurations.
+        z (array_like, shape (n_samples, n_latents)): Their latents.
+        label (array_like, shape (n_samples,)): Class of each row; a phase with a broken symmetry is
+            one class for each sign.
 
-    Returns
-    -------
-    Isometry
-        A distance below its own noise counts as zero.
+    Returns:
+        Isometry: A distance below its own noise counts as zero.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As in `linear_discrepancy`, or if two classes have the same mean configuration.
+    Raises:
+        TypeError, ValueError: As in `linear_discrepancy`, or if two classes have the same mean
+            configuration.
 
-    Examples
-    --------
     >>> x = [[1, 1], [1, 1], [-1, -1], [-1, -1]]
     >>> isometry(x, [[0.5], [0.5], [-0.5], [-0.5]], [0, 0, 1, 1]).ratios.round(3)
     array([0.354])
@@ -150,18 +132,13 @@ def isometry(x: np.ndarray, z: np.ndarray, label: np.ndarray) -> Isometry:
 def cosine_similarity(z: np.ndarray) -> np.ndarray:
     """Return the cosine of the angle between every two rows, ``(n_samples, n_samples)``.
 
-    Parameters
-    ----------
-    z : array_like, shape (n_samples, n_latents)
-        Latents; the angle is seen from the origin, where the prior has its centre.
+    Args:
+        z (array_like, shape (n_samples, n_latents)): Latents; the angle is seen from the origin,
+            where the prior has its centre.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``z`` is not such an array, or a row is zero and has no direction.
+    Raises:
+        TypeError, ValueError: If ``z`` is not such an array, or a row is zero and has no direction.
 
-    Examples
-    --------
     >>> cosine_similarity([[2.0, 0.0], [0.0, 1.0]])
     array([[1., 0.],
            [0., 1.]])
@@ -177,26 +154,18 @@ def cosine_similarity(z: np.ndarray) -> np.ndarray:
 def class_similarity(z: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Return the mean cosine similarity between the members of every two classes.
 
-    Parameters
-    ----------
-    z : array_like, shape (n_samples, n_latents)
-        Latents.
-    label : array_like, shape (n_samples,)
-        Class of each row, at least two rows a class.
+    Args:
+        z (array_like, shape (n_samples, n_latents)): Latents.
+        label (array_like, shape (n_samples,)): Class of each row, at least two rows a class.
 
-    Returns
-    -------
-    numpy.ndarray of float64
-        ``(n_classes, n_classes)``: blocks of `cosine_similarity`, a row's similarity with itself
-        left out.
+    Returns:
+        numpy.ndarray of float64: ``(n_classes, n_classes)``: blocks of `cosine_similarity`, a row's
+            similarity with itself left out.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As in `cosine_similarity`, or if shapes do not match or a class has one row only.
+    Raises:
+        TypeError, ValueError: As in `cosine_similarity`, or if shapes do not match or a class has
+            one row only.
 
-    Examples
-    --------
     >>> class_similarity([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 3.0]], [0, 0, 1, 1])
     array([[1., 0.],
            [0., 1.]])
@@ -218,22 +187,15 @@ def local_fields(vae: MeanFieldVAE, z: np.ndarray) -> LocalFields:
     with ``h_k = ln[m_k / (1 - m_k)]`` (Huang, Hu & Yang 2022, equations 10 and 11); a tempered one
     has ``m_k = sigmoid(beta_k h_k)``, of which data fix the product only.
 
-    Parameters
-    ----------
-    vae : MeanFieldVAE
-        Trained with ``likelihood="bernoulli"`` or ``"tempered"``.
-    z : array_like, shape (n_samples, n_latents)
-        Latents.
+    Args:
+        vae (MeanFieldVAE): Trained with ``likelihood="bernoulli"`` or ``"tempered"``.
+        z (array_like, shape (n_samples, n_latents)): Latents.
 
-    Returns
-    -------
-    LocalFields
-        Fields and inverse temperatures, each ``(n_samples, n_sites)``.
+    Returns:
+        LocalFields: Fields and inverse temperatures, each ``(n_samples, n_sites)``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``z`` is not such an array, or the likelihood another one.
+    Raises:
+        TypeError, ValueError: If ``z`` is not such an array, or the likelihood another one.
     """
     likelihood = getattr(vae, "likelihood", None)
     if likelihood not in ("bernoulli", "tempered"):

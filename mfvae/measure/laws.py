@@ -19,16 +19,13 @@ __all__ = ["EmpiricalLaw", "jensen_shannon", "overlap_law", "spike_count_law"]
 class EmpiricalLaw:
     """Relative frequencies of a discrete quantity.
 
-    Attributes
-    ----------
-    values : ndarray of float64, shape (n_values,)
-        The values the quantity can take, ascending.
-    probabilities : ndarray of float64, shape (n_values,)
-        Their relative frequencies, of sum 1.
-    stderr : ndarray of float64, shape (n_values,)
-        Jackknife standard errors of the frequencies.
-    block_counts : ndarray of int64, shape (n_blocks, n_values)
-        How often each value was seen in each block of rows.
+    Attributes:
+        values (ndarray of float64, shape (n_values,)): The values the quantity can take, ascending.
+        probabilities (ndarray of float64, shape (n_values,)): Their relative frequencies, of sum 1.
+        stderr (ndarray of float64, shape (n_values,)): Jackknife standard errors of the
+            frequencies.
+        block_counts (ndarray of int64, shape (n_blocks, n_values)): How often each value was seen
+            in each block of rows.
     """
 
     values: np.ndarray
@@ -65,26 +62,19 @@ def overlap_law(
     of a block is compared with rows of the partner block: no row meets its own neighbours in
     time, and the matched pairs of blocks are independent units for the jackknife.
 
-    Parameters
-    ----------
-    x : array_like, shape (n_samples, n_sites)
-        Spins -1 and +1, or words of 0 and 1 (taken as spins -1 and +1); at least 4 rows.
-    n_partners : int
-        With how many rows each row is compared (fewer if the blocks are shorter).
-    n_blocks : int
-        Number of blocks, at least 4 (fewer if there are fewer rows).
-    seed : int or numpy.random.SeedSequence
-        Source of the random matching.
+    Args:
+        x (array_like, shape (n_samples, n_sites)): Spins -1 and +1, or words of 0 and 1 (taken as
+            spins -1 and +1); at least 4 rows.
+        n_partners (int): With how many rows each row is compared (fewer if the blocks are shorter).
+        n_blocks (int): Number of blocks, at least 4 (fewer if there are fewer rows).
+        seed (int or numpy.random.SeedSequence): Source of the random matching.
 
-    Returns
-    -------
-    EmpiricalLaw
-        Over q = -1, -1 + 2/n, …, 1.
+    Returns:
+        EmpiricalLaw: Over q = -1, -1 + 2/n, …, 1.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` does not hold at least 4 rows of spins or words, or for bad counts or seed.
+    Raises:
+        TypeError, ValueError: If ``x`` does not hold at least 4 rows of spins or words, or for bad
+            counts or seed.
     """
     spins = _check_two_letters(x)
     n_samples, n_sites = spins.shape
@@ -113,25 +103,18 @@ def overlap_law(
 def spike_count_law(words: np.ndarray, *, n_blocks: int = 64) -> EmpiricalLaw:
     """Return the law P(K) of the number K of ones (or up-spins) in a word.
 
-    Parameters
-    ----------
-    words : array_like, shape (n_words, n_cells)
-        Words of 0 and 1, or spins -1 and +1.
-    n_blocks : int
-        Number of blocks for the jackknife, at least 2 (fewer if there are fewer words).
+    Args:
+        words (array_like, shape (n_words, n_cells)): Words of 0 and 1, or spins -1 and +1.
+        n_blocks (int): Number of blocks for the jackknife, at least 2 (fewer if there are fewer
+            words).
 
-    Returns
-    -------
-    EmpiricalLaw
-        Over K = 0, 1, …, n_cells.
+    Returns:
+        EmpiricalLaw: Over K = 0, 1, …, n_cells.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``words`` does not hold at least two words, or ``n_blocks`` is below 2.
+    Raises:
+        TypeError, ValueError: If ``words`` does not hold at least two words, or ``n_blocks`` is
+            below 2.
 
-    Examples
-    --------
     >>> law = spike_count_law([[0, 1, 1], [0, 0, 0], [1, 1, 0], [0, 0, 1]])
     >>> law.probabilities
     array([0.25, 0.25, 0.5 , 0.  ])
@@ -149,23 +132,17 @@ def jensen_shannon(p: Any, q: Any) -> Estimate:
     37, 145). Between two samples of the *same* law it is not 0 but about
     ``(n_values - 1)(1/n_p + 1/n_q)/8`` on average: it is not corrected for that.
 
-    Parameters
-    ----------
-    p, q : EmpiricalLaw, or array_like of shape (n_values,)
-        Two sampled laws over the same values, or exact probabilities of sum 1.
+    Args:
+        p, q (EmpiricalLaw, or array_like of shape (n_values,)): Two sampled laws over the same
+            values, or exact probabilities of sum 1.
 
-    Returns
-    -------
-    Estimate
-        Between 0 and ln 2, nats; the standard error counts the sampled arguments.
+    Returns:
+        Estimate: Between 0 and ln 2, nats; the standard error counts the sampled arguments.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the laws are over different values, or probabilities are negative or do not sum to 1.
+    Raises:
+        TypeError, ValueError: If the laws are over different values, or probabilities are negative
+            or do not sum to 1.
 
-    Examples
-    --------
     >>> round(float(jensen_shannon([1.0, 0.0], [0.5, 0.5])), 6)
     0.215762
     """

@@ -29,25 +29,18 @@ __all__ = [
 def magnetization(x: np.ndarray, *, n_blocks: int = 64) -> Estimate:
     """Return ⟨|m|⟩, m the mean spin of a configuration.
 
-    Parameters
-    ----------
-    x : array_like, shape (n_samples, n_sites)
-        Spins -1 and +1.
-    n_blocks : int
-        Number of blocks for the jackknife, at least 2 (fewer if there are fewer rows).
+    Args:
+        x (array_like, shape (n_samples, n_sites)): Spins -1 and +1.
+        n_blocks (int): Number of blocks for the jackknife, at least 2 (fewer if there are fewer
+            rows).
 
-    Returns
-    -------
-    Estimate
-        Between 0 and 1.
+    Returns:
+        Estimate: Between 0 and 1.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` does not hold at least two rows of spins, or ``n_blocks`` is below 2.
+    Raises:
+        TypeError, ValueError: If ``x`` does not hold at least two rows of spins, or ``n_blocks`` is
+            below 2.
 
-    Examples
-    --------
     >>> magnetization([[1, 1, 1, -1], [-1, -1, -1, -1]])
     Estimate(0.75, stderr=0.25, exact=False)
     """
@@ -58,25 +51,18 @@ def magnetization(x: np.ndarray, *, n_blocks: int = 64) -> Estimate:
 def susceptibility(x: np.ndarray, temperature: float, *, n_blocks: int = 64) -> Estimate:
     """Return χ = N (⟨m²⟩ - ⟨|m|⟩²)/T, m the mean spin of a configuration.
 
-    Parameters
-    ----------
-    x : array_like, shape (n_samples, n_sites)
-        Spins -1 and +1, all at the same temperature.
-    temperature : float
-        Temperature, units of J/k_B.
-    n_blocks : int
-        Number of blocks for the jackknife, at least 2 (fewer if there are fewer rows).
+    Args:
+        x (array_like, shape (n_samples, n_sites)): Spins -1 and +1, all at the same temperature.
+        temperature (float): Temperature, units of J/k_B.
+        n_blocks (int): Number of blocks for the jackknife, at least 2 (fewer if there are fewer
+            rows).
 
-    Returns
-    -------
-    Estimate
-        Susceptibility, units of 1/J.
+    Returns:
+        Estimate: Susceptibility, units of 1/J.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` does not hold at least two rows of spins, for a bad temperature, or if
-        ``n_blocks`` is below 2.
+    Raises:
+        TypeError, ValueError: If ``x`` does not hold at least two rows of spins, for a bad
+            temperature, or if ``n_blocks`` is below 2.
     """
     m = check_spins(x).mean(axis=1, dtype=np.float64)
     scale = np.shape(x)[1] / check_temperature(temperature)
@@ -89,22 +75,17 @@ def susceptibility(x: np.ndarray, temperature: float, *, n_blocks: int = 64) -> 
 def binder_cumulant(x: np.ndarray, *, n_blocks: int = 64) -> Estimate:
     """Return U = 1 - ⟨m⁴⟩/(3⟨m²⟩²), m the mean spin (Binder, K. (1981), Z. Phys. B 43, 119).
 
-    Parameters
-    ----------
-    x : array_like, shape (n_samples, n_sites)
-        Spins -1 and +1.
-    n_blocks : int
-        Number of blocks for the jackknife, at least 2 (fewer if there are fewer rows).
+    Args:
+        x (array_like, shape (n_samples, n_sites)): Spins -1 and +1.
+        n_blocks (int): Number of blocks for the jackknife, at least 2 (fewer if there are fewer
+            rows).
 
-    Returns
-    -------
-    Estimate
-        0 for Gaussian m, 2/3 for m = ±constant; NaN if m is 0 in every row.
+    Returns:
+        Estimate: 0 for Gaussian m, 2/3 for m = ±constant; NaN if m is 0 in every row.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` does not hold at least two rows of spins, or ``n_blocks`` is below 2.
+    Raises:
+        TypeError, ValueError: If ``x`` does not hold at least two rows of spins, or ``n_blocks`` is
+            below 2.
     """
     m = check_spins(x).mean(axis=1, dtype=np.float64)
     if not m.any():
@@ -122,25 +103,20 @@ def correlation_length(x: np.ndarray, length: int, *, n_blocks: int = 64) -> Est
     ``S(k) = ⟨|Σ_r s_r exp(ik·r)|²⟩/N`` (Cooper, F., Freedman, B. & Preston, D. (1982), Nucl. Phys.
     B 210, 210).
 
-    Parameters
-    ----------
-    x : array_like, shape (n_samples, length * length)
-        Spins -1 and +1, sites numbered row by row.
-    length : int
-        Linear size L, at least 2.
-    n_blocks : int
-        Number of blocks for the jackknife, at least 2 (fewer if there are fewer rows).
+    Args:
+        x (array_like, shape (n_samples, length * length)): Spins -1 and +1, sites numbered row by
+            row.
+        length (int): Linear size L, at least 2.
+        n_blocks (int): Number of blocks for the jackknife, at least 2 (fewer if there are fewer
+            rows).
 
-    Returns
-    -------
-    Estimate
-        Correlation length, units of the lattice spacing; 0 where S(0) ≤ S(k₁), infinite where
-        S(k₁) = 0.
+    Returns:
+        Estimate: Correlation length, units of the lattice spacing; 0 where S(0) ≤ S(k₁), infinite
+            where S(k₁) = 0.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` does not hold at least two rows of ``length**2`` spins, or ``n_blocks`` is below 2.
+    Raises:
+        TypeError, ValueError: If ``x`` does not hold at least two rows of ``length**2`` spins, or
+            ``n_blocks`` is below 2.
     """
     length = check_count(length, "length", minimum=2)
     lattice = check_spins(x, length * length).reshape(-1, length, length)

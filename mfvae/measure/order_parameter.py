@@ -19,14 +19,10 @@ __all__ = ["OrderParameterMoments", "order_parameter_moments", "peak_location"]
 class OrderParameterMoments:
     """What one temperature says of an order parameter S; each value has its standard error.
 
-    Attributes
-    ----------
-    mean : Estimate
-        ``⟨S⟩``.
-    susceptibility : Estimate
-        ``N (⟨S²⟩ - ⟨S⟩²)/T``, units of 1/J.
-    binder_cumulant : Estimate
-        ``1 - ⟨S⁴⟩/(3⟨S²⟩²)``.
+    Attributes:
+        mean (Estimate): ``⟨S⟩``.
+        susceptibility (Estimate): ``N (⟨S²⟩ - ⟨S⟩²)/T``, units of 1/J.
+        binder_cumulant (Estimate): ``1 - ⟨S⁴⟩/(3⟨S²⟩²)``.
     """
 
     mean: Estimate
@@ -39,28 +35,21 @@ def order_parameter_moments(
 ) -> OrderParameterMoments:
     """Return mean, susceptibility and Binder cumulant of an order parameter S.
 
-    Parameters
-    ----------
-    values : array_like, shape (n_samples,)
-        S of each configuration, per site, all at one temperature.
-    n_sites : int
-        Number N of sites.
-    temperature : float
-        Units of J/k_B.
-    n_blocks : int
-        Number of blocks for the jackknife, at least 2 (fewer if there are fewer rows).
+    Args:
+        values (array_like, shape (n_samples,)): S of each configuration, per site, all at one
+            temperature.
+        n_sites (int): Number N of sites.
+        temperature (float): Units of J/k_B.
+        n_blocks (int): Number of blocks for the jackknife, at least 2 (fewer if there are fewer
+            rows).
 
-    Returns
-    -------
-    OrderParameterMoments
+    Returns:
+        OrderParameterMoments
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``values`` are not at least two finite numbers, or an argument is not as described.
+    Raises:
+        TypeError, ValueError: If ``values`` are not at least two finite numbers, or an argument is
+            not as described.
 
-    Examples
-    --------
     >>> moments = order_parameter_moments([0.2, 0.4], 10, 0.5)
     >>> round(float(moments.mean), 3), round(float(moments.susceptibility), 3)
     (0.3, 0.2)
@@ -90,27 +79,18 @@ def peak_location(x: Any, estimates: Sequence[Estimate], *, degree: int = 2) -> 
     The standard error follows from those of the points, to first order; what the polynomial
     cannot follow is not in it, so compare curves on the same ``x``.
 
-    Parameters
-    ----------
-    x : array_like, shape (n,)
-        Where the estimates were made, at least ``degree + 1`` different places.
-    estimates : sequence of Estimate, length n
-        Values with positive standard errors.
-    degree : int
-        Of the polynomial, at least 2.
+    Args:
+        x (array_like, shape (n,)): Where the estimates were made, at least ``degree + 1`` different
+            places.
+        estimates (sequence of Estimate, length n): Values with positive standard errors.
+        degree (int): Of the polynomial, at least 2.
 
-    Returns
-    -------
-    Estimate
-        Location of the largest maximum within the range of ``x``.
+    Returns:
+        Estimate: Location of the largest maximum within the range of ``x``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the arguments do not fit, or there is no maximum within the range.
+    Raises:
+        TypeError, ValueError: If the arguments do not fit, or there is no maximum within the range.
 
-    Examples
-    --------
     >>> x = [0.0, 1.0, 2.0, 3.0]
     >>> round(peak_location(x, [Estimate(-((v - 1.2) ** 2), stderr=0.1) for v in x]), 3)
     1.2

@@ -15,16 +15,11 @@ __all__ = ["ProductMixture", "all_configurations", "fit_product_mixture"]
 class ProductMixture:
     """A law of spins ``Σ_k w_k Π_i (1 + s_i m_ki)/2``: independent sites given a hidden state.
 
-    Attributes
-    ----------
-    weights : ndarray of float64, shape (n_components,)
-        Probabilities w_k of the hidden states.
-    means : ndarray of float64, shape (n_components, n_sites)
-        Mean m_ki of spin i in state k.
-    divergence : float
-        KL(p ‖ mixture) from the law it was fitted to, nats.
-    rate : float
-        Mutual information of hidden state and spins, at most ln n_components, nats.
+    Attributes:
+        weights (ndarray of float64, shape (n_components,)): Probabilities w_k of the hidden states.
+        means (ndarray of float64, shape (n_components, n_sites)): Mean m_ki of spin i in state k.
+        divergence (float): KL(p ‖ mixture) from the law it was fitted to, nats.
+        rate (float): Mutual information of hidden state and spins, at most ln n_components, nats.
     """
 
     weights: np.ndarray
@@ -38,8 +33,6 @@ def all_configurations(n_sites: int) -> np.ndarray:
 
     Raises TypeError or ValueError for another ``n_sites``.
 
-    Examples
-    --------
     >>> all_configurations(2)
     array([[-1, -1],
            [ 1, -1],
@@ -66,31 +59,19 @@ def fit_product_mixture(
     starts is kept, so the divergence found is an upper bound of the smallest one
     (Dempster, A. P., Laird, N. M. & Rubin, D. B. (1977), J. R. Stat. Soc. B 39, 1).
 
-    Parameters
-    ----------
-    x : array_like, shape (n_states, n_sites)
-        Spins -1 and +1, each configuration at most once.
-    probabilities : array_like, shape (n_states,)
-        Their probabilities, of sum 1.
-    n_components : int
-        Number of hidden states.
-    n_steps, n_restarts : int
-        Steps of each run, and number of runs.
-    seed : int or numpy.random.SeedSequence
-        Source of the random starts.
+    Args:
+        x (array_like, shape (n_states, n_sites)): Spins -1 and +1, each configuration at most once.
+        probabilities (array_like, shape (n_states,)): Their probabilities, of sum 1.
+        n_components (int): Number of hidden states.
+        n_steps, n_restarts (int): Steps of each run, and number of runs.
+        seed (int or numpy.random.SeedSequence): Source of the random starts.
 
-    Returns
-    -------
-    ProductMixture
-        With its divergence from the law, nats.
+    Returns:
+        ProductMixture: With its divergence from the law, nats.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` does not hold spins, or ``probabilities`` does not match it.
+    Raises:
+        TypeError, ValueError: If ``x`` does not hold spins, or ``probabilities`` does not match it.
 
-    Examples
-    --------
     >>> law = [0.5, 0.0, 0.0, 0.5]  # two spins that always agree
     >>> x = all_configurations(2)
     >>> round(fit_product_mixture(x, law, 1).divergence, 4), np.round(np.log(2), 4)

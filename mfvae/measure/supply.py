@@ -23,12 +23,10 @@ _N_BLOCKS, _MIN_ROWS, _CHUNK = 32, 64, 4_000_000
 class CapacitySupply:
     """What ``n_latents`` latents of ``n_sites`` sites deliver, nats; a guide, not a bound.
 
-    Attributes
-    ----------
-    regular : float
-        Of a smooth decoder: ``(d/2) ln(N F)``.
-    hubbard_stratonovich : float
-        ``(d/2) ln N``, the most that the field of a mean-field model with d components grows like.
+    Attributes:
+        regular (float): Of a smooth decoder: ``(d/2) ln(N F)``.
+        hubbard_stratonovich (float): ``(d/2) ln N``, the most that the field of a mean-field model
+            with d components grows like.
     """
 
     regular: float
@@ -48,25 +46,17 @@ def capacity_supply(
     ``½ ln(πN/2e)``, 0.27 nats less. It is a heuristic all the same: a decoder that is not
     smooth may have any F.
 
-    Parameters
-    ----------
-    n_sites, n_latents : int
-        N and d.
-    fisher_information : float
-        F, per site and latent, in units in which the latents have variance 1.
+    Args:
+        n_sites, n_latents (int): N and d.
+        fisher_information (float): F, per site and latent, in units in which the latents have
+            variance 1.
 
-    Returns
-    -------
-    CapacitySupply
-        Nats for the whole system; never below 0.
+    Returns:
+        CapacitySupply: Nats for the whole system; never below 0.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described.
+    Raises:
+        TypeError, ValueError: If an argument is not as described.
 
-    Examples
-    --------
     >>> round(capacity_supply(256, 4).regular, 2)
     11.09
     """
@@ -80,23 +70,16 @@ def capacity_supply(
 def gaussian_rate(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Return ``Σ_k ½(μ² + σ² - 1 - ln σ²)``, KL(Normal(μ, σ²) ‖ Normal(0, 1)), of each row.
 
-    Parameters
-    ----------
-    mean, deviation : array_like, shape (n_samples, n_latents)
-        Of the encoder, as given by ``MeanFieldVAE.encode``; deviations above 0.
+    Args:
+        mean, deviation (array_like, shape (n_samples, n_latents)): Of the encoder, as given by
+            ``MeanFieldVAE.encode``; deviations above 0.
 
-    Returns
-    -------
-    ndarray of float64, shape (n_samples,)
-        Nats.
+    Returns:
+        ndarray of float64, shape (n_samples,): Nats.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the shapes differ, or a deviation is not positive.
+    Raises:
+        TypeError, ValueError: If the shapes differ, or a deviation is not positive.
 
-    Examples
-    --------
     >>> gaussian_rate([[0.0, 1.0]], [[1.0, 1.0]])
     array([0.5])
     """
@@ -111,18 +94,15 @@ def gaussian_rate(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
 class ElboSurgery:
     """The rate of a trained model and its parts, nats per configuration.
 
-    Attributes
-    ----------
-    rate : Estimate
-        ``R = E KL(q(z|x) ‖ p(z))``.
-    mutual_information : Estimate
-        ``I_q(x; z)``, the middle of the interval; half of it is part of the error.
-    mutual_information_bounds : tuple of Estimate
-        Ends of the interval: each errs outward on average.
-    prior_mismatch : Estimate
-        ``KL(q̄(z) ‖ p(z)) = R - I_q``.
-    sphere_packing : Estimate
-        ``h(p) - E h(q(z|x))``, which for a Normal(0, 1) prior is ``d ln 1/σ̄``.
+    Attributes:
+        rate (Estimate): ``R = E KL(q(z|x) ‖ p(z))``.
+        mutual_information (Estimate): ``I_q(x; z)``, the middle of the interval; half of it is part
+            of the error.
+        mutual_information_bounds (tuple of Estimate): Ends of the interval: each errs outward on
+            average.
+        prior_mismatch (Estimate): ``KL(q̄(z) ‖ p(z)) = R - I_q``.
+        sphere_packing (Estimate): ``h(p) - E h(q(z|x))``, which for a Normal(0, 1) prior is ``d ln
+            1/σ̄``.
     """
 
     rate: Estimate
@@ -148,26 +128,19 @@ def elbo_surgery(
     errors by the jackknife over blocks of consecutive rows, which leaves rows out of both the
     average and the mixture.
 
-    Parameters
-    ----------
-    vae : MeanFieldVAE
-        Trained model.
-    X : array_like, shape (n_samples, n_sites, …)
-        Configurations, as in ``fit``; at least 64 for each value of the conditions.
-    conditions : array_like, shape (n_samples,) or (n_samples, n_conditions), optional
-        As in ``fit``.
-    seed : int or numpy.random.SeedSequence
-        Source of the latents.
+    Args:
+        vae (MeanFieldVAE): Trained model.
+        X (array_like, shape (n_samples, n_sites, …)): Configurations, as in ``fit``; at least 64
+            for each value of the conditions.
+        conditions (array_like, shape (n_samples,) or (n_samples, n_conditions), optional): As in
+            ``fit``.
+        seed (int or numpy.random.SeedSequence): Source of the latents.
 
-    Returns
-    -------
-    ElboSurgery
-        Nats.
+    Returns:
+        ElboSurgery: Nats.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described, or a condition has too few rows.
+    Raises:
+        TypeError, ValueError: If an argument is not as described, or a condition has too few rows.
     """
     if not isinstance(vae, MeanFieldVAE):
         raise TypeError(f"vae must be a MeanFieldVAE, got {type(vae).__name__}")

@@ -167,16 +167,12 @@ def fill_row(eigenvalues, frame, state, out, start, n, scratch):
     A uniform direction, stretched by the envelope's axes to y, is an angular central Gaussian
     proposal; with ``v = b / (3 |y|²)`` it is accepted with probability ``(v e^{1-v})^{3/2}``.
 
-    Parameters
-    ----------
-    eigenvalues, frame : ndarray
-        float64 ``(3,)`` and ``(3, 3)``, eigenvectors in columns.
-    state : ndarray
-        uint32 ``(64,)``, advanced in place.
-    out, scratch : ndarray
-        float32, flat: ``out`` holds triples; ``scratch`` has `SCRATCH` elements.
-    start, n : int
-        Place of the first draw, in triples, and number of draws.
+    Args:
+        eigenvalues, frame (ndarray): float64 ``(3,)`` and ``(3, 3)``, eigenvectors in columns.
+        state (ndarray): uint32 ``(64,)``, advanced in place.
+        out, scratch (ndarray): float32, flat: ``out`` holds triples; ``scratch`` has `SCRATCH`
+            elements.
+        start, n (int): Place of the first draw, in triples, and number of draws.
     """
     axes = np.empty(3)
     third = fill(envelope(eigenvalues, axes) / 3.0)
@@ -219,19 +215,14 @@ def fill_row(eigenvalues, frame, state, out, start, n, scratch):
 def sample_bingham(eigenvalues, frames, state, out):
     """Fill row i of ``out`` with draws of the law with eigenvalues and frame of row i.
 
-    Parameters
-    ----------
-    eigenvalues, frames : ndarray
-        float64 ``(rows, 3)`` and ``(rows, 3, 3)``, eigenvectors in columns.
-    state : ndarray
-        uint32 ``(64,)``, advanced in place.
-    out : ndarray
-        float32, contiguous, ``(rows, n, 3)``.
+    Args:
+        eigenvalues, frames (ndarray): float64 ``(rows, 3)`` and ``(rows, 3, 3)``, eigenvectors in
+            columns.
+        state (ndarray): uint32 ``(64,)``, advanced in place.
+        out (ndarray): float32, contiguous, ``(rows, n, 3)``.
 
-    Returns
-    -------
-    int
-        Number of proposals made.
+    Returns:
+        int: Number of proposals made.
     """
     scratch = np.empty(SCRATCH, np.float32)
     flat = out.reshape(-1)

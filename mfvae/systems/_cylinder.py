@@ -25,12 +25,9 @@ def cylinder_information(circumference: int, kappa: float) -> float:
     have ``p(s,s') = ψ(s) T(s,s') ψ(s')/λ`` and ``I = E[ln T] - ln λ + H(ψ²)``. T is applied as a
     product of L two-by-two factors (Kramers & Wannier 1941), at a cost O(L 2^L).
 
-    Parameters
-    ----------
-    circumference : int
-        L, from 2 to 20.
-    kappa : float
-        κ = J/T > 0.
+    Args:
+        circumference (int): L, from 2 to 20.
+        kappa (float): κ = J/T > 0.
     """
     size = 2**circumference
     states = np.arange(size)

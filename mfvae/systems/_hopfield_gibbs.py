@@ -241,30 +241,21 @@ def run_block(
 ):
     """Run sixteen ladders and fill ``records``.
 
-    Parameters
-    ----------
-    betas : (n_levels,) float64
-        Inverse temperatures, neighbours exchange.
-    n_sites, n_patterns : int
-    rows : (n_sites * n_groups,) uint32
-        From `table_rows`, flattened.
-    pattern_bits : (n_patterns, n_words) uint32
-        From `pack_spins`.
-    states : (n_levels, 4 * LANES) uint32
-        States of the random-number generators, changed in place.
-    spins : (n_levels, n_words * LANES) uint32
-        Starting configurations, changed in place.
-    burn_in, thinning : int
-        Sweeps before the first record and between records.
-    records : (n_records, n_recorded, n_words * LANES) uint32
-        Output.
-    levels : (n_recorded,) int64
-        Which temperatures are recorded.
+    Args:
+        betas ((n_levels,) float64): Inverse temperatures, neighbours exchange.
+        n_sites, n_patterns (int)
+        rows ((n_sites * n_groups,) uint32): From `table_rows`, flattened.
+        pattern_bits ((n_patterns, n_words) uint32): From `pack_spins`.
+        states ((n_levels, 4 * LANES) uint32): States of the random-number generators, changed in
+            place.
+        spins ((n_levels, n_words * LANES) uint32): Starting configurations, changed in place.
+        burn_in, thinning (int): Sweeps before the first record and between records.
+        records ((n_records, n_recorded, n_words * LANES) uint32): Output.
+        levels ((n_recorded,) int64): Which temperatures are recorded.
 
-    Returns
-    -------
-    swaps : (n_levels - 1, LANES) uint32
-        Accepted exchanges between neighbours; every second sweep proposes one.
+    Returns:
+        swaps : (n_levels - 1, LANES) uint32: Accepted exchanges between neighbours; every second
+            sweep proposes one.
     """
     n_levels, n_words = len(betas), pattern_bits.shape[1]
     n_groups = (n_patterns + GROUP - 1) // GROUP

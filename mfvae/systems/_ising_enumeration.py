@@ -30,16 +30,11 @@ def mean_conditional_entropy(
     The known mean energy serves as control variate: the means of the chains are regressed on
     their mean energies, and the line is read off at the known value.
 
-    Parameters
-    ----------
-    chains : ndarray of int8, shape (n_chains, n_records, n_sites)
-        Spins -1 and +1.
-    kappa : float
-        J/T.
-    energies : ndarray of float64, shape (n_chains, n_records)
-        Energies of the records.
-    known_energy : float
-        The exact mean energy, in the same unit.
+    Args:
+        chains (ndarray of int8, shape (n_chains, n_records, n_sites)): Spins -1 and +1.
+        kappa (float): J/T.
+        energies (ndarray of float64, shape (n_chains, n_records)): Energies of the records.
+        known_energy (float): The exact mean energy, in the same unit.
     """
     n_chains, n_records, n_sites = chains.shape
     length = round(np.sqrt(n_sites))

@@ -28,17 +28,13 @@ def log_partition_derivatives(length: int, kappa: float) -> tuple[float, float, 
     and sinh with the minus sign. Nothing overflows at low temperature or cancels at high
     temperature, and at T_c the vanishing factor of Z4 is kept as a factor, never divided by.
 
-    Parameters
-    ----------
-    length : int
-        L, at least 3; the cost is O(L).
-    kappa : float
-        κ = J/T > 0.
+    Args:
+        length (int): L, at least 3; the cost is O(L).
+        kappa (float): κ = J/T > 0.
 
-    Returns
-    -------
-    tuple of three floats
-        ln Z (nats), its derivative -⟨E⟩/J, and its second derivative (⟨E²⟩ - ⟨E⟩²)/J².
+    Returns:
+        tuple of three floats: ln Z (nats), its derivative -⟨E⟩/J, and its second derivative (⟨E²⟩ -
+            ⟨E⟩²)/J².
     """
     n_sites = length * length
     # x and its derivatives by κ; (2S)^{N/2} = (2x)^{N/2} e^{extra}.

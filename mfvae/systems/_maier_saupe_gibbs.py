@@ -96,19 +96,15 @@ def run_ladder(
 ):
     """Run one ladder of replicas and fill ``out`` (n_wanted, n_records, n_sites, 3).
 
-    Parameters
-    ----------
-    temperatures, place : ndarray
-        float64 ``(n,)``, sorted; int64 ``(n,)``, row of ``out`` that records this temperature, or
-        -1.
-    n_sites, burn_in, thinning : int
-        Directors; sweeps before the first record; sweeps from record to record.
-    ordered : bool
-        Start from parallel directors, otherwise from ΣQ = 0.
-    state, lanes : ndarray
-        uint64 ``(4,)`` and uint32 ``(64,)``, states of the generators, advanced in place.
-    out, accepted : ndarray
-        float32; float64 ``(n - 1,)``, exchanges accepted, as a fraction.
+    Args:
+        temperatures, place (ndarray): float64 ``(n,)``, sorted; int64 ``(n,)``, row of ``out`` that
+            records this temperature, or -1.
+        n_sites, burn_in, thinning (int): Directors; sweeps before the first record; sweeps from
+            record to record.
+        ordered (bool): Start from parallel directors, otherwise from ΣQ = 0.
+        state, lanes (ndarray): uint64 ``(4,)`` and uint32 ``(64,)``, states of the generators,
+            advanced in place.
+        out, accepted (ndarray): float32; float64 ``(n - 1,)``, exchanges accepted, as a fraction.
     """
     n = len(temperatures)
     q = np.zeros((n, 3, 3))

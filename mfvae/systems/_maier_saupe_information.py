@@ -16,17 +16,12 @@ _BLOCK = 200_000  # directors treated at a time
 def dual_total_correlation(x: np.ndarray, law: TensorLaw) -> Estimate:
     """Return the mean of ``-ln p(x) - Σ_i h_i(x)``, h_i the entropy of site i given the others.
 
-    Parameters
-    ----------
-    x : ndarray
-        Independent configurations, float32 ``(n_samples, n_sites, 3)``.
-    law : TensorLaw
-        Exact law at the size and temperature of ``x``.
+    Args:
+        x (ndarray): Independent configurations, float32 ``(n_samples, n_sites, 3)``.
+        law (TensorLaw): Exact law at the size and temperature of ``x``.
 
-    Returns
-    -------
-    Estimate
-        Nats; regressed on the energy and on tr q³, whose means are exact.
+    Returns:
+        Estimate: Nats; regressed on the energy and on tr q³, whose means are exact.
     """
     n_samples, n_sites, _ = x.shape
     values, controls = [], []

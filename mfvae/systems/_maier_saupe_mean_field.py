@@ -21,15 +21,12 @@ def branch(field: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ``h = 3S/(2T)``, gives T once S(h) is known, and the free energy per director relative to
     the isotropic phase is ``S²/2 + T (h/3 - ln[Z_B(h)/4π])``.
 
-    Parameters
-    ----------
-    field : ndarray
-        h > 0, dimensionless.
+    Args:
+        field (ndarray): h > 0, dimensionless.
 
-    Returns
-    -------
-    (ndarray, ndarray, ndarray)
-        T in units of J/k_B, S dimensionless, excess free energy in units of J.
+    Returns:
+        (ndarray, ndarray, ndarray): T in units of J/k_B, S dimensionless, excess free energy in
+            units of J.
     """
     field = np.asarray(field, dtype=np.float64)
     zero = np.zeros_like(field)
@@ -45,12 +42,10 @@ def branch(field: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def transition() -> dict[str, float]:
     """Return the transition temperature, the limits of metastability, and S at both.
 
-    Returns
-    -------
-    dict
-        ``temperature``, ``order_parameter`` (of the nematic at the transition),
-        ``superheating_temperature``, ``superheating_order_parameter``,
-        ``supercooling_temperature`` and ``field`` and ``superheating_field``.
+    Returns:
+        dict: ``temperature``, ``order_parameter`` (of the nematic at the transition),
+            ``superheating_temperature``, ``superheating_order_parameter``,
+            ``supercooling_temperature`` and ``field`` and ``superheating_field``.
     """
     top = minimize_scalar(
         lambda h: -float(branch(np.array(h))[0]), bounds=(1.0, 4.0), options={"xatol": 1e-10}

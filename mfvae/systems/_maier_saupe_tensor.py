@@ -33,14 +33,10 @@ def chamber_eigenvalues(r: np.ndarray, c: np.ndarray) -> np.ndarray:
 class TensorLaw:
     """The law of (r, c) at one size and temperature: normaliser, moments, exact draws.
 
-    Parameters
-    ----------
-    n_sites : int
-        Number of directors N.
-    temperature : float
-        In units of J/k_B.
-    refine : float
-        Multiplies the number of nodes in both directions.
+    Args:
+        n_sites (int): Number of directors N.
+        temperature (float): In units of J/k_B.
+        refine (float): Multiplies the number of nodes in both directions.
     """
 
     def __init__(self, n_sites: int, temperature: float, *, refine: float = 1.0) -> None:
@@ -112,22 +108,15 @@ class TensorLaw:
     def sample_eigenvalues(self, n_samples: int, generator: np.random.Generator) -> np.ndarray:
         """Draw eigenvalues of A, independently: rejection from a law constant on cells.
 
-        Parameters
-        ----------
-        n_samples : int
-            Number of draws.
-        generator : numpy.random.Generator
-            Advanced in place.
+        Args:
+            n_samples (int): Number of draws.
+            generator (numpy.random.Generator): Advanced in place.
 
-        Returns
-        -------
-        ndarray
-            float64 ``(n_samples, 3)``, ascending, dimensionless.
+        Returns:
+            ndarray: float64 ``(n_samples, 3)``, ascending, dimensionless.
 
-        Raises
-        ------
-        RuntimeError
-            If the weight exceeds its bound somewhere (it would bias the draws).
+        Raises:
+            RuntimeError: If the weight exceeds its bound somewhere (it would bias the draws).
         """
         if not hasattr(self, "_cells"):
             self._cells = self._envelope()

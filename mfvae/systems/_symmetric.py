@@ -63,18 +63,12 @@ def _decompose(matrices, values, frames):
 def eigen_decomposition(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return ascending eigenvalues, and eigenvectors in columns, by Jacobi rotations.
 
-    Parameters
-    ----------
-    matrices : ndarray
-        Symmetric, float64 ``(..., 3, 3)``.
+    Args:
+        matrices (ndarray): Symmetric, float64 ``(..., 3, 3)``.
 
-    Returns
-    -------
-    (ndarray, ndarray)
-        float64 ``(..., 3)`` and ``(..., 3, 3)``.
+    Returns:
+        (ndarray, ndarray): float64 ``(..., 3)`` and ``(..., 3, 3)``.
 
-    Examples
-    --------
     >>> values, frames = eigen_decomposition(np.array([[2.0, 1, 0], [1, 2, 0], [0, 0, 2]]))
     >>> values.round(12).tolist()
     [1.0, 2.0, 3.0]

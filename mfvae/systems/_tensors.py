@@ -24,19 +24,13 @@ BASIS.flags.writeable = False
 def to_components(tensor: np.ndarray) -> np.ndarray:
     """Return the five components of symmetric tensors; a trace is projected out.
 
-    Parameters
-    ----------
-    tensor : ndarray
-        ``(..., 3, 3)``, any unit.
+    Args:
+        tensor (ndarray): ``(..., 3, 3)``, any unit.
 
-    Returns
-    -------
-    ndarray
-        float64 ``(..., 5)``, same unit; their squares add up to the squared Frobenius norm
-        of the traceless part.
+    Returns:
+        ndarray: float64 ``(..., 5)``, same unit; their squares add up to the squared Frobenius norm
+            of the traceless part.
 
-    Examples
-    --------
     >>> to_components(np.diag([-1.0, -1.0, 2.0])).round(4).tolist()
     [2.4495, 0.0, 0.0, 0.0, 0.0]
     """
@@ -48,18 +42,12 @@ def to_components(tensor: np.ndarray) -> np.ndarray:
 def from_components(components: np.ndarray) -> np.ndarray:
     """Return the symmetric traceless tensors with the given components.
 
-    Parameters
-    ----------
-    components : ndarray
-        ``(..., 5)``, any unit.
+    Args:
+        components (ndarray): ``(..., 5)``, any unit.
 
-    Returns
-    -------
-    ndarray
-        float64 ``(..., 3, 3)``, same unit.
+    Returns:
+        ndarray: float64 ``(..., 3, 3)``, same unit.
 
-    Examples
-    --------
     >>> a = np.arange(5.0)
     >>> np.allclose(to_components(from_components(a)), a)
     True

@@ -14,17 +14,13 @@ __all__ = ["Estimate", "System"]
 class Estimate(float):
     """A number with its standard error: a ``float`` that remembers how well it is known.
 
-    Parameters
-    ----------
-    value : float
-        The number itself, in the unit of the quantity it stands for.
-    stderr : float
-        Its standard error, in the same unit; 0 for an exact value, infinity if unknown.
-    exact : bool or None
-        Whether the value is exact up to rounding; by default, whether ``stderr`` is 0.
+    Args:
+        value (float): The number itself, in the unit of the quantity it stands for.
+        stderr (float): Its standard error, in the same unit; 0 for an exact value, infinity if
+            unknown.
+        exact (bool or None): Whether the value is exact up to rounding; by default, whether
+            ``stderr`` is 0.
 
-    Examples
-    --------
     >>> gap = Estimate(0.25, stderr=0.01)
     >>> gap
     Estimate(0.25, stderr=0.01, exact=False)

@@ -52,23 +52,15 @@ def bingham_log_normalizer(eigenvalues: np.ndarray) -> np.ndarray:
     function ``i0e`` for the azimuth; nodes follow the largest spread of the batch. Relative
     error of Z below 1e-10 for eigenvalues up to 1e3.
 
-    Parameters
-    ----------
-    eigenvalues : array_like
-        ``(..., 3)`` in any order, dimensionless.
+    Args:
+        eigenvalues (array_like): ``(..., 3)`` in any order, dimensionless.
 
-    Returns
-    -------
-    ndarray
-        float64 ``(...)``, nats; ``ln 4π`` for equal eigenvalues 0.
+    Returns:
+        ndarray: float64 ``(...)``, nats; ``ln 4π`` for equal eigenvalues 0.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the eigenvalues are not finite real numbers in groups of three.
+    Raises:
+        TypeError, ValueError: If the eigenvalues are not finite real numbers in groups of three.
 
-    Examples
-    --------
     >>> float(bingham_log_normalizer([0.0, 0.0, 0.0]) - np.log(4 * np.pi)).__abs__() < 1e-14
     True
     """
@@ -78,23 +70,15 @@ def bingham_log_normalizer(eigenvalues: np.ndarray) -> np.ndarray:
 def bingham_mean_squares(eigenvalues: np.ndarray) -> np.ndarray:
     """Return ``E[n_k²] = ∂ ln Z/∂λ_k``, the gradient of the log-normaliser.
 
-    Parameters
-    ----------
-    eigenvalues : array_like
-        ``(..., 3)`` in any order, dimensionless.
+    Args:
+        eigenvalues (array_like): ``(..., 3)`` in any order, dimensionless.
 
-    Returns
-    -------
-    ndarray
-        float64 ``(..., 3)`` in the same order; the three add up to 1.
+    Returns:
+        ndarray: float64 ``(..., 3)`` in the same order; the three add up to 1.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the eigenvalues are not finite real numbers in groups of three.
+    Raises:
+        TypeError, ValueError: If the eigenvalues are not finite real numbers in groups of three.
 
-    Examples
-    --------
     >>> bingham_mean_squares([2.0, 2.0, 2.0]).round(12).tolist()
     [0.333333333333, 0.333333333333, 0.333333333333]
     """
@@ -109,14 +93,12 @@ def draw_rows(
 ) -> None:
     """Fill every row of ``out`` with draws of its own law, in parallel by blocks of fixed size.
 
-    Parameters
-    ----------
-    eigenvalues, frames : ndarray
-        float64 ``(rows, 3)`` and ``(rows, 3, 3)``, eigenvectors in columns.
-    seed : numpy.random.SeedSequence
-        Every block has a generator of its own: the bits depend on nothing else.
-    out : ndarray
-        float32, contiguous, ``(rows, n, 3)``.
+    Args:
+        eigenvalues, frames (ndarray): float64 ``(rows, 3)`` and ``(rows, 3, 3)``, eigenvectors in
+            columns.
+        seed (numpy.random.SeedSequence): Every block has a generator of its own: the bits depend on
+            nothing else.
+        out (ndarray): float32, contiguous, ``(rows, n, 3)``.
     """
     n_rows, n, _ = out.shape
     if n > _BLOCK:
@@ -148,23 +130,15 @@ class Bingham:
     The base measure is the surface measure, of total 4π. Adding a multiple of the identity to
     A changes Z but not the law.
 
-    Parameters
-    ----------
-    A : array_like
-        Symmetric matrix ``(3, 3)``, or a batch ``(..., 3, 3)``; dimensionless.
+    Args:
+        A (array_like): Symmetric matrix ``(3, 3)``, or a batch ``(..., 3, 3)``; dimensionless.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If A is not an array of finite symmetric 3 x 3 matrices.
+    Raises:
+        TypeError, ValueError: If A is not an array of finite symmetric 3 x 3 matrices.
 
-    References
-    ----------
     Bingham, Annals of Statistics 2:1201 (1974); draws: Kent, Ganeiber & Mardia,
     arXiv:1310.8110 (2013).
 
-    Examples
-    --------
     >>> law = Bingham(np.diag([0.0, 0.0, 5.0]))
     >>> n = law.sample(1000, seed=0)
     >>> n.shape, bool(abs((n[:, 2] ** 2).mean() - law.moment()[2, 2]) < 0.05)
@@ -205,20 +179,15 @@ class Bingham:
     def log_prob(self, n: np.ndarray) -> np.ndarray:
         """Return the log density of directors with respect to the surface measure.
 
-        Parameters
-        ----------
-        n : array_like
-            Unit vectors: ``(m, 3)`` or ``(3,)`` for one matrix, ``(..., m, 3)`` for a batch.
+        Args:
+            n (array_like): Unit vectors: ``(m, 3)`` or ``(3,)`` for one matrix, ``(..., m, 3)`` for
+                a batch.
 
-        Returns
-        -------
-        ndarray
-            float64, the shape of ``n`` without its last axis; nats.
+        Returns:
+            ndarray: float64, the shape of ``n`` without its last axis; nats.
 
-        Raises
-        ------
-        TypeError, ValueError
-            If ``n`` does not hold unit vectors or does not match the batch.
+        Raises:
+            TypeError, ValueError: If ``n`` does not hold unit vectors or does not match the batch.
         """
         n = check_directors(n, "n")
         batch = self.A.shape[:-2]
@@ -232,23 +201,16 @@ class Bingham:
     def sample(self, n: int, *, seed: int | np.random.SeedSequence) -> np.ndarray:
         """Draw independent directors by rejection from an angular central Gaussian envelope.
 
-        Parameters
-        ----------
-        n : int
-            Number of draws, for each matrix of a batch.
-        seed : int or numpy.random.SeedSequence
-            Same seed, same bits.
+        Args:
+            n (int): Number of draws, for each matrix of a batch.
+            seed (int or numpy.random.SeedSequence): Same seed, same bits.
 
-        Returns
-        -------
-        ndarray
-            float32 ``(n, 3)``, or ``(..., n, 3)`` for a batch; unit vectors. Proposals and
-            acceptance are computed in float32 too.
+        Returns:
+            ndarray: float32 ``(n, 3)``, or ``(..., n, 3)`` for a batch; unit vectors. Proposals and
+                acceptance are computed in float32 too.
 
-        Raises
-        ------
-        TypeError, ValueError
-            If ``n`` is not an integer >= 1 or the seed is not valid.
+        Raises:
+            TypeError, ValueError: If ``n`` is not an integer >= 1 or the seed is not valid.
         """
         n = check_count(n, "n")
         eigenvalues = self._eigenvalues.reshape(-1, 3)

@@ -46,16 +46,13 @@ def eigenvalues(matrices: torch.Tensor) -> torch.Tensor:
     ``λ_k = tr(A)/3 + 2p cos(φ + 2πk/3)`` with ``p² = tr(K²)/6``, ``cos 3φ = det(K)/2p³`` and K the
     traceless part (Smith, Communications of the ACM 4:168, 1961). Not differentiable.
 
-    Parameters
-    ----------
-    matrices : Tensor
-        ``(..., 3, 3)``, any unit.
+    Args:
+        matrices (Tensor): ``(..., 3, 3)``, any unit.
 
-    Returns
-    -------
-    Tensor
-        ``(..., 3)``, same unit and dtype. Where two eigenvalues nearly meet, their difference
-        is known to the square root of the rounding error, their sum to the rounding error.
+    Returns:
+        Tensor: ``(..., 3)``, same unit and dtype. Where two eigenvalues nearly meet, their
+            difference is known to the square root of the rounding error, their sum to the rounding
+            error.
     """
     a, b, c = matrices[..., 0, 0], matrices[..., 1, 1], matrices[..., 2, 2]
     d, e, f = matrices[..., 0, 1], matrices[..., 0, 2], matrices[..., 1, 2]
@@ -177,27 +174,19 @@ def log_normalizer(matrices: torch.Tensor) -> torch.Tensor:
 
     The gradient is the moment matrix ``E[nnᵀ]``, smooth at degenerate eigenvalues.
 
-    Parameters
-    ----------
-    matrices : Tensor
-        Symmetric ``(..., 3, 3)``, or five natural parameters ``(..., 5)``: the orthonormal
-        components of a symmetric traceless A. Dimensionless; float32 or float64 (lower
-        precisions are computed in float32).
+    Args:
+        matrices (Tensor): Symmetric ``(..., 3, 3)``, or five natural parameters ``(..., 5)``: the
+            orthonormal components of a symmetric traceless A. Dimensionless; float32 or float64
+            (lower precisions are computed in float32).
 
-    Returns
-    -------
-    Tensor
-        ``(...)``, nats, in the dtype of the input. Relative error of Z about 1e-6 in float32
-        and 1e-10 in float64 for eigenvalues up to 1e3; NaN throughout if any entry of the
-        batch is not finite.
+    Returns:
+        Tensor: ``(...)``, nats, in the dtype of the input. Relative error of Z about 1e-6 in
+            float32 and 1e-10 in float64 for eigenvalues up to 1e3; NaN throughout if any entry of
+            the batch is not finite.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the input is not a floating-point tensor of one of these shapes.
+    Raises:
+        TypeError, ValueError: If the input is not a floating-point tensor of one of these shapes.
 
-    Examples
-    --------
     >>> a = torch.zeros(2, 5, dtype=torch.float64)
     >>> torch.allclose(log_normalizer(a).exp(), torch.tensor(4 * math.pi, dtype=a.dtype))
     True
@@ -212,14 +201,11 @@ def log_normalizer(matrices: torch.Tensor) -> torch.Tensor:
 def moment(matrices: torch.Tensor) -> torch.Tensor:
     """Return ``E[nnᵀ]`` of the Bingham law, without gradient.
 
-    Parameters
-    ----------
-    matrices : Tensor
-        Symmetric ``(..., 3, 3)`` or natural parameters ``(..., 5)``, float32 or float64.
+    Args:
+        matrices (Tensor): Symmetric ``(..., 3, 3)`` or natural parameters ``(..., 5)``, float32 or
+            float64.
 
-    Returns
-    -------
-    Tensor
-        ``(..., 3, 3)``, same dtype; unit trace.
+    Returns:
+        Tensor: ``(..., 3, 3)``, same dtype; unit trace.
     """
     return _log_normalizer_and_moment(_check(matrices))[1]

@@ -12,25 +12,18 @@ __all__ = ["from_configuration"]
 def from_configuration(configuration: Mapping[str, Any]) -> Any:
     """Build the system that ``system.configuration()`` describes.
 
-    Parameters
-    ----------
-    configuration : mapping
-        ``"class"``, the name of a system of this package, and the arguments of its
-        constructor (arrays possibly as nested lists, as they come back from JSON).
+    Args:
+        configuration (mapping): ``"class"``, the name of a system of this package, and the
+            arguments of its constructor (arrays possibly as nested lists, as they come back from
+            JSON).
 
-    Returns
-    -------
-    system : System
+    Returns:
+        system : System
 
-    Raises
-    ------
-    TypeError
-        If ``configuration`` is not a mapping.
-    ValueError
-        If it names no system of this package, or its arguments do not fit.
+    Raises:
+        TypeError: If ``configuration`` is not a mapping.
+        ValueError: If it names no system of this package, or its arguments do not fit.
 
-    Examples
-    --------
     >>> from_configuration({"class": "CurieWeiss", "n_sites": 64}).n_sites
     64
     """

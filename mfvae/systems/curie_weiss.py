@@ -39,26 +39,18 @@ class CurieWeiss:
     ``p(s) = ∫ dm p(m) Π_i exp(β m s_i)/(2 cosh β m)``, with a scalar field m and conditionally
     independent sites. All results are exact at finite N; the critical temperature is 1.
 
-    Parameters
-    ----------
-    n_sites : int
-        Number N of spins, at least 2 (tried up to 100,000).
+    Args:
+        n_sites (int): Number N of spins, at least 2 (tried up to 100,000).
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``n_sites`` is not an integer, or is smaller than 2.
+    Raises:
+        TypeError, ValueError: If ``n_sites`` is not an integer, or is smaller than 2.
 
-    Notes
-    -----
     Temperatures are in units of J/k_B, energies in units of J, information in nats, all for the
     whole system. Methods of the temperature alone take one temperature and return an exact
     `Estimate`, or take a vector and return a float64 vector. Kac, M. (1968), in *Statistical
     Physics: Phase Transitions and Superfluidity*, vol. 1; Hubbard, J. (1959), Phys. Rev. Lett. 3,
     77.
 
-    Examples
-    --------
     >>> system = CurieWeiss(256)
     >>> round(float(system.entropy(1.0)) / 256, 6)
     0.66371
@@ -84,24 +76,19 @@ class CurieWeiss:
     ) -> np.ndarray:
         """Draw independent configurations: M from its exact law, then a uniform set of up-spins.
 
-        Parameters
-        ----------
-        temperature : float or array_like, shape (n_temperatures,)
-            Temperature, units of J/k_B.
-        n_samples : int
-            Number of configurations for each temperature.
-        seed : int or numpy.random.SeedSequence
-            Source of randomness; temperature number i uses its i-th spawned child.
+        Args:
+            temperature (float or array_like, shape (n_temperatures,)): Temperature, units of J/k_B.
+            n_samples (int): Number of configurations for each temperature.
+            seed (int or numpy.random.SeedSequence): Source of randomness; temperature number i uses
+                its i-th spawned child.
 
-        Returns
-        -------
-        ndarray of int8, shape (n_samples, n_sites) or (n_temperatures, n_samples, n_sites)
-            Spins -1 and +1; the leading axis is there if ``temperature`` is an array.
+        Returns:
+            ndarray of int8, shape (n_samples, n_sites) or (n_temperatures, n_samples, n_sites):
+                Spins -1 and +1; the leading axis is there if ``temperature`` is an array.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a temperature that is not positive and finite, a bad count or a bad seed.
+        Raises:
+            TypeError, ValueError: For a temperature that is not positive and finite, a bad count or
+                a bad seed.
         """
         temperatures, single = check_temperatures(temperature)
         n_samples = check_count(n_samples, "n_samples")
@@ -130,26 +117,22 @@ class CurieWeiss:
     ) -> np.ndarray:
         """Draw records arranged as chains, in the form shared by all systems.
 
-        Parameters
-        ----------
-        temperatures : float or array_like, shape (n_temperatures,)
-            Temperatures, units of J/k_B.
-        n_chains, n_records : int
-            Number of chains for each temperature, and of records in each chain.
-        burn_in, thinning : int, optional
-            Of no effect here, where every record is an independent draw.
-        seed : int or numpy.random.SeedSequence
-            Source of randomness; temperature number i uses its i-th spawned child.
+        Args:
+            temperatures (float or array_like, shape (n_temperatures,)): Temperatures, units of
+                J/k_B.
+            n_chains, n_records (int): Number of chains for each temperature, and of records in each
+                chain.
+            burn_in, thinning (int, optional): Of no effect here, where every record is an
+                independent draw.
+            seed (int or numpy.random.SeedSequence): Source of randomness; temperature number i uses
+                its i-th spawned child.
 
-        Returns
-        -------
-        ndarray of int8, shape (n_temperatures, n_chains, n_records, n_sites)
-            Spins -1 and +1.
+        Returns:
+            ndarray of int8, shape (n_temperatures, n_chains, n_records, n_sites): Spins -1 and +1.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For temperatures that are not positive and finite, bad counts or a bad seed.
+        Raises:
+            TypeError, ValueError: For temperatures that are not positive and finite, bad counts or
+                a bad seed.
         """
         temperatures, _ = check_temperatures(temperatures, "temperatures")
         n_chains = check_count(n_chains, "n_chains")
@@ -191,22 +174,16 @@ class CurieWeiss:
 
         ``P(M) = C(N, (N+M)/2) exp(βM²/2N) / Z``.
 
-        Parameters
-        ----------
-        temperature : float
-            Temperature, units of J/k_B.
+        Args:
+            temperature (float): Temperature, units of J/k_B.
 
-        Returns
-        -------
-        values : ndarray of int64, shape (n_sites + 1,)
-            -N, -N+2, …, N.
-        log_probabilities : ndarray of float64, shape (n_sites + 1,)
-            Their log probabilities, nats.
+        Returns:
+            - values : ndarray of int64, shape (n_sites + 1,): -N, -N+2, …, N.
+            - log_probabilities : ndarray of float64, shape (n_sites + 1,): Their log probabilities,
+              nats.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a temperature that is not positive and finite.
+        Raises:
+            TypeError, ValueError: For a temperature that is not positive and finite.
         """
         beta = 1 / check_temperature(temperature)
         values, log_law, _ = self._law(beta)
@@ -281,22 +258,16 @@ class CurieWeiss:
         ``∫ dm p(m) exp(β m M_A)/cosh(βm)^{N/2}`` over the field, taken by a trapezoidal rule that
         is exact to rounding; the joint law of (M_A, M_B) is never formed.
 
-        Parameters
-        ----------
-        temperature : float or array_like, shape (n_temperatures,)
-            Temperature, units of J/k_B.
-        cut : {"half"}
-            N // 2 spins on one side; all spins being alike, it does not matter which.
+        Args:
+            temperature (float or array_like, shape (n_temperatures,)): Temperature, units of J/k_B.
+            cut ({"half"}): N // 2 spins on one side; all spins being alike, it does not matter
+                which.
 
-        Returns
-        -------
-        Estimate, or ndarray of float64, shape (n_temperatures,)
-            Mutual information, nats.
+        Returns:
+            Estimate, or ndarray of float64, shape (n_temperatures,): Mutual information, nats.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a bad temperature, or another cut.
+        Raises:
+            TypeError, ValueError: For a bad temperature, or another cut.
         """
         check_choice(cut, "cut", ("half",))
         return self._each(temperature, self._half_cut)
@@ -309,22 +280,16 @@ class CurieWeiss:
         ``p(m) = √(Nβ/2π) exp(-N [βm²/2 - ln 2cosh βm]) / Z``; equivalently, m is M/N plus a
         Gaussian of variance 1/(βN).
 
-        Parameters
-        ----------
-        m : array_like
-            Values of the field, in the unit of M/N (the energy of a spin in it is Jm); any shape.
-        temperature : float
-            Temperature, units of J/k_B.
+        Args:
+            m (array_like): Values of the field, in the unit of M/N (the energy of a spin in it is
+                Jm); any shape.
+            temperature (float): Temperature, units of J/k_B.
 
-        Returns
-        -------
-        ndarray of float64, same shape as ``m``
-            Density, normalised to 1 over the real line.
+        Returns:
+            ndarray of float64, same shape as ``m``: Density, normalised to 1 over the real line.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a bad temperature or a field that is not finite.
+        Raises:
+            TypeError, ValueError: For a bad temperature or a field that is not finite.
         """
         beta = 1 / check_temperature(temperature)
         return np.exp(self._log_field_density(check_finite_array(m, "m"), beta))

@@ -32,27 +32,19 @@ class Hopfield:
     exchange over temperatures carries it between wells. For P <= 3 patterns everything is known
     exactly at finite N.
 
-    Parameters
-    ----------
-    patterns : array_like of int, shape (n_sites, n_patterns)
-        The patterns ξ, entries -1 and +1; a column is a pattern. At least two sites and one
-        pattern.
+    Args:
+        patterns (array_like of int, shape (n_sites, n_patterns)): The patterns ξ, entries -1 and
+            +1; a column is a pattern. At least two sites and one pattern.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``patterns`` is not such an array.
+    Raises:
+        TypeError, ValueError: If ``patterns`` is not such an array.
 
-    Notes
-    -----
     Temperatures are in units of J/k_B, energies in units of J, information in nats, all for the
     whole system. Methods of the temperature alone take one temperature and return an exact
     `Estimate`, or take a vector and return a float64 vector; for P > 3 they raise
     NotImplementedError. Hopfield, J. J. (1982), PNAS 79, 2554; Amit, D. J., Gutfreund, H. &
     Sompolinsky, H. (1985), Phys. Rev. A 32, 1007.
 
-    Examples
-    --------
     >>> system = Hopfield.random(64, 2, seed=0)
     >>> x = system.sample(0.6, 100, seed=1)
     >>> x.shape, x.dtype
@@ -80,17 +72,12 @@ class Hopfield:
     ) -> Hopfield:
         """Return a model with independent unbiased random patterns.
 
-        Parameters
-        ----------
-        n_sites, n_patterns : int
-            Number N >= 2 of spins and P >= 1 of patterns.
-        seed : int or numpy.random.SeedSequence
-            Source of randomness.
+        Args:
+            n_sites, n_patterns (int): Number N >= 2 of spins and P >= 1 of patterns.
+            seed (int or numpy.random.SeedSequence): Source of randomness.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a bad count or seed.
+        Raises:
+            TypeError, ValueError: For a bad count or seed.
         """
         shape = (
             check_count(n_sites, "n_sites", minimum=2),
@@ -130,10 +117,8 @@ class Hopfield:
     def from_configuration(cls, configuration: dict[str, Any]) -> Hopfield:
         """Return the model that `configuration` describes.
 
-        Raises
-        ------
-        ValueError
-            If the patterns do not have the stated size.
+        Raises:
+            ValueError: If the patterns do not have the stated size.
         """
         n_sites = check_count(configuration["n_sites"], "n_sites", minimum=2)
         n_patterns = check_count(configuration["n_patterns"], "n_patterns")
@@ -157,28 +142,23 @@ class Hopfield:
     ) -> np.ndarray:
         """Draw configurations from up to 256 chains, see `sample_chains`.
 
-        Parameters
-        ----------
-        temperature : float or array_like, shape (n_temperatures,)
-            Temperature, units of J/k_B. Replica exchange runs over all of them together.
-        n_samples : int
-            Number of configurations for each temperature. Up to 256 of them come from different
-            chains and are independent; more are records of those chains, ``thinning`` apart.
-        seed : int or numpy.random.SeedSequence
-            Source of randomness.
-        burn_in, thinning, start
-            As in `sample_chains`.
+        Args:
+            temperature (float or array_like, shape (n_temperatures,)): Temperature, units of J/k_B.
+                Replica exchange runs over all of them together.
+            n_samples (int): Number of configurations for each temperature. Up to 256 of them come
+                from different chains and are independent; more are records of those chains,
+                ``thinning`` apart.
+            seed (int or numpy.random.SeedSequence): Source of randomness.
+            burn_in, thinning, start: As in `sample_chains`.
 
-        Returns
-        -------
-        ndarray of int8, shape (n_samples, n_sites) or (n_temperatures, n_samples, n_sites)
-            Spins -1 and +1; the leading axis is there if ``temperature`` is an array. Neighbours
-            come from different chains.
+        Returns:
+            ndarray of int8, shape (n_samples, n_sites) or (n_temperatures, n_samples, n_sites):
+                Spins -1 and +1; the leading axis is there if ``temperature`` is an array.
+                Neighbours come from different chains.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a temperature that is not positive and finite, a bad count or a bad seed.
+        Raises:
+            TypeError, ValueError: For a temperature that is not positive and finite, a bad count or
+                a bad seed.
         """
         temperatures, single = check_temperatures(temperature)
         n_samples = check_count(n_samples, "n_samples")
@@ -214,34 +194,28 @@ class Hopfield:
         between given ones that lie too far apart. A sweep costs O(NP). Sixteen chains run side by
         side at the cost of one.
 
-        Parameters
-        ----------
-        temperatures : float or array_like, shape (n_temperatures,)
-            Temperatures, units of J/k_B, in any order.
-        n_chains, n_records : int
-            Number of chains for each temperature, and of records in each chain. The records of one
-            chain at different temperatures belong to one ladder and are not independent.
-        burn_in, thinning : int, optional
-            Sweeps before the first record, and between records; by default 1000 and 50, times
-            N/256 for larger systems, measured to be enough for P <= 48 and T >= 0.6.
-        seed : int or numpy.random.SeedSequence
-            Source of randomness; chain number i uses its i-th spawned child, whatever the number
-            of chains and threads.
-        start : {"random", "patterns"}
-            Start all replicas of chain i from independent random spins, or in pattern i modulo P.
-            That the two agree after ``burn_in`` is a test of equilibrium.
-        n_threads : int
-            Threads to share the chains between, sixteen at a time.
+        Args:
+            temperatures (float or array_like, shape (n_temperatures,)): Temperatures, units of
+                J/k_B, in any order.
+            n_chains, n_records (int): Number of chains for each temperature, and of records in each
+                chain. The records of one chain at different temperatures belong to one ladder and
+                are not independent.
+            burn_in, thinning (int, optional): Sweeps before the first record, and between records;
+                by default 1000 and 50, times N/256 for larger systems, measured to be enough for P
+                <= 48 and T >= 0.6.
+            seed (int or numpy.random.SeedSequence): Source of randomness; chain number i uses its
+                i-th spawned child, whatever the number of chains and threads.
+            start ({"random", "patterns"}): Start all replicas of chain i from independent random
+                spins, or in pattern i modulo P. That the two agree after ``burn_in`` is a test of
+                equilibrium.
+            n_threads (int): Threads to share the chains between, sixteen at a time.
 
-        Returns
-        -------
-        ndarray of int8, shape (n_temperatures, n_chains, n_records, n_sites)
-            Spins -1 and +1.
+        Returns:
+            ndarray of int8, shape (n_temperatures, n_chains, n_records, n_sites): Spins -1 and +1.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For temperatures that are not positive and finite, bad counts or a bad seed.
+        Raises:
+            TypeError, ValueError: For temperatures that are not positive and finite, bad counts or
+                a bad seed.
         """
         temperatures, _ = check_temperatures(temperatures, "temperatures")
         x, _ = _replica_exchange.run(
@@ -290,26 +264,19 @@ class Hopfield:
 
         A finite sum over the sums of the classes of sites with equal ±ξ_i.
 
-        Parameters
-        ----------
-        temperature : float
-            Temperature, units of J/k_B.
-        pattern : int or pair of different ints
-            Which pattern or patterns, from 0.
+        Args:
+            temperature (float): Temperature, units of J/k_B.
+            pattern (int or pair of different ints): Which pattern or patterns, from 0.
 
-        Returns
-        -------
-        values : ndarray of int64, shape (n_sites + 1,)
-            -N, -N+2, …, N: the values of ξ^μ·s, N times the overlap.
-        probabilities : ndarray of float64, shape (n_sites + 1,) or (n_sites + 1, n_sites + 1)
-            Their probabilities; the first axis of the joint law belongs to the first pattern.
+        Returns:
+            - values : ndarray of int64, shape (n_sites + 1,): -N, -N+2, …, N: the values of ξ^μ·s,
+              N times the overlap.
+            - probabilities : ndarray of float64, shape (n_sites + 1,) or (n_sites + 1, n_sites +
+              1): Their probabilities; the first axis of the joint law belongs to the first pattern.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a bad temperature, or patterns that do not exist.
-        NotImplementedError
-            For P > 3.
+        Raises:
+            TypeError, ValueError: For a bad temperature, or patterns that do not exist.
+            NotImplementedError: For P > 3.
         """
         solved = self._solved(1 / check_temperature(temperature))
         chosen = pattern if isinstance(pattern, tuple) else (pattern,)
@@ -360,24 +327,16 @@ class Hopfield:
     def mutual_information(self, temperature: Any, cut: str = "half") -> Any:
         """Return the exact mutual information between sites i < N // 2 and the others; P <= 3.
 
-        Parameters
-        ----------
-        temperature : float or array_like, shape (n_temperatures,)
-            Temperature, units of J/k_B.
-        cut : {"half"}
-            The first N // 2 sites on one side.
+        Args:
+            temperature (float or array_like, shape (n_temperatures,)): Temperature, units of J/k_B.
+            cut ({"half"}): The first N // 2 sites on one side.
 
-        Returns
-        -------
-        Estimate, or ndarray of float64, shape (n_temperatures,)
-            Mutual information, nats.
+        Returns:
+            Estimate, or ndarray of float64, shape (n_temperatures,): Mutual information, nats.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a bad temperature, or another cut.
-        NotImplementedError
-            For P > 3.
+        Raises:
+            TypeError, ValueError: For a bad temperature, or another cut.
+            NotImplementedError: For P > 3.
         """
         check_choice(cut, "cut", ("half",))
         return self._each(temperature, lambda solved: solved.half_cut())

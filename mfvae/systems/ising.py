@@ -37,27 +37,19 @@ class Ising2D:
     antiferromagnet is frustrated: it is sampled by single flips, and exact results exist by
     enumeration for L = 3 only. At J = 1 the critical temperature is 2/ln(1 + √2) = 2.269185.
 
-    Parameters
-    ----------
-    length : int
-        L, at least 3; site number i is in row i // L and column i % L.
-    coupling : float
-        J, not zero; energies and temperatures are in the same unit.
+    Args:
+        length (int): L, at least 3; site number i is in row i // L and column i % L.
+        coupling (float): J, not zero; energies and temperatures are in the same unit.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``length`` is not an integer or below 3, or ``coupling`` is zero or not finite.
+    Raises:
+        TypeError, ValueError: If ``length`` is not an integer or below 3, or ``coupling`` is zero
+            or not finite.
 
-    Notes
-    -----
     Energies are in units of J (those of ``coupling``), information in nats, all for the whole
     system. Methods of the temperature alone take one temperature and return an `Estimate`, or take
     a vector and return a float64 vector of exact values or a list of `Estimate`. Onsager, L.
     (1944), Phys. Rev. 65, 117; Kaufman, B. (1949), Phys. Rev. 76, 1232.
 
-    Examples
-    --------
     >>> system = Ising2D(16)
     >>> round(float(system.entropy(2.269185)), 3)
     74.714
@@ -134,29 +126,23 @@ class Ising2D:
     ) -> np.ndarray:
         """Draw configurations by Markov chains, chain after chain (see `sample_chains`).
 
-        Parameters
-        ----------
-        temperature : float or array_like, shape (n_temperatures,)
-            Temperature, units of J/k_B.
-        n_samples : int
-            Number of configurations for each temperature.
-        seed : int or numpy.random.SeedSequence
-            Source of randomness; temperature number i uses its i-th spawned child.
-        n_chains : int, optional
-            Number of independent chains; by default ``n_samples`` or 32, whichever is less. The
-            last chain is cut short if ``n_samples`` is not a multiple of it.
-        burn_in, thinning, algorithm
-            As in `sample_chains`.
+        Args:
+            temperature (float or array_like, shape (n_temperatures,)): Temperature, units of J/k_B.
+            n_samples (int): Number of configurations for each temperature.
+            seed (int or numpy.random.SeedSequence): Source of randomness; temperature number i uses
+                its i-th spawned child.
+            n_chains (int, optional): Number of independent chains; by default ``n_samples`` or 32,
+                whichever is less. The last chain is cut short if ``n_samples`` is not a multiple of
+                it.
+            burn_in, thinning, algorithm: As in `sample_chains`.
 
-        Returns
-        -------
-        ndarray of int8, shape (n_samples, n_sites) or (n_temperatures, n_samples, n_sites)
-            Spins -1 and +1; the leading axis is there if ``temperature`` is an array.
+        Returns:
+            ndarray of int8, shape (n_samples, n_sites) or (n_temperatures, n_samples, n_sites):
+                Spins -1 and +1; the leading axis is there if ``temperature`` is an array.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a temperature that is not positive and finite, bad counts or a bad seed.
+        Raises:
+            TypeError, ValueError: For a temperature that is not positive and finite, bad counts or
+                a bad seed.
         """
         temperatures, single = check_temperatures(temperature)
         n_samples = check_count(n_samples, "n_samples")
@@ -188,31 +174,26 @@ class Ising2D:
         Chains start ordered (up or down at random), are independent of one another, and run in as
         many threads as Numba is set to use; the bits do not depend on that number.
 
-        Parameters
-        ----------
-        temperatures : float or array_like, shape (n_temperatures,)
-            Temperatures, units of J/k_B.
-        n_chains, n_records : int
-            Number of chains for each temperature, and of records in each chain.
-        burn_in, thinning : int, optional
-            Steps before the first record, and between records: clusters (Wolff) or sweeps
-            (Metropolis); by default those of `schedule`. Both are fixed before the run.
-        algorithm : {"auto", "wolff", "metropolis"}
-            Clusters (Wolff 1989) or single random spins (Metropolis et al. 1953); "auto" takes
-            clusters unless the torus is frustrated.
-        seed : int or numpy.random.SeedSequence
-            Source of randomness: chain number k at temperature number i uses child k of child i.
+        Args:
+            temperatures (float or array_like, shape (n_temperatures,)): Temperatures, units of
+                J/k_B.
+            n_chains, n_records (int): Number of chains for each temperature, and of records in each
+                chain.
+            burn_in, thinning (int, optional): Steps before the first record, and between records:
+                clusters (Wolff) or sweeps (Metropolis); by default those of `schedule`. Both are
+                fixed before the run.
+            algorithm ({"auto", "wolff", "metropolis"}): Clusters (Wolff 1989) or single random
+                spins (Metropolis et al. 1953); "auto" takes clusters unless the torus is
+                frustrated.
+            seed (int or numpy.random.SeedSequence): Source of randomness: chain number k at
+                temperature number i uses child k of child i.
 
-        Returns
-        -------
-        ndarray of int8, shape (n_temperatures, n_chains, n_records, n_sites)
-            Spins -1 and +1.
+        Returns:
+            ndarray of int8, shape (n_temperatures, n_chains, n_records, n_sites): Spins -1 and +1.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For temperatures that are not positive and finite, bad counts, a bad seed, or clusters
-            on a frustrated torus.
+        Raises:
+            TypeError, ValueError: For temperatures that are not positive and finite, bad counts, a
+                bad seed, or clusters on a frustrated torus.
         """
         from mfvae.systems import wolff
 
@@ -288,19 +269,14 @@ class Ising2D:
     def exact_moments(self, temperature: float) -> dict[str, float]:
         """Return exact averages of the energy and the magnetisation m, by enumeration, L <= 4.
 
-        Returns
-        -------
-        dict of str to float
-            "energy" ⟨E⟩, "energy_squared" ⟨E²⟩, "abs_magnetization" ⟨|m|⟩,
-            "magnetization_squared" ⟨m²⟩, "magnetization_fourth" ⟨m⁴⟩, "binder_cumulant"
-            1 - ⟨m⁴⟩/(3⟨m²⟩²).
+        Returns:
+            dict of str to float: "energy" ⟨E⟩, "energy_squared" ⟨E²⟩, "abs_magnetization" ⟨|m|⟩,
+                "magnetization_squared" ⟨m²⟩, "magnetization_fourth" ⟨m⁴⟩, "binder_cumulant" 1 -
+                ⟨m⁴⟩/(3⟨m²⟩²).
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a temperature that is not positive and finite.
-        NotImplementedError
-            For L > 4.
+        Raises:
+            TypeError, ValueError: For a temperature that is not positive and finite.
+            NotImplementedError: For L > 4.
         """
         small = self._enumeration(check_temperature(temperature), "exact_moments")
         energy, m = -self.coupling * small.bonds, np.abs(small.total) / self.n_sites
@@ -336,27 +312,19 @@ class Ising2D:
         chains, and so holds whatever the autocorrelation within them. D is at least the mutual
         information across any cut (Han 1978).
 
-        Parameters
-        ----------
-        temperature : float or array_like, shape (n_temperatures,)
-            Temperature, units of J/k_B.
-        n_chains, n_records : int
-            Number of chains (at least 8) and of records in each; by default 1000 records, fewer
-            above L = 32, so that their spins take 64 MB.
-        seed : int or numpy.random.SeedSequence
-            Source of randomness; temperature number i uses its i-th spawned child.
+        Args:
+            temperature (float or array_like, shape (n_temperatures,)): Temperature, units of J/k_B.
+            n_chains, n_records (int): Number of chains (at least 8) and of records in each; by
+                default 1000 records, fewer above L = 32, so that their spins take 64 MB.
+            seed (int or numpy.random.SeedSequence): Source of randomness; temperature number i uses
+                its i-th spawned child.
 
-        Returns
-        -------
-        Estimate, or list of Estimate
-            Dual total correlation of the whole system, nats.
+        Returns:
+            Estimate, or list of Estimate: Dual total correlation of the whole system, nats.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For bad temperatures, counts or seeds.
-        NotImplementedError
-            For a frustrated torus with L > 3.
+        Raises:
+            TypeError, ValueError: For bad temperatures, counts or seeds.
+            NotImplementedError: For a frustrated torus with L > 3.
         """
         temperatures, single = check_temperatures(temperature)
         n_chains = check_count(n_chains, "n_chains", minimum=8)
@@ -373,29 +341,21 @@ class Ising2D:
     def mutual_information(self, temperature: Any, cut: str = "half", **options: Any) -> Any:
         """Return the mutual information between two sets of sites, nats.
 
-        Parameters
-        ----------
-        temperature : float or array_like, shape (n_temperatures,)
-            Temperature, units of J/k_B.
-        cut : {"half", "checkerboard"}
-            "half": the first L // 2 rows against the rest (two boundaries, on a torus), by
-            enumeration, L <= 4. "checkerboard": one colour against the other; for even L spins of
-            one colour are independent given the other, so that it equals, and is obtained as,
-            `dual_total_correlation`.
-        **options
-            Passed on to `dual_total_correlation`.
+        Args:
+            temperature (float or array_like, shape (n_temperatures,)): Temperature, units of J/k_B.
+            cut ({"half", "checkerboard"}): "half": the first L // 2 rows against the rest (two
+                boundaries, on a torus), by enumeration, L <= 4. "checkerboard": one colour against
+                the other; for even L spins of one colour are independent given the other, so that
+                it equals, and is obtained as, `dual_total_correlation`.
+            **options: Passed on to `dual_total_correlation`.
 
-        Returns
-        -------
-        Estimate, or list of Estimate
-            Mutual information, nats.
+        Returns:
+            Estimate, or list of Estimate: Mutual information, nats.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a bad temperature or another cut.
-        NotImplementedError
-            For half of a torus with L > 4, or the checkerboard of an odd torus with L > 3.
+        Raises:
+            TypeError, ValueError: For a bad temperature or another cut.
+            NotImplementedError: For half of a torus with L > 4, or the checkerboard of an odd torus
+                with L > 3.
         """
         temperatures, single = check_temperatures(temperature)
         cut = check_choice(cut, "cut", ("half", "checkerboard"))
@@ -419,25 +379,17 @@ class Ising2D:
         By the row-to-row transfer matrix (Kramers & Wannier 1941, Phys. Rev. 60, 252), at J = 1;
         a torus cut into halves has two such cuts.
 
-        Parameters
-        ----------
-        circumference : int
-            Number of spins around the cylinder, from 3 to 20 (a second or two at 20).
-        temperature : float or array_like, shape (n_temperatures,)
-            Temperature, units of J/k_B.
+        Args:
+            circumference (int): Number of spins around the cylinder, from 3 to 20 (a second or two
+                at 20).
+            temperature (float or array_like, shape (n_temperatures,)): Temperature, units of J/k_B.
 
-        Returns
-        -------
-        Estimate, or ndarray of float64, shape (n_temperatures,)
-            Mutual information, nats.
+        Returns:
+            Estimate, or ndarray of float64, shape (n_temperatures,): Mutual information, nats.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a bad temperature or circumference.
+        Raises:
+            TypeError, ValueError: For a bad temperature or circumference.
 
-        Examples
-        --------
         >>> round(float(Ising2D.cylinder_mutual_information(8, 2.269185314213022)), 6)
         0.780493
         """

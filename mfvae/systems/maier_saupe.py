@@ -37,26 +37,18 @@ class MaierSaupe:
     independent Bingham draws with matrix ``3A/(2T)``. Everything but the law of S is exact at
     finite N. As N → ∞ there is a first-order transition at T = 0.2201935.
 
-    Parameters
-    ----------
-    n_sites : int
-        Number N of directors, at least 1.
+    Args:
+        n_sites (int): Number N of directors, at least 1.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``n_sites`` is not an integer, or is smaller than 1.
+    Raises:
+        TypeError, ValueError: If ``n_sites`` is not an integer, or is smaller than 1.
 
-    Notes
-    -----
     Temperatures are in units of J/k_B, energies in units of J, information in nats, all for the
     whole system. Densities and differential entropies refer to the surface measure of every
     sphere (total 4π), so that the uniform law has entropy N ln 4π. Methods of the temperature
     alone take one temperature and return an exact `Estimate`, or take a vector and return a
     float64 vector. N/T must stay below 1e8. Maier & Saupe, Z. Naturforsch. A 14, 882 (1959).
 
-    Examples
-    --------
     >>> system = MaierSaupe(64)
     >>> n = system.sample(0.18, 200, seed=0)
     >>> n.shape, n.dtype
@@ -95,29 +87,22 @@ class MaierSaupe:
         exchange over the temperatures, and is there to be compared: its samples are
         correlated.
 
-        Parameters
-        ----------
-        temperature : float or array_like, shape (n_temperatures,)
-            Temperature, units of J/k_B.
-        n_samples : int
-            Number of configurations for each temperature.
-        algorithm : {"direct", "gibbs"}
-            See above.
-        n_chains, burn_in, thinning : int, optional
-            For ``"gibbs"``, see `sample_chains`; ``n_samples`` is filled chain after chain.
-        seed : int or numpy.random.SeedSequence
-            Source of randomness; temperature number i uses its i-th spawned child (``"gibbs"``:
-            chain number i does).
+        Args:
+            temperature (float or array_like, shape (n_temperatures,)): Temperature, units of J/k_B.
+            n_samples (int): Number of configurations for each temperature.
+            algorithm ({"direct", "gibbs"}): See above.
+            n_chains, burn_in, thinning (int, optional): For ``"gibbs"``, see `sample_chains`;
+                ``n_samples`` is filled chain after chain.
+            seed (int or numpy.random.SeedSequence): Source of randomness; temperature number i uses
+                its i-th spawned child (``"gibbs"``: chain number i does).
 
-        Returns
-        -------
-        ndarray of float32, shape (n_samples, n_sites, 3) or (n_temperatures, n_samples, n_sites, 3)
-            Directors; the leading axis is there if ``temperature`` is an array.
+        Returns:
+            ndarray of float32, shape (n_samples, n_sites, 3) or (n_temperatures, n_samples,
+                n_sites, 3): Directors; the leading axis is there if ``temperature`` is an array.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a temperature that is not positive and finite, a bad count or a bad seed.
+        Raises:
+            TypeError, ValueError: For a temperature that is not positive and finite, a bad count or
+                a bad seed.
         """
         temperatures, single = self._check_temperatures(temperature)
         n_samples = check_count(n_samples, "n_samples")
@@ -157,31 +142,25 @@ class MaierSaupe:
     ) -> np.ndarray:
         """Draw records arranged as chains, in the form shared by all systems.
 
-        Parameters
-        ----------
-        temperatures : float or array_like, shape (n_temperatures,)
-            Temperatures, units of J/k_B.
-        n_chains, n_records : int
-            Number of chains for each temperature, and of records in each chain.
-        burn_in, thinning : int, optional
-            Sweeps before the first record (default 400) and from record to record (default 5);
-            of no effect for ``"direct"``, where every record is an independent draw.
-        algorithm : {"direct", "gibbs"}
-            See `sample`. For ``"gibbs"`` a chain is a ladder of replicas at the temperatures
-            asked for and at as many more as exchanges need; chains start in turn from isotropic
-            and from parallel directors.
-        seed : int or numpy.random.SeedSequence
-            Source of randomness, used as in `sample`.
+        Args:
+            temperatures (float or array_like, shape (n_temperatures,)): Temperatures, units of
+                J/k_B.
+            n_chains, n_records (int): Number of chains for each temperature, and of records in each
+                chain.
+            burn_in, thinning (int, optional): Sweeps before the first record (default 400) and from
+                record to record (default 5); of no effect for ``"direct"``, where every record is
+                an independent draw.
+            algorithm ({"direct", "gibbs"}): See `sample`. For ``"gibbs"`` a chain is a ladder of
+                replicas at the temperatures asked for and at as many more as exchanges need; chains
+                start in turn from isotropic and from parallel directors.
+            seed (int or numpy.random.SeedSequence): Source of randomness, used as in `sample`.
 
-        Returns
-        -------
-        ndarray of float32, shape (n_temperatures, n_chains, n_records, n_sites, 3)
-            Directors.
+        Returns:
+            ndarray of float32, shape (n_temperatures, n_chains, n_records, n_sites, 3): Directors.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For temperatures that are not positive and finite, bad counts or a bad seed.
+        Raises:
+            TypeError, ValueError: For temperatures that are not positive and finite, bad counts or
+                a bad seed.
         """
         temperatures, _ = self._check_temperatures(temperatures, "temperatures")
         n_chains = check_count(n_chains, "n_chains")
@@ -210,20 +189,15 @@ class MaierSaupe:
         neighbours ``Δβ ΔU`` stays below 1.2 (U the exact mean energy), so that about a third
         of the exchanges or more are accepted.
 
-        Parameters
-        ----------
-        temperatures : float or array_like, shape (n_temperatures,)
-            Temperatures wanted, units of J/k_B.
+        Args:
+            temperatures (float or array_like, shape (n_temperatures,)): Temperatures wanted, units
+                of J/k_B.
 
-        Returns
-        -------
-        ndarray of float64, shape (n_replicas,)
-            Sorted; contains the temperatures given.
+        Returns:
+            ndarray of float64, shape (n_replicas,): Sorted; contains the temperatures given.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For temperatures that are not positive and finite.
+        Raises:
+            TypeError, ValueError: For temperatures that are not positive and finite.
         """
         wanted, _ = self._check_temperatures(temperatures, "temperatures")
         ladder = sorted({*wanted.tolist(), max(_HOT, wanted.max())})
@@ -264,20 +238,14 @@ class MaierSaupe:
         Being a largest eigenvalue it is biased upward, by O(N^{-1/2}) in the isotropic phase
         (about 0.2 at N = 64), where S is 0 as N → ∞.
 
-        Parameters
-        ----------
-        x : ndarray, shape (n_samples, n_sites, 3)
-            Directors.
+        Args:
+            x (ndarray, shape (n_samples, n_sites, 3)): Directors.
 
-        Returns
-        -------
-        ndarray of float64, shape (n_samples,)
-            Between 0 and 1.
+        Returns:
+            ndarray of float64, shape (n_samples,): Between 0 and 1.
 
-        Raises
-        ------
-        TypeError, ValueError
-            If ``x`` does not hold unit vectors of this size.
+        Raises:
+            TypeError, ValueError: If ``x`` does not hold unit vectors of this size.
         """
         return 1.5 * np.linalg.eigvalsh(self.tensor(x))[:, -1]
 
@@ -338,24 +306,16 @@ class MaierSaupe:
         of the energy nearly cancel; what is left is regressed on the energy and on tr q³,
         whose means are exact.
 
-        Parameters
-        ----------
-        temperature : float
-            Units of J/k_B.
-        n_samples : int
-            Number of configurations, at least 10.
-        seed : int or numpy.random.SeedSequence
-            Same seed, same bits.
+        Args:
+            temperature (float): Units of J/k_B.
+            n_samples (int): Number of configurations, at least 10.
+            seed (int or numpy.random.SeedSequence): Same seed, same bits.
 
-        Returns
-        -------
-        Estimate
-            Nats, with its standard error.
+        Returns:
+            Estimate: Nats, with its standard error.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a bad temperature, count or seed.
+        Raises:
+            TypeError, ValueError: For a bad temperature, count or seed.
         """
         temperature = float(self._check_temperatures(check_temperature(temperature))[0][0])
         n_samples = check_count(n_samples, "n_samples", minimum=10)
@@ -375,23 +335,16 @@ class MaierSaupe:
     def mean_field_order_parameter(temperature: Any, *, phase: str = "stable") -> Any:
         """Return S as N → ∞, where ``S = ⟨P₂⟩`` in the field ``3S/(2T)``.
 
-        Parameters
-        ----------
-        temperature : float or array_like, shape (n_temperatures,)
-            Units of J/k_B.
-        phase : {"stable", "nematic"}
-            The state of lowest free energy, 0 above 0.2201935; or the nematic one, metastable
-            up to 0.222833 and 0 above.
+        Args:
+            temperature (float or array_like, shape (n_temperatures,)): Units of J/k_B.
+            phase ({"stable", "nematic"}): The state of lowest free energy, 0 above 0.2201935; or
+                the nematic one, metastable up to 0.222833 and 0 above.
 
-        Returns
-        -------
-        float, or ndarray of float64, shape (n_temperatures,)
-            Dimensionless.
+        Returns:
+            float, or ndarray of float64, shape (n_temperatures,): Dimensionless.
 
-        Raises
-        ------
-        TypeError, ValueError
-            For a bad temperature or phase.
+        Raises:
+            TypeError, ValueError: For a bad temperature or phase.
         """
         temperatures, single = check_temperatures(temperature)
         stable = check_choice(phase, "phase", ("stable", "nematic")) == "stable"
@@ -403,15 +356,12 @@ class MaierSaupe:
     def self_consistent_curve(n_points: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return every uniaxial solution as N → ∞, unstable ones included.
 
-        Parameters
-        ----------
-        n_points : int
-            Number of points, at equal ratios of the field between 1e-3 and 100.
+        Args:
+            n_points (int): Number of points, at equal ratios of the field between 1e-3 and 100.
 
-        Returns
-        -------
-        temperature, order_parameter, free_energy : ndarray of float64, shape (n_points,)
-            Units of J/k_B; dimensionless; J per director, relative to the isotropic phase.
+        Returns:
+            temperature, order_parameter, free_energy : ndarray of float64, shape (n_points,): Units
+                of J/k_B; dimensionless; J per director, relative to the isotropic phase.
         """
         return branch(np.geomspace(1e-3, 100.0, check_count(n_points, "n_points", minimum=2)))
 

@@ -90,21 +90,14 @@ def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):  # p
     bits each; only if one of them ties with the threshold (once in 16,000 sites) are 16 more bits
     a bond drawn, so that probabilities are right to 2^-33.
 
-    Parameters
-    ----------
-    spins : ndarray of uint8, shape (n_sites,)
-        Bits of the spins; changed.
-    queue : ndarray of uint32, shape (n_sites + 1,)
-        Room for the cluster; overwritten.
-    state : ndarray of uint64, shape (4,)
-        State of the generator; advanced.
-    neighbours : ndarray of uint32, shape (n_sites, 4)
-        From `neighbour_table`.
-    threshold : uint64
-        From `bond_threshold`.
-    n_clusters : int
-        Number of clusters, to be fixed before the run: a number that depends on the flips would
-        bias the sample.
+    Args:
+        spins (ndarray of uint8, shape (n_sites,)): Bits of the spins; changed.
+        queue (ndarray of uint32, shape (n_sites + 1,)): Room for the cluster; overwritten.
+        state (ndarray of uint64, shape (4,)): State of the generator; advanced.
+        neighbours (ndarray of uint32, shape (n_sites, 4)): From `neighbour_table`.
+        threshold (uint64): From `bond_threshold`.
+        n_clusters (int): Number of clusters, to be fixed before the run: a number that depends on
+            the flips would bias the sample.
     """
     s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
     n_sites = np.uint64(spins.shape[0])
@@ -223,14 +216,11 @@ def run_chain(
 def run_chains(length: int, chains: list[tuple], wolff: bool) -> None:
     """Run chains in as many threads as Numba is set to use, filling their records in place.
 
-    Parameters
-    ----------
-    length : int
-        L.
-    chains : list of (SeedSequence, kappa, burn_in, thinning, records)
-        One entry for each chain; ``records`` as in `run_chain`.
-    wolff : bool
-        Clusters, at |κ|; otherwise Metropolis sweeps, at κ of either sign.
+    Args:
+        length (int): L.
+        chains (list of (SeedSequence, kappa, burn_in, thinning, records)): One entry for each
+            chain; ``records`` as in `run_chain`.
+        wolff (bool): Clusters, at |κ|; otherwise Metropolis sweeps, at κ of either sign.
     """
     neighbours = neighbour_table(length)
 

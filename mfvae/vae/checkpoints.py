@@ -57,17 +57,12 @@ class RunFolder:
     ``run.json`` says which; ``last.ckpt`` is the end of the last complete epoch and
     ``best.ckpt`` the epoch of the lowest validation loss.
 
-    Parameters
-    ----------
-    path : str or Path
-        The folder, made if need be.
-    description : dict
-        Everything that the result follows from, ready for JSON.
+    Args:
+        path (str or Path): The folder, made if need be.
+        description (dict): Everything that the result follows from, ready for JSON.
 
-    Raises
-    ------
-    ValueError
-        If the folder holds another run, or something that this class did not write.
+    Raises:
+        ValueError: If the folder holds another run, or something that this class did not write.
     """
 
     def __init__(self, path: str | Path, description: dict[str, Any]) -> None:

@@ -49,18 +49,12 @@ class CouplingPrior(FlowPrior):
     splits, so that curved orbits of ordered states, which no factorised prior holds, can be
     represented.
 
-    Parameters
-    ----------
-    n_latents, n_conditions : int
-        Latents (at least two) and conditions.
-    n_layers : int
-        Number of couplings.
-    n_bins : int
-        Bins of each spline.
-    bound : float
-        The splines act on [-bound, bound].
-    width : int
-        Hidden width of the networks.
+    Args:
+        n_latents, n_conditions (int): Latents (at least two) and conditions.
+        n_layers (int): Number of couplings.
+        n_bins (int): Bins of each spline.
+        bound (float): The splines act on [-bound, bound].
+        width (int): Hidden width of the networks.
     """
 
     def __init__(

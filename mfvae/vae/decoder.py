@@ -28,10 +28,8 @@ class Decoder(nn.Module):
 class LinearDecoder(Decoder):
     """One affine map; with a Bernoulli likelihood, a generalised Hopfield model.
 
-    Parameters
-    ----------
-    n_latents, n_sites, n_parameters : int
-        Latents, sites, numbers a site.
+    Args:
+        n_latents, n_sites, n_parameters (int): Latents, sites, numbers a site.
     """
 
     def __init__(self, n_latents: int, n_sites: int, n_parameters: int) -> None:
@@ -49,12 +47,9 @@ class LinearDecoder(Decoder):
 class MLPDecoder(Decoder):
     """A fully connected network.
 
-    Parameters
-    ----------
-    n_latents, n_sites, n_parameters : int
-        Latents, sites, numbers a site.
-    widths : tuple of int
-        Widths of the hidden layers.
+    Args:
+        n_latents, n_sites, n_parameters (int): Latents, sites, numbers a site.
+        widths (tuple of int): Widths of the hidden layers.
     """
 
     def __init__(
@@ -97,16 +92,11 @@ class CNNDecoder(Decoder):
     An affine map to the pooled grid, then transposed convolutions with SiLU between them;
     where a side is not a multiple of 2^blocks the image is cropped to the lattice.
 
-    Parameters
-    ----------
-    n_latents, n_sites, n_parameters : int
-        Latents, sites, numbers a site.
-    lattice_shape : (int, int)
-        Rows and columns.
-    channels : tuple of int
-        Channels of the mirrored encoder's blocks, first block first.
-    padding_mode : {"zeros", "circular"}
-        "circular" for periodic lattices.
+    Args:
+        n_latents, n_sites, n_parameters (int): Latents, sites, numbers a site.
+        lattice_shape ((int, int)): Rows and columns.
+        channels (tuple of int): Channels of the mirrored encoder's blocks, first block first.
+        padding_mode ({"zeros", "circular"}): "circular" for periodic lattices.
     """
 
     def __init__(

@@ -65,16 +65,11 @@ class CNNEncoder(Encoder):
     Every condition is one more channel, the same at every site (Biroli, Welling & Vitelli
     2026, Methods).
 
-    Parameters
-    ----------
-    n_features, n_conditions, n_latents : int
-        Channels a site, conditions, latents.
-    lattice_shape : (int, int)
-        Rows and columns; their product is the number of sites.
-    channels : tuple of int
-        Channels of each block.
-    padding_mode : {"zeros", "circular"}
-        "circular" for periodic lattices.
+    Args:
+        n_features, n_conditions, n_latents (int): Channels a site, conditions, latents.
+        lattice_shape ((int, int)): Rows and columns; their product is the number of sites.
+        channels (tuple of int): Channels of each block.
+        padding_mode ({"zeros", "circular"}): "circular" for periodic lattices.
     """
 
     def __init__(
@@ -113,13 +108,11 @@ class CNNEncoder(Encoder):
 class MLPEncoder(Encoder):
     """A fully connected network of all sites and conditions.
 
-    Parameters
-    ----------
-    n_features, n_conditions, n_latents, n_sites : int
-        Channels a site, conditions, latents, sites.
-    widths : tuple of int
-        Widths of the hidden layers; none makes the encoder affine, which is exact for spins
-        in Hubbard-Stratonovich fields.
+    Args:
+        n_features, n_conditions, n_latents, n_sites (int): Channels a site, conditions, latents,
+            sites.
+        widths (tuple of int): Widths of the hidden layers; none makes the encoder affine, which is
+            exact for spins in Hubbard-Stratonovich fields.
     """
 
     def __init__(
@@ -150,12 +143,9 @@ class SetEncoder(Encoder):
     where the sites feel a collective field, the mean of the field divided by the temperature
     is a product of the two.
 
-    Parameters
-    ----------
-    n_features, n_conditions, n_latents : int
-        Channels a site, conditions, latents.
-    widths : tuple of int
-        Widths of the hidden layers, at least one.
+    Args:
+        n_features, n_conditions, n_latents (int): Channels a site, conditions, latents.
+        widths (tuple of int): Widths of the hidden layers, at least one.
     """
 
     def __init__(

@@ -29,61 +29,42 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
     ``n_latents`` collective variables (Biroli, Welling & Vitelli 2026). Conditions c, such as
     the temperature, enter the prior and the encoder, never the decoder.
 
-    Parameters
-    ----------
-    n_latents : int
-        Number of latents.
-    encoder : {"auto", "cnn", "mlp", "normalized-cnn", "set"}
-        "auto": "set" for directors; "cnn" where a ``lattice_shape`` is given or the number
-        of sites is a square divisible by 16; "mlp" otherwise.
-    decoder : {"auto", "cnn", "linear", "mlp", "normalized-cnn"}
-        "auto": the encoder's mirror, "linear" for "set".
-    likelihood : str
-        Law of a site given the latent: "bernoulli", "tempered", "categorical", "gaussian",
-        "bingham" or "bingham-rotation".
-    prior : {"spline", "normal", "mixture", "coupling"}
-        Law of the latent given the conditions.
-    beta : float
-        Weight of the rate in the loss; 1 gives the evidence lower bound.
-    lattice_shape : (int, int) or None
-        Rows and columns, needed by "cnn" where the number of sites is no square.
-    encoder_options, decoder_options, prior_options, likelihood_options : dict or None
-        Keyword arguments of the bricks: channels, widths, n_bins, padding_mode, …
-    n_epochs, batch_size : int
-        Passes through the training data, and configurations a step.
-    learning_rate, weight_decay, momentum : float
-        Of AdamW; the momentum is the decay rate of its average gradient (the one-cycle
-        schedule sets it itself).
-    schedule : {"one-cycle", "exponential", "constant"}
-        Course of the learning rate.
-    patience : int or None
-        Stop after so many epochs without a better validation loss.
-    device : str
-        Lightning's accelerator: "auto", "cpu", "gpu", …
-    precision : str
-        Lightning's precision; "auto" is bf16 where a GPU has it, else 32-bit.
-    checkpoint_path : str or Path or None
-        Folder that keeps the end of every epoch; ``fit`` goes on from what it finds there.
-    trainer_options : dict or None
-        Further arguments of ``lightning.Trainer``, for example ``strategy`` and ``devices``.
-    progress : bool
-        Show a progress bar.
-    random_state : int
-        Seed of the initial weights, the order of the data, and the noise.
+    Args:
+        n_latents (int): Number of latents.
+        encoder ({"auto", "cnn", "mlp", "normalized-cnn", "set"}): "auto": "set" for directors;
+            "cnn" where a ``lattice_shape`` is given or the number of sites is a square divisible by
+            16; "mlp" otherwise.
+        decoder ({"auto", "cnn", "linear", "mlp", "normalized-cnn"}): "auto": the encoder's mirror,
+            "linear" for "set".
+        likelihood (str): Law of a site given the latent: "bernoulli", "tempered", "categorical",
+            "gaussian", "bingham" or "bingham-rotation".
+        prior ({"spline", "normal", "mixture", "coupling"}): Law of the latent given the conditions.
+        beta (float): Weight of the rate in the loss; 1 gives the evidence lower bound.
+        lattice_shape ((int, int) or None): Rows and columns, needed by "cnn" where the number of
+            sites is no square.
+        encoder_options, decoder_options, prior_options, likelihood_options (dict or None): Keyword
+            arguments of the bricks: channels, widths, n_bins, padding_mode, …
+        n_epochs, batch_size (int): Passes through the training data, and configurations a step.
+        learning_rate, weight_decay, momentum (float): Of AdamW; the momentum is the decay rate of
+            its average gradient (the one-cycle schedule sets it itself).
+        schedule ({"one-cycle", "exponential", "constant"}): Course of the learning rate.
+        patience (int or None): Stop after so many epochs without a better validation loss.
+        device (str): Lightning's accelerator: "auto", "cpu", "gpu", …
+        precision (str): Lightning's precision; "auto" is bf16 where a GPU has it, else 32-bit.
+        checkpoint_path (str or Path or None): Folder that keeps the end of every epoch; ``fit``
+            goes on from what it finds there.
+        trainer_options (dict or None): Further arguments of ``lightning.Trainer``, for example
+            ``strategy`` and ``devices``.
+        progress (bool): Show a progress bar.
+        random_state (int): Seed of the initial weights, the order of the data, and the noise.
 
-    Attributes
-    ----------
-    module_ : LatentVariableModel
-        The trained torch module.
-    history_ : dict of list
-        Losses and rate (nats per configuration), learning rate and seconds of every epoch.
-    training_seconds_ : float
-        Wall-clock time of ``fit``.
-    n_features_in_ : int
-        Number of sites.
+    Attributes:
+        module_ (LatentVariableModel): The trained torch module.
+        history_ (dict of list): Losses and rate (nats per configuration), learning rate and seconds
+            of every epoch.
+        training_seconds_ (float): Wall-clock time of ``fit``.
+        n_features_in_ (int): Number of sites.
 
-    Examples
-    --------
     >>> from mfvae import MeanFieldVAE
     >>> from mfvae.systems import CurieWeiss
     >>> x = CurieWeiss(64).sample(1.0, 500, seed=0)
@@ -158,33 +139,25 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
     ) -> MeanFieldVAE:
         """Train on configurations and keep the weights of the best epoch.
 
-        Parameters
-        ----------
-        X : numpy.ndarray
-            ``(n_samples, n_sites)``: spins -1/+1, words 0/1, category codes or real values;
-            directors ``(n_samples, n_sites, 3)``. Two-letter data are remembered and given
-            back by ``sample``.
-        y : None
-            Ignored.
-        conditions : numpy.ndarray or None
-            ``(n_samples,)`` or ``(n_samples, n_conditions)``, the temperature first.
-        validation : float or (X, conditions) or None
-            Fraction of rows held out at random, or held-out data; by default a tenth if
-            there are at least 100 rows. Correlated samples should be split by chains:
-            ``EquilibriumSamples.split``.
-        redraw : callable or None
-            ``redraw(epoch)`` returns fresh ``(X, conditions)`` of the same length, in place
-            of another pass through the same configurations.
+        Args:
+            X (numpy.ndarray): ``(n_samples, n_sites)``: spins -1/+1, words 0/1, category codes or
+                real values; directors ``(n_samples, n_sites, 3)``. Two-letter data are remembered
+                and given back by ``sample``.
+            y (None): Ignored.
+            conditions (numpy.ndarray or None): ``(n_samples,)`` or ``(n_samples, n_conditions)``,
+                the temperature first.
+            validation (float or (X, conditions) or None): Fraction of rows held out at random, or
+                held-out data; by default a tenth if there are at least 100 rows. Correlated samples
+                should be split by chains: ``EquilibriumSamples.split``.
+            redraw (callable or None): ``redraw(epoch)`` returns fresh ``(X, conditions)`` of the
+                same length, in place of another pass through the same configurations.
 
-        Returns
-        -------
-        MeanFieldVAE
-            self
+        Returns:
+            MeanFieldVAE: self
 
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument or the data do not fit the model, or if training diverges.
+        Raises:
+            TypeError, ValueError: If an argument or the data do not fit the model, or if training
+                diverges.
         """
         started = time.perf_counter()
         self._check_parameters()
@@ -248,10 +221,8 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
     def save(self, path: str | Path) -> None:
         """Write the trained model to one file: weights and plain settings, no pickles.
 
-        Raises
-        ------
-        OSError
-            If the file cannot be written; a file that was there before is then untouched.
+        Raises:
+            OSError: If the file cannot be written; a file that was there before is then untouched.
         """
         check_is_fitted(self, "module_")
         state = {"history": self.history_, "training_seconds": self.training_seconds_}
@@ -261,12 +232,10 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
     def load(cls, path: str | Path) -> MeanFieldVAE:
         """Read a model written by ``save``.
 
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If the file is damaged, of another format version, or not a model of this package.
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the file is damaged, of another format version, or not a model of this
+                package.
         """
         parameters, configuration, state, module = read_model(Path(path))
         try:

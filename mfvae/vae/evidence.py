@@ -39,17 +39,12 @@ def log_weights(
 ) -> torch.Tensor:
     """Return the log importance weights ``(n_importance, n_samples)`` of a batch, in nats.
 
-    Parameters
-    ----------
-    model : LatentVariableModel
-        The model.
-    x, conditions : torch.Tensor
-        Data as the likelihood keeps them and standardised conditions, one row a
-        configuration.
-    n_importance : int
-        Latents drawn from q(z | x, c) for each configuration.
-    generator : torch.Generator
-        Source of the noise.
+    Args:
+        model (LatentVariableModel): The model.
+        x, conditions (torch.Tensor): Data as the likelihood keeps them and standardised conditions,
+            one row a configuration.
+        n_importance (int): Latents drawn from q(z | x, c) for each configuration.
+        generator (torch.Generator): Source of the noise.
     """
     mean, log_variance = model.posterior(x, conditions)
     shape = (n_importance, *mean.shape)
@@ -210,31 +205,20 @@ def settled_integral(
     panel given three more, until no row's value changes by more than ``tolerance``; the value
     returned is the finer rule's.
 
-    Parameters
-    ----------
-    log_integrand : callable
-        Takes rows and latents ``(n_nodes, n_latents)`` float64 and returns ln of the
-        integrand, the prior's density included, ``(n_rows, n_nodes)``.
-    rows : torch.Tensor
-        What tells one integral from another, one row each.
-    prior : Prior
-        The law of one or two latents, in float64; gives box and breakpoints.
-    condition : torch.Tensor
-        One row of standardised conditions, ``(1, n_conditions)`` float64.
-    tolerance : float
-        Largest change, in nats, that the last halving may bring to any row.
-    max_nodes : int
-        Nodes after which refinement is given up.
+    Args:
+        log_integrand (callable): Takes rows and latents ``(n_nodes, n_latents)`` float64 and
+            returns ln of the integrand, the prior's density included, ``(n_rows, n_nodes)``.
+        rows (torch.Tensor): What tells one integral from another, one row each.
+        prior (Prior): The law of one or two latents, in float64; gives box and breakpoints.
+        condition (torch.Tensor): One row of standardised conditions, ``(1, n_conditions)`` float64.
+        tolerance (float): Largest change, in nats, that the last halving may bring to any row.
+        max_nodes (int): Nodes after which refinement is given up.
 
-    Returns
-    -------
-    torch.Tensor
-        ``(n_rows,)`` nats, float64.
+    Returns:
+        torch.Tensor: ``(n_rows,)`` nats, float64.
 
-    Raises
-    ------
-    RuntimeError
-        If the tolerance is not reached with ``max_nodes`` nodes.
+    Raises:
+        RuntimeError: If the tolerance is not reached with ``max_nodes`` nodes.
     """
     level, change = 0, math.inf
     box = _box(log_integrand, rows, prior, condition, tolerance)
@@ -266,28 +250,19 @@ def quadrature(
     Panels cover the prior's box, where all but 1e-12 of its mass lies, made larger where a
     configuration's posterior sticks out: see ``settled_integral``.
 
-    Parameters
-    ----------
-    model : LatentVariableModel
-        A model with one or two latents.
-    x, conditions : torch.Tensor
-        Data as the likelihood keeps them and standardised conditions.
-    tolerance : float
-        Largest change, in nats, that the last halving may bring to any configuration.
-    max_nodes : int
-        Nodes after which refinement is given up.
+    Args:
+        model (LatentVariableModel): A model with one or two latents.
+        x, conditions (torch.Tensor): Data as the likelihood keeps them and standardised conditions.
+        tolerance (float): Largest change, in nats, that the last halving may bring to any
+            configuration.
+        max_nodes (int): Nodes after which refinement is given up.
 
-    Returns
-    -------
-    torch.Tensor
-        ``(n_samples,)`` nats, float64.
+    Returns:
+        torch.Tensor: ``(n_samples,)`` nats, float64.
 
-    Raises
-    ------
-    ValueError
-        If the model has more than two latents.
-    RuntimeError
-        If the tolerance is not reached with ``max_nodes`` nodes.
+    Raises:
+        ValueError: If the model has more than two latents.
+        RuntimeError: If the tolerance is not reached with ``max_nodes`` nodes.
     """
     n_latents = model.prior.n_latents
     if n_latents > 2:

@@ -28,21 +28,15 @@ class Inference(EstimatorInputs):
     ) -> np.ndarray:
         """Draw configurations from the model.
 
-        Parameters
-        ----------
-        n_samples : int
-            Number of configurations.
-        condition : float or numpy.ndarray or None
-            One condition for all, a number or ``(n_conditions,)``, or one a sample,
-            ``(n_samples, n_conditions)``.
-        seed : int or numpy.random.SeedSequence
-            Source of randomness.
+        Args:
+            n_samples (int): Number of configurations.
+            condition (float or numpy.ndarray or None): One condition for all, a number or
+                ``(n_conditions,)``, or one a sample, ``(n_samples, n_conditions)``.
+            seed (int or numpy.random.SeedSequence): Source of randomness.
 
-        Returns
-        -------
-        numpy.ndarray
-            ``(n_samples, n_sites, …)`` in the letters of the training data: spins, words and
-            codes in their dtype, real values and directors as float32.
+        Returns:
+            numpy.ndarray: ``(n_samples, n_sites, …)`` in the letters of the training data: spins,
+                words and codes in their dtype, real values and directors as float32.
         """
         z = self._latents(n_samples, condition, seed, stream=0)
         generator = self._generator(seed, 1)
@@ -79,15 +73,11 @@ class Inference(EstimatorInputs):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of q(z | x, c).
 
-        Parameters
-        ----------
-        X, conditions : numpy.ndarray
-            As in ``fit``.
+        Args:
+            X, conditions (numpy.ndarray): As in ``fit``.
 
-        Returns
-        -------
-        (numpy.ndarray, numpy.ndarray)
-            Each ``(n_samples, n_latents)`` float32.
+        Returns:
+            (numpy.ndarray, numpy.ndarray): Each ``(n_samples, n_latents)`` float32.
         """
         x, c = self._checked_tensors(X, conditions)
         batches = [
@@ -105,11 +95,9 @@ class Inference(EstimatorInputs):
     def decode(self, z: np.ndarray) -> np.ndarray:
         """Return what the decoder emits for latents ``(n_samples, n_latents)``.
 
-        Returns
-        -------
-        numpy.ndarray
-            ``(n_samples, n_sites, n_parameters)`` float32. Bernoulli: the logit of the
-            larger letter; the field on a spin is half of it.
+        Returns:
+            numpy.ndarray: ``(n_samples, n_sites, n_parameters)`` float32. Bernoulli: the logit of
+                the larger letter; the field on a spin is half of it.
         """
         z = self._check_latents(z)
         return self.module_.decoder(z).cpu().numpy()
@@ -118,10 +106,8 @@ class Inference(EstimatorInputs):
     def reconstruct_mean(self, z: np.ndarray) -> np.ndarray:
         """Return the mean configuration at latents ``(n_samples, n_latents)``.
 
-        Returns
-        -------
-        numpy.ndarray
-            ``(n_samples, n_sites, …)`` float32, in the letters of the training data.
+        Returns:
+            numpy.ndarray: ``(n_samples, n_sites, …)`` float32, in the letters of the training data.
         """
         z = self._check_latents(z)
         return self.module_.likelihood.mean(self.module_.decoder(z)).cpu().numpy()
@@ -138,31 +124,21 @@ class Inference(EstimatorInputs):
     ) -> np.ndarray:
         """Return ln p(x | c) of each configuration, or a bound on it.
 
-        Parameters
-        ----------
-        X, conditions : numpy.ndarray
-            As in ``fit``.
-        method : {"iwae", "quadrature", "elbo"}
-            Importance-weighted bound, quadrature over one or two latents, or the evidence
-            lower bound.
-        n_importance : int
-            Latents drawn for each configuration ("iwae", "elbo").
-        tolerance : float
-            Error of the quadrature, in nats.
-        seed : int or numpy.random.SeedSequence or None
-            Source of the latents; None takes ``random_state``, so that the call repeats.
+        Args:
+            X, conditions (numpy.ndarray): As in ``fit``.
+            method ({"iwae", "quadrature", "elbo"}): Importance-weighted bound, quadrature over one
+                or two latents, or the evidence lower bound.
+            n_importance (int): Latents drawn for each configuration ("iwae", "elbo").
+            tolerance (float): Error of the quadrature, in nats.
+            seed (int or numpy.random.SeedSequence or None): Source of the latents; None takes
+                ``random_state``, so that the call repeats.
 
-        Returns
-        -------
-        numpy.ndarray
-            ``(n_samples,)`` float64, nats for the whole configuration.
+        Returns:
+            numpy.ndarray: ``(n_samples,)`` float64, nats for the whole configuration.
 
-        Raises
-        ------
-        ValueError
-            If ``method`` is unknown, or "quadrature" is asked of more than two latents.
-        RuntimeError
-            If the quadrature does not reach its tolerance.
+        Raises:
+            ValueError: If ``method`` is unknown, or "quadrature" is asked of more than two latents.
+            RuntimeError: If the quadrature does not reach its tolerance.
         """
         check_choice(method, "method", ("iwae", "quadrature", "elbo"))
         x, c = self._checked_tensors(X, conditions)

@@ -28,14 +28,10 @@ __all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood"]
 class Likelihood(nn.Module):
     """What every observation model offers; subclasses fill in the law of one site.
 
-    Attributes
-    ----------
-    n_parameters : int
-        Numbers a decoder emits per site.
-    n_features : int
-        Channels per site that an encoder sees.
-    data_ndim : int
-        Axes of a batch of data: 2, or 3 for directors.
+    Attributes:
+        n_parameters (int): Numbers a decoder emits per site.
+        n_features (int): Channels per site that an encoder sees.
+        data_ndim (int): Axes of a batch of data: 2, or 3 for directors.
     """
 
     n_parameters: int
@@ -101,13 +97,11 @@ class Bernoulli(Likelihood):
 
     For spins the field of Curie-Weiss theory is half the logit, ``p(s | h) = e^{sh} / 2cosh h``.
 
-    Parameters
-    ----------
-    letters : sequence of two int
-        The two letters of the user's data: (-1, 1) or (0, 1); found from the data if they
-        show the smaller one.
-    dtype : str or None
-        NumPy's name of the type of the user's data; None is int8 for spins, uint8 for words.
+    Args:
+        letters (sequence of two int): The two letters of the user's data: (-1, 1) or (0, 1); found
+            from the data if they show the smaller one.
+        dtype (str or None): NumPy's name of the type of the user's data; None is int8 for spins,
+            uint8 for words.
     """
 
     n_parameters = 1
@@ -180,12 +174,9 @@ class Bernoulli(Likelihood):
 class Categorical(Likelihood):
     """Codes 0 … n_categories-1 a site; the decoder emits one logit a category.
 
-    Parameters
-    ----------
-    n_categories : int
-        Number of letters.
-    dtype : str
-        NumPy's name of the type of the user's data.
+    Args:
+        n_categories (int): Number of letters.
+        dtype (str): NumPy's name of the type of the user's data.
     """
 
     def __init__(self, n_categories: int, dtype: str = "uint8") -> None:
@@ -241,17 +232,14 @@ class Categorical(Likelihood):
 class Gaussian(Likelihood):
     """Real values; the decoder emits the mean of each site in units of its spread.
 
-    Parameters
-    ----------
-    location, scale : sequence of float
-        Mean and standard deviation of each site over the training data (1 where the site
-        is constant): the unit in which the network sees and emits values.
-    variance : {"learned", "unit"}
-        One learned variance a site, not below ``min_variance``, or exactly the square of
-        ``scale``.
-    min_variance : float
-        Floor of the learned variance, in units of ``scale**2``; without it the density at a
-        constant site has no upper bound.
+    Args:
+        location, scale (sequence of float): Mean and standard deviation of each site over the
+            training data (1 where the site is constant): the unit in which the network sees and
+            emits values.
+        variance ({"learned", "unit"}): One learned variance a site, not below ``min_variance``, or
+            exactly the square of ``scale``.
+        min_variance (float): Floor of the learned variance, in units of ``scale**2``; without it
+            the density at a constant site has no upper bound.
     """
 
     n_parameters = 1

@@ -41,16 +41,13 @@ class TrainingOptions:
 class TensorBatches:
     """Batches of tensors held in memory, in an order fixed by seed and epoch.
 
-    Parameters
-    ----------
-    x, conditions : torch.Tensor
-        Data and standardised conditions, one row a configuration.
-    batch_size : int
-        Rows a batch; the last one may be smaller.
-    order_seed : callable or None
-        Returns the seed of this epoch's shuffle; None keeps the rows' order.
-    redraw : callable or None
-        Returns a fresh ``(x, conditions)`` for this epoch, of any number of rows.
+    Args:
+        x, conditions (torch.Tensor): Data and standardised conditions, one row a configuration.
+        batch_size (int): Rows a batch; the last one may be smaller.
+        order_seed (callable or None): Returns the seed of this epoch's shuffle; None keeps the
+            rows' order.
+        redraw (callable or None): Returns a fresh ``(x, conditions)`` for this epoch, of any number
+            of rows.
     """
 
     def __init__(

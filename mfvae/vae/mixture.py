@@ -23,16 +23,12 @@ class MixturePrior(Prior):
     covariances tile a curved orbit of ordered states with flat pieces, which diagonal ones
     can do only where the orbit runs along the axes.
 
-    Parameters
-    ----------
-    n_latents, n_conditions : int
-        Latents and conditions.
-    n_components : int
-        Number of Gaussians.
-    covariance : {"diagonal", "full"}
-        Shape of each Gaussian.
-    width : int
-        Hidden width of the network that turns conditions into shifts of the parameters.
+    Args:
+        n_latents, n_conditions (int): Latents and conditions.
+        n_components (int): Number of Gaussians.
+        covariance ({"diagonal", "full"}): Shape of each Gaussian.
+        width (int): Hidden width of the network that turns conditions into shifts of the
+            parameters.
     """
 
     def __init__(

@@ -61,13 +61,10 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
 class LatentVariableModel(nn.Module):
     """p(z | c) prod_i p(x_i | z) with its encoder q(z | x, c).
 
-    Parameters
-    ----------
-    encoder, decoder, prior, likelihood : torch.nn.Module
-        The four bricks.
-    condition_location, condition_scale : sequence of float
-        Mean and spread of each condition over the training data; conditions are handed to
-        the bricks in these units.
+    Args:
+        encoder, decoder, prior, likelihood (torch.nn.Module): The four bricks.
+        condition_location, condition_scale (sequence of float): Mean and spread of each condition
+            over the training data; conditions are handed to the bricks in these units.
     """
 
     def __init__(
@@ -116,20 +113,14 @@ class LatentVariableModel(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return -ln p(x|z) and the rate, KL(q(z|x) || p(z|c)), at the reparameterised z.
 
-        Parameters
-        ----------
-        x : torch.Tensor
-            Data as the likelihood keeps them, ``(n_samples, n_sites, …)``.
-        conditions : torch.Tensor
-            Standardised conditions, ``(n_samples, n_conditions)``.
-        noise : torch.Tensor
-            Draws from Normal(0, 1), ``(n_samples, n_latents)``.
+        Args:
+            x (torch.Tensor): Data as the likelihood keeps them, ``(n_samples, n_sites, …)``.
+            conditions (torch.Tensor): Standardised conditions, ``(n_samples, n_conditions)``.
+            noise (torch.Tensor): Draws from Normal(0, 1), ``(n_samples, n_latents)``.
 
-        Returns
-        -------
-        (torch.Tensor, torch.Tensor)
-            Distortion and rate of each configuration, ``(n_samples,)`` nats; their averages
-            add up to -ELBO.
+        Returns:
+            (torch.Tensor, torch.Tensor): Distortion and rate of each configuration,
+                ``(n_samples,)`` nats; their averages add up to -ELBO.
         """
         mean, log_variance = self.posterior(x, conditions)
         z = mean + torch.exp(log_variance / 2) * noise
@@ -171,22 +162,16 @@ def _build(
 def build_model(configuration: dict[str, Any]) -> LatentVariableModel:
     """Build an untrained model from a plain description of its bricks.
 
-    Parameters
-    ----------
-    configuration : dict
-        ``encoder``, ``decoder``, ``prior``, ``likelihood`` (names in the registries), their
-        ``…_options``, ``n_latents``, ``n_sites``, ``lattice_shape``, ``condition_location``,
-        ``condition_scale`` and ``seed``.
+    Args:
+        configuration (dict): ``encoder``, ``decoder``, ``prior``, ``likelihood`` (names in the
+            registries), their ``…_options``, ``n_latents``, ``n_sites``, ``lattice_shape``,
+            ``condition_location``, ``condition_scale`` and ``seed``.
 
-    Returns
-    -------
-    LatentVariableModel
-        The same configuration gives the same initial weights.
+    Returns:
+        LatentVariableModel: The same configuration gives the same initial weights.
 
-    Raises
-    ------
-    ValueError
-        If a brick does not know one of its options.
+    Raises:
+        ValueError: If a brick does not know one of its options.
     """
     with seeded_initialization(configuration["seed"]):
         likelihood = _build(

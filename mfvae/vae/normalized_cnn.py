@@ -52,16 +52,12 @@ class NormalizedCNNEncoder(Encoder):
     q(z | x) is a softplus; here, as in all encoders of the package, the head gives its log
     variance.
 
-    Parameters
-    ----------
-    n_features, n_conditions, n_latents : int
-        Channels a site, conditions, latents.
-    lattice_shape : (int, int)
-        Rows and columns; filled up with zeros to a multiple of 2^blocks.
-    channels : tuple of int
-        Channels of each block.
-    width : int
-        Width of the dense layer.
+    Args:
+        n_features, n_conditions, n_latents (int): Channels a site, conditions, latents.
+        lattice_shape ((int, int)): Rows and columns; filled up with zeros to a multiple of
+            2^blocks.
+        channels (tuple of int): Channels of each block.
+        width (int): Width of the dense layer.
     """
 
     def __init__(
@@ -112,16 +108,11 @@ class NormalizedCNNDecoder(Decoder):
     stride 2); cropped to the lattice (Huang, Hu & Yang 2022, table I). Where the likelihood
     needs two numbers a site, the last layer has two branches (their table II).
 
-    Parameters
-    ----------
-    n_latents, n_sites, n_parameters : int
-        Latents, sites, numbers a site.
-    lattice_shape : (int, int)
-        Rows and columns.
-    channels : tuple of int
-        Channels of the mirrored encoder's blocks, first block first.
-    width : int
-        Width of the first dense layer.
+    Args:
+        n_latents, n_sites, n_parameters (int): Latents, sites, numbers a site.
+        lattice_shape ((int, int)): Rows and columns.
+        channels (tuple of int): Channels of the mirrored encoder's blocks, first block first.
+        width (int): Width of the first dense layer.
     """
 
     def __init__(

@@ -40,14 +40,10 @@ class ConditionalParameters(nn.Module):
 
     Without conditions they are free parameters.
 
-    Parameters
-    ----------
-    n_conditions : int
-        Length of the condition vector; 0 for none.
-    shape : tuple of int
-        Shape of the numbers.
-    width : int
-        Width of the network's hidden layer.
+    Args:
+        n_conditions (int): Length of the condition vector; 0 for none.
+        shape (tuple of int): Shape of the numbers.
+        width (int): Width of the network's hidden layer.
     """
 
     def __init__(self, n_conditions: int, shape: tuple[int, ...], width: int = 32) -> None:
@@ -71,23 +67,16 @@ def rational_quadratic(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Apply a monotone rational-quadratic spline with identity tails to each element.
 
-    Parameters
-    ----------
-    x : torch.Tensor
-        Any shape.
-    parameters : torch.Tensor
-        Shape ``(*x.shape, 3 * n_bins - 1)``: widths, heights and inner slopes before
-        normalisation; all zero is the identity.
-    bound : float
-        The spline acts on [-bound, bound].
-    inverse : bool
-        Apply the inverse function.
+    Args:
+        x (torch.Tensor): Any shape.
+        parameters (torch.Tensor): Shape ``(*x.shape, 3 * n_bins - 1)``: widths, heights and inner
+            slopes before normalisation; all zero is the identity.
+        bound (float): The spline acts on [-bound, bound].
+        inverse (bool): Apply the inverse function.
 
-    Returns
-    -------
-    (torch.Tensor, torch.Tensor)
-        The image and ln |derivative|, of the shape of ``x`` (Durkan, Bekasov, Murray &
-        Papamakarios 2019, section 3).
+    Returns:
+        (torch.Tensor, torch.Tensor): The image and ln |derivative|, of the shape of ``x`` (Durkan,
+            Bekasov, Murray & Papamakarios 2019, section 3).
     """
     n_bins = (parameters.shape[-1] + 1) // 3
     widths, heights, slopes = parameters.split([n_bins, n_bins, n_bins - 1], dim=-1)
@@ -147,10 +136,8 @@ class Prior(nn.Module):
 class NormalPrior(Prior):
     """Normal(0, 1) for every latent, whatever the conditions: the textbook VAE.
 
-    Parameters
-    ----------
-    n_latents, n_conditions : int
-        Latents and conditions (the latter are ignored).
+    Args:
+        n_latents, n_conditions (int): Latents and conditions (the latter are ignored).
     """
 
     def __init__(self, n_latents: int, n_conditions: int) -> None:
@@ -234,18 +221,12 @@ class _ElementwiseSpline(nn.Module):
 class SplinePrior(FlowPrior):
     """Factorised prior: each latent is Normal(0, 1) pushed through its own splines.
 
-    Parameters
-    ----------
-    n_latents, n_conditions : int
-        Latents and conditions.
-    n_layers : int
-        Stacked elementwise splines.
-    n_bins : int
-        Bins of each spline (one more than its inner knots).
-    bound : float
-        The splines act on [-bound, bound]; outside they are the identity.
-    width : int
-        Hidden width of the networks that turn conditions into spline parameters.
+    Args:
+        n_latents, n_conditions (int): Latents and conditions.
+        n_layers (int): Stacked elementwise splines.
+        n_bins (int): Bins of each spline (one more than its inner knots).
+        bound (float): The splines act on [-bound, bound]; outside they are the identity.
+        width (int): Hidden width of the networks that turn conditions into spline parameters.
     """
 
     def __init__(

@@ -29,35 +29,24 @@ def refit_prior(
     Welling 2018, section 2), and every nat gained is a nat of the evidence lower bound. AdamW
     with a one-cycle schedule.
 
-    Parameters
-    ----------
-    vae : MeanFieldVAE
-        Trained; its prior is changed in place. A prior without weights raises.
-    X : array_like, shape (n_samples, n_sites, …)
-        Configurations, best fresh ones in large number.
-    conditions : array_like, shape (n_samples,) or (n_samples, n_conditions), or None
-        As in ``fit``.
-    n_steps, batch_size : int
-        Steps, and latents drawn for each.
-    learning_rate : float
-        Largest of the schedule.
-    seed : int or numpy.random.SeedSequence
-        Source of the rows and of the noise.
+    Args:
+        vae (MeanFieldVAE): Trained; its prior is changed in place. A prior without weights raises.
+        X (array_like, shape (n_samples, n_sites, …)): Configurations, best fresh ones in large
+            number.
+        conditions (array_like, shape (n_samples,) or (n_samples, n_conditions), or None): As in
+            ``fit``.
+        n_steps, batch_size (int): Steps, and latents drawn for each.
+        learning_rate (float): Largest of the schedule.
+        seed (int or numpy.random.SeedSequence): Source of the rows and of the noise.
 
-    Returns
-    -------
-    MeanFieldVAE
-        ``vae``.
+    Returns:
+        MeanFieldVAE: ``vae``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For bad data or counts, a prior without weights, or a loss that is not finite.
-    sklearn.exceptions.NotFittedError
-        If ``vae`` is not trained.
+    Raises:
+        TypeError, ValueError: For bad data or counts, a prior without weights, or a loss that is
+            not finite.
+        sklearn.exceptions.NotFittedError: If ``vae`` is not trained.
 
-    Examples
-    --------
     >>> from mfvae.systems import CurieWeiss
     >>> x = CurieWeiss(16).sample(0.8, 500, seed=0)
     >>> vae = MeanFieldVAE(1, encoder="set", decoder="linear", n_epochs=1, progress=False).fit(x)

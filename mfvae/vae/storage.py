@@ -107,12 +107,9 @@ def read_model(
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], LatentVariableModel]:
     """Read what ``write_model`` wrote: parameters, configuration, state, module.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged, of another version, or not a model of this package.
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, of another version, or not a model of this package.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no model file at {path}")

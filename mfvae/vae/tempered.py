@@ -16,10 +16,8 @@ class Tempered(Bernoulli):
     (Huang, Hu & Yang 2022, discussion and table II). Only the product enters the probability
     of a configuration, so that data cannot tell h_k from beta_k.
 
-    Parameters
-    ----------
-    letters, dtype
-        As in ``Bernoulli``.
+    Args:
+        letters, dtype: As in ``Bernoulli``.
     """
 
     n_parameters = 2

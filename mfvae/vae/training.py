@@ -125,31 +125,23 @@ def train(
 ) -> list[dict[str, float]]:
     """Train ``model`` in place and leave it with the weights of its best epoch.
 
-    Parameters
-    ----------
-    model : LatentVariableModel
-        The model; its weights are changed.
-    training, validation : (torch.Tensor, torch.Tensor)
-        Data and standardised conditions; without validation data the training loss picks
-        the best epoch.
-    options : TrainingOptions
-        The rest. With a ``checkpoint_path`` (a folder), the end of every epoch is kept
-        there, and a run of the same model, options and data goes on from it.
-    redraw : callable or None
-        Given the epoch, returns a fresh training set of the same number of rows.
-    configuration : dict or None
-        Plain description of the model, by which a run in ``checkpoint_path`` is known.
+    Args:
+        model (LatentVariableModel): The model; its weights are changed.
+        training, validation ((torch.Tensor, torch.Tensor)): Data and standardised conditions;
+            without validation data the training loss picks the best epoch.
+        options (TrainingOptions): The rest. With a ``checkpoint_path`` (a folder), the end of every
+            epoch is kept there, and a run of the same model, options and data goes on from it.
+        redraw (callable or None): Given the epoch, returns a fresh training set of the same number
+            of rows.
+        configuration (dict or None): Plain description of the model, by which a run in
+            ``checkpoint_path`` is known.
 
-    Returns
-    -------
-    list of dict
-        One record an epoch: losses and rate (nats), learning rate, seconds.
+    Returns:
+        list of dict: One record an epoch: losses and rate (nats), learning rate, seconds.
 
-    Raises
-    ------
-    ValueError
-        If the loss is not finite, a checkpoint cannot be read, or ``checkpoint_path`` holds
-        the run of another model, other options or other data.
+    Raises:
+        ValueError: If the loss is not finite, a checkpoint cannot be read, or ``checkpoint_path``
+            holds the run of another model, other options or other data.
     """
     run = None
     if options.checkpoint_path is not None:
