@@ -8,12 +8,18 @@ and what is expected.
 from __future__ import annotations
 
 import numbers
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from mfvae.vae.estimator import MeanFieldVAE
+
 __all__ = [
     "check_choice",
+    "check_conditions",
     "check_count",
+    "check_directors",
     "check_finite_array",
     "check_fraction",
     "check_number",
@@ -22,6 +28,7 @@ __all__ = [
     "check_spins",
     "check_temperature",
     "check_temperatures",
+    "check_trained",
     "check_words",
 ]
 
@@ -143,6 +150,49 @@ def check_words(value: object, n_cells: int | None = None, name: str = "words") 
     if not np.all((array == 0) | (array == 1)):
         raise ValueError(f"{name} must hold 0 (silent) and 1 (spike) only")
     return array.astype(np.uint8, copy=False)
+
+
+def check_directors(value: object, name: str = "x", *, ndim: int | None = None) -> np.ndarray:
+    """Return unit vectors ``(..., 3)`` as float64; lengths may be off by 1e-3 (float32 data)."""
+    array = check_finite_array(value, name, ndim=ndim)
+    if array.ndim == 0 or array.shape[-1] != 3:
+        raise ValueError(f"{name} must have a last axis of length 3, got shape {array.shape}")
+    if np.max(np.abs(np.einsum("...k,...k->...", array, array) - 1.0)) > 2e-3:
+        raise ValueError(f"{name} must hold unit vectors; normalise them first")
+    return array
+
+
+def check_conditions(value: object, n_samples: int, n_expected: int | None = None) -> np.ndarray:
+    """Return conditions as float64 ``(n_samples, n_conditions)``; None has no columns.
+
+    With ``n_expected`` the number of columns must be that of a trained model.
+    """
+    if value is None:
+        if n_expected:
+            raise ValueError(f"the model was trained with {n_expected} condition(s): pass them")
+        return np.zeros((n_samples, 0))
+    array = check_finite_array(value, "conditions")
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2 or len(array) != n_samples:
+        raise ValueError(
+            f"conditions must have shape ({n_samples},) or ({n_samples}, n_conditions), "
+            f"got {np.shape(value)}"
+        )
+    if n_expected is not None and array.shape[1] != n_expected:
+        raise ValueError(f"the model has {n_expected} condition(s), got {array.shape[1]}")
+    return array
+
+
+def check_trained(vae: object, name: str = "vae") -> MeanFieldVAE:
+    """Return ``vae``, a trained MeanFieldVAE; NotFittedError (scikit-learn) if it is untrained."""
+    from sklearn.utils.validation import check_is_fitted
+
+    from mfvae.vae.estimator import MeanFieldVAE
+
+    if not isinstance(vae, MeanFieldVAE):
+        raise TypeError(f"{name} must be a MeanFieldVAE, got {type(vae).__name__}")
+    check_is_fitted(vae, "module_")
+    return vae
 
 
 def check_seed(seed: object, name: str = "seed") -> np.random.SeedSequence:

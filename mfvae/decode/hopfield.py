@@ -131,7 +131,7 @@ class GeneralizedHopfield:
         weight, bias = (
             p.detach().cpu().double().numpy() for p in (decoder.affine.weight, decoder.affine.bias)
         )
-        standardised = vae._spread_condition(condition, 1)[0].cpu().double().numpy()
+        standardised = vae.standardized_condition(condition, 1)[0].cpu().double().numpy()
         prior = copy.deepcopy(vae.module_.prior).cpu()
         return cls(
             weight / 2,

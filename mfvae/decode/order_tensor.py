@@ -21,9 +21,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from mfvae._validation import check_choice, check_finite_array, check_seed, check_temperatures
+from mfvae._validation import (
+    check_choice,
+    check_directors,
+    check_finite_array,
+    check_seed,
+    check_temperatures,
+)
 from mfvae.systems._tensors import to_components
-from mfvae.systems.bingham import check_directors
 from mfvae.vae.bingham import BinghamNatural
 from mfvae.vae.decoder import LinearDecoder
 from mfvae.vae.estimator import MeanFieldVAE
@@ -212,7 +217,7 @@ def tensor_from_latent(vae: MeanFieldVAE, z: np.ndarray, temperature: Any) -> np
     decoder, likelihood = vae.module_.decoder, vae.module_.likelihood
     if type(likelihood) is not BinghamNatural or not isinstance(decoder, LinearDecoder):
         raise ValueError('the closed form needs likelihood="bingham" and decoder="linear"')
-    latents = vae._check_latents(z)
+    latents = vae.latents_as_tensor(z)
     temperatures, _ = check_temperatures(temperature)
     if len(temperatures) not in (1, len(latents)):
         raise ValueError(f"temperature must be one, or one a latent, got {len(temperatures)}")

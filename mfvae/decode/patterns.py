@@ -48,7 +48,7 @@ def decoder_jacobian(vae: MeanFieldVAE, z: np.ndarray) -> np.ndarray:
     check_is_fitted(vae, "module_")
     if not isinstance(vae.module_.likelihood, Bernoulli):
         raise ValueError(f"patterns need the Bernoulli likelihood, got {vae.likelihood!r}")
-    points = vae._check_latents(z)
+    points = vae.latents_as_tensor(z)
     points = points.detach().requires_grad_()
     logits = vae.module_.decoder(points)[..., 0]
     # Jᵀv is linear in v, so its derivative with respect to v in direction e is J e.

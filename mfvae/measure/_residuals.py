@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mfvae._validation import check_finite_array
+from mfvae._validation import check_directors, check_finite_array
 from mfvae.measure._ratio_network import Inputs
 from mfvae.systems import bingham_torch
-from mfvae.systems.bingham import check_directors
 from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.likelihood import Categorical, Likelihood
 
@@ -154,7 +153,7 @@ def given_latent(
     which tells whether z is where x would put it.
     """
     module = vae.module_
-    x, c = vae._checked_tensors(X, conditions)
+    x, c = vae.as_tensors(X, conditions)
     mean, deviation = (torch.from_numpy(part) for part in vae.encode(X, conditions))
     generator = torch.Generator().manual_seed(int(seed.generate_state(1)[0]))
     z = mean + deviation * torch.randn(mean.shape, generator=generator)

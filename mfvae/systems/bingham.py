@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from mfvae._threads import thread_count
-from mfvae._validation import check_count, check_finite_array, check_seed
+from mfvae._validation import check_count, check_directors, check_finite_array, check_seed
 from mfvae.systems._bingham_kernels import lane_states, sample_bingham
 from mfvae.systems._bingham_quadrature import integrate_bingham
 from mfvae.systems._symmetric import eigen_decomposition
@@ -17,25 +17,10 @@ __all__ = [
     "Bingham",
     "bingham_log_normalizer",
     "bingham_mean_squares",
-    "check_directors",
     "draw_rows",
 ]
 
 _BLOCK = 65536  # draws for each state of the generators
-
-
-def check_directors(value: object, name: str = "x", *, ndim: int | None = None) -> np.ndarray:
-    """Return unit vectors ``(..., 3)`` as float64; lengths may be off by 1e-3 (float32 data).
-
-    Raises ``ValueError`` where the last axis is not 3 or a vector is not of length 1, and
-    ``TypeError`` where the values are no numbers.
-    """
-    array = check_finite_array(value, name, ndim=ndim)
-    if array.ndim == 0 or array.shape[-1] != 3:
-        raise ValueError(f"{name} must have a last axis of length 3, got shape {array.shape}")
-    if np.max(np.abs(np.einsum("...k,...k->...", array, array) - 1.0)) > 2e-3:
-        raise ValueError(f"{name} must hold unit vectors; normalise them first")
-    return array
 
 
 def _check_eigenvalues(value: object) -> np.ndarray:

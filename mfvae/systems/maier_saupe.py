@@ -10,6 +10,7 @@ import numpy as np
 from mfvae._validation import (
     check_choice,
     check_count,
+    check_directors,
     check_seed,
     check_temperature,
     check_temperatures,
@@ -20,7 +21,7 @@ from mfvae.systems._maier_saupe_information import dual_total_correlation
 from mfvae.systems._maier_saupe_mean_field import branch, nematic_order_parameter, transition
 from mfvae.systems._maier_saupe_tensor import TensorLaw, tensor_law
 from mfvae.systems.base import Estimate
-from mfvae.systems.bingham import check_directors, draw_rows
+from mfvae.systems.bingham import draw_rows
 
 __all__ = ["MaierSaupe"]
 

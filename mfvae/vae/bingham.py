@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from mfvae._validation import check_directors
 from mfvae.systems import bingham_torch
-from mfvae.systems.bingham import Bingham, check_directors
+from mfvae.systems.bingham import Bingham
 from mfvae.vae.likelihood import Likelihood
 
 __all__ = ["BinghamNatural", "BinghamRotation"]

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from mfvae._validation import check_fraction, check_seed
+from mfvae._validation import check_conditions, check_fraction, check_seed
 from mfvae.vae.inference import Inference
 from mfvae.vae.loop import TrainingOptions
 from mfvae.vae.model import build_model
@@ -162,7 +162,7 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
         started = time.perf_counter()
         self._check_parameters()
         X = self._check_data(X, reset=True)
-        c = self._check_conditions(conditions, len(X), reset=True)
+        c = check_conditions(conditions, len(X))
         self.configuration_ = self._resolve(X, c)
         self.module_ = build_model(self.configuration_)
         training = self._tensors(X, c)

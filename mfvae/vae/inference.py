@@ -63,8 +63,8 @@ class Inference(EstimatorInputs):
     @torch.no_grad()
     def log_prior(self, z: np.ndarray, condition: float | np.ndarray | None = None) -> np.ndarray:
         """Return ln p(z | condition) of latents ``(n_samples, n_latents)``, float64 nats."""
-        z = self._check_latents(z)
-        conditions = self._spread_condition(condition, len(z))
+        z = self.latents_as_tensor(z)
+        conditions = self.standardized_condition(condition, len(z))
         return self.module_.prior.log_prob(z, conditions).double().cpu().numpy()
 
     @torch.no_grad()
@@ -79,7 +79,7 @@ class Inference(EstimatorInputs):
         Returns:
             (numpy.ndarray, numpy.ndarray): Each ``(n_samples, n_latents)`` float32.
         """
-        x, c = self._checked_tensors(X, conditions)
+        x, c = self.as_tensors(X, conditions)
         batches = [
             self.module_.posterior(*batch)
             for batch in zip(x.split(_EVALUATION_ROWS), c.split(_EVALUATION_ROWS), strict=True)
@@ -99,7 +99,7 @@ class Inference(EstimatorInputs):
             numpy.ndarray: ``(n_samples, n_sites, n_parameters)`` float32. Bernoulli: the logit of
                 the larger letter; the field on a spin is half of it.
         """
-        z = self._check_latents(z)
+        z = self.latents_as_tensor(z)
         return self.module_.decoder(z).cpu().numpy()
 
     @torch.no_grad()
@@ -109,7 +109,7 @@ class Inference(EstimatorInputs):
         Returns:
             numpy.ndarray: ``(n_samples, n_sites, …)`` float32, in the letters of the training data.
         """
-        z = self._check_latents(z)
+        z = self.latents_as_tensor(z)
         return self.module_.likelihood.mean(self.module_.decoder(z)).cpu().numpy()
 
     def score_samples(
@@ -141,7 +141,7 @@ class Inference(EstimatorInputs):
             RuntimeError: If the quadrature does not reach its tolerance.
         """
         check_choice(method, "method", ("iwae", "quadrature", "elbo"))
-        x, c = self._checked_tensors(X, conditions)
+        x, c = self.as_tensors(X, conditions)
         if method == "quadrature":
             check_number(tolerance, "tolerance", positive=True)
             return evidence.quadrature(self.module_, x, c, tolerance=tolerance).cpu().numpy()
@@ -164,5 +164,5 @@ class Inference(EstimatorInputs):
     ) -> torch.Tensor:
         check_is_fitted(self, "module_")
         check_count(n_samples, "n_samples")
-        conditions = self._spread_condition(condition, n_samples)
+        conditions = self.standardized_condition(condition, n_samples)
         return self.module_.prior.sample(conditions, self._generator(seed, stream))

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mfvae._validation import (
     check_choice,
+    check_conditions,
     check_count,
     check_finite_array,
     check_number,
@@ -58,32 +59,19 @@ class EstimatorInputs:
         dtype = np.float64 if self.likelihood == "gaussian" else "numeric"
         return validate_data(self, X, reset=reset, dtype=dtype)
 
-    def _check_conditions(
-        self, conditions: np.ndarray | None, n_samples: int, *, reset: bool = False
-    ) -> np.ndarray:
-        n_expected = None if reset else len(self.configuration_["condition_location"])
-        if conditions is None:
-            if n_expected:
-                raise ValueError(f"the model was trained with {n_expected} condition(s): pass them")
-            return np.zeros((n_samples, 0))
-        c = check_finite_array(conditions, "conditions")
-        c = c[:, None] if c.ndim == 1 else c
-        if c.ndim != 2 or len(c) != n_samples:
-            raise ValueError(
-                f"conditions must have shape ({n_samples},) or ({n_samples}, n_conditions), "
-                f"got {np.shape(conditions)}"
-            )
-        if n_expected is not None and c.shape[1] != n_expected:
-            raise ValueError(f"the model has {n_expected} condition(s), got {c.shape[1]}")
-        return c
-
     def _check_pair(
         self, X: np.ndarray, conditions: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         X = self._check_data(X, reset=False)
-        return X, self._check_conditions(conditions, len(X))
+        return X, check_conditions(conditions, len(X), self.n_conditions_)
 
-    def _check_latents(self, z: np.ndarray) -> torch.Tensor:
+    @property
+    def n_conditions_(self) -> int:
+        """Number of conditions that the model was trained with."""
+        return len(self.configuration_["condition_location"])
+
+    def latents_as_tensor(self, z: np.ndarray) -> torch.Tensor:
+        """Return latents ``(n_samples, n_latents)`` as the module takes them."""
         check_is_fitted(self, "module_")
         z = check_finite_array(z, "z", ndim=2)
         n_latents = self.module_.prior.n_latents
@@ -152,9 +140,10 @@ class EstimatorInputs:
         c = torch.from_numpy(conditions).to(self.module_.device, self.module_.dtype)
         return (c - self.module_.condition_location) / self.module_.condition_scale
 
-    def _checked_tensors(
+    def as_tensors(
         self, X: np.ndarray, conditions: np.ndarray | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return X and standardised conditions, checked, as the module takes them."""
         check_is_fitted(self, "module_")
         return self._tensors(*self._check_pair(X, conditions))
 
@@ -163,10 +152,11 @@ class EstimatorInputs:
         state = int(child.generate_state(1, np.uint64)[0])
         return torch.Generator(self.module_.device).manual_seed(state % 2**63)
 
-    def _spread_condition(
+    def standardized_condition(
         self, condition: float | np.ndarray | None, n_samples: int
     ) -> torch.Tensor:
+        """Return ``(n_samples, n_conditions)`` in the module's units, of one condition or many."""
         if condition is not None and np.ndim(condition) < 2:
             condition = np.atleast_1d(check_finite_array(condition, "condition"))
             condition = np.tile(condition, (n_samples, 1))
-        return self._standardize(self._check_conditions(condition, n_samples))
+        return self._standardize(check_conditions(condition, n_samples, self.n_conditions_))

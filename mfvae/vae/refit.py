@@ -66,7 +66,7 @@ def refit_prior(
     weights = list(prior.parameters())
     if not weights:
         raise ValueError(f"{type(prior).__name__} has no weights to train")
-    c = vae._checked_tensors(X, conditions)[1].to(device)
+    c = vae.as_tensors(X, conditions)[1].to(device)
     mean, deviation = mean.to(device), deviation.to(device)
     generator = vae._generator(seed, 2)
     optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=1e-4)
