@@ -17,7 +17,7 @@ import numpy as np
 from mfvae import MeanFieldVAE
 from mfvae.decode import (
     align_patterns,
-    covariance_subspace,
+    correlation_spectrum,
     estimate_n_patterns,
     polish_patterns,
     pseudo_likelihood_couplings,
@@ -62,7 +62,7 @@ def from_samples(
         f"{n_samples} samples in {seconds:.1f} s\n"
         "span         method   seconds  accuracy  polished  largest residual  reliable"
     )
-    spans = {"covariance": lambda: covariance_subspace(x, n_patterns)}
+    spans = {"covariance": lambda: correlation_spectrum(x)[1][:, :n_patterns]}
     spans["couplings"] = lambda: np.linalg.eigh(pseudo_likelihood_couplings(x))[1][:, -n_patterns:]
     for name, span in spans.items():
         subspace, seconds = timed(span)

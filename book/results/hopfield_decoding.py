@@ -24,9 +24,7 @@ import mfvae
 from mfvae._sweep import sweep_command
 from mfvae.decode import (
     align_patterns,
-    compare_couplings,
     correlation_spectrum,
-    couplings_from_patterns,
     estimate_n_patterns,
     polish_patterns,
     pseudo_likelihood_couplings,
@@ -136,6 +134,23 @@ def train(x: np.ndarray, n_latents: int, decoder: str, n_steps: int) -> mfvae.Me
     ).fit(x)
 
 
+def compared_couplings(estimated: np.ndarray, patterns: np.ndarray) -> dict[str, float]:
+    """Return how well couplings agree with Hebb's, the scale left free, over the pairs i < j."""
+    pairs = np.triu_indices(len(patterns), 1)
+    a, b = estimated[pairs], hebb(patterns)[pairs]
+    scale = a @ b / (b @ b)
+    error = np.linalg.norm(a / scale - b) / np.linalg.norm(b)
+    return {
+        "coupling_correlation": round(float(np.corrcoef(a, b)[0, 1]), 6),
+        "coupling_error": round(float(error), 6),
+    }
+
+
+def hebb(patterns: np.ndarray) -> np.ndarray:
+    """Return the couplings that patterns give, with the self-couplings."""
+    return patterns.astype(float) @ patterns.T / len(patterns)
+
+
 def judged(found: Any, patterns: np.ndarray | None) -> dict[str, Any]:
     """Return what is said of a recovery without a reference, and what the reference says."""
     row = {
@@ -155,10 +170,7 @@ def judged(found: Any, patterns: np.ndarray | None) -> dict[str, Any]:
         if len(patterns) > 256:  # enough for a picture of the large runs
             row["residuals"] = [round(float(v), 4) for v in found.residuals]
             row["overlaps"] = [round(float(abs(v)), 4) for v in np.diag(aligned.overlaps)]
-        hebb = couplings_from_patterns(found)
-        agreement = compare_couplings(hebb, couplings_from_patterns(patterns))
-        row["coupling_correlation"] = round(agreement.correlation, 6)
-        row["coupling_error"] = round(agreement.relative_error, 6)
+        row |= compared_couplings(hebb(found.patterns), patterns)
     return row
 
 
@@ -184,9 +196,7 @@ def compute_row(
         couplings = pseudo_likelihood_couplings(x)
         vectors = np.linalg.eigh(couplings)[1][:, -n_patterns:]
         if patterns is not None:
-            agreement = compare_couplings(couplings, couplings_from_patterns(patterns))
-            row["coupling_correlation"] = round(agreement.correlation, 6)
-            row["coupling_error"] = round(agreement.relative_error, 6)
+            row |= compared_couplings(couplings, patterns)
     else:
         vae = train(x, n_patterns, span, n_steps)
         row["validation_loss"] = [round(v, 3) for v in vae.history_["validation_loss"]]

@@ -11,18 +11,18 @@ import dataclasses
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
+from scipy.optimize import linear_sum_assignment
 
-from mfvae._validation import check_choice, check_count, check_seed
+from mfvae._validation import check_choice, check_count, check_seed, check_spins, check_trained
 from mfvae.decode.unmixing import PatternRecovery, unmix
 from mfvae.vae.estimator import MeanFieldVAE
-from mfvae.vae.likelihood import Bernoulli
 
-__all__ = ["decoder_jacobian", "recover_patterns"]
+__all__ = ["Alignment", "align_patterns", "decoder_jacobian", "recover_patterns"]
 
 # Variance of the field along a pattern, in units of its noise, below which it counts as unused:
 # training on independent spins leaves up to 0.4.
 _LEAST_SIGNAL = 0.5
+_N_POINTS = 256  # latents over which the Jacobian is averaged
 
 
 def decoder_jacobian(vae: MeanFieldVAE, z: np.ndarray) -> np.ndarray:
@@ -32,24 +32,17 @@ def decoder_jacobian(vae: MeanFieldVAE, z: np.ndarray) -> np.ndarray:
     each latent and all of ``z`` at once.
 
     Args:
-        vae (MeanFieldVAE): Trained, with the Bernoulli likelihood.
-        z (array_like, shape (n_points, n_latents)): Where to take it.
+        vae: Trained, with the Bernoulli likelihood.
+        z: Latents ``(n_points, n_latents)`` where to take it.
 
     Returns:
         ndarray, float64 (n_points, n_sites, n_latents): Of the logit of the larger letter, per unit
             of the latent; half of it for fields.
-
-    Raises:
-        TypeError, ValueError: If ``vae`` or ``z`` is not as described.
-        sklearn.exceptions.NotFittedError: If ``vae`` is not trained.
     """
-    if not isinstance(vae, MeanFieldVAE):
-        raise TypeError(f"vae must be a MeanFieldVAE, got {type(vae).__name__}")
-    check_is_fitted(vae, "module_")
-    if not isinstance(vae.module_.likelihood, Bernoulli):
-        raise ValueError(f"patterns need the Bernoulli likelihood, got {vae.likelihood!r}")
-    points = vae.latents_as_tensor(z)
-    points = points.detach().requires_grad_()
+    likelihood = check_trained(vae).configuration_["likelihood"]
+    if likelihood != "bernoulli":
+        raise ValueError(f"patterns need the Bernoulli likelihood, got {likelihood!r}")
+    points = vae.latents_as_tensor(z).detach().requires_grad_()
     logits = vae.module_.decoder(points)[..., 0]
     # Jᵀv is linear in v, so its derivative with respect to v in direction e is J e.
     v = torch.zeros_like(logits, requires_grad=True)
@@ -68,10 +61,8 @@ def recover_patterns(
     condition: float | np.ndarray | None = None,
     unmixing: str = "binary",
     seed: int | np.random.SeedSequence = 0,
-    n_points: int = 256,
-    n_restarts: int = 3,
 ) -> PatternRecovery:
-    """Read patterns of -1 and +1 off a trained decoder, without a reference.
+    """Return patterns of -1 and +1 read off a trained decoder, without a reference.
 
     With J(z) the logit Jacobian and Σ the covariance of the latents under the prior, the span is
     that of the leading eigenvectors of ``M = E_z[J Σ Jᵀ]/4``. A plain mean of J would cancel where
@@ -80,15 +71,13 @@ def recover_patterns(
     fields along their patterns in units of their noise.
 
     Args:
-        vae (MeanFieldVAE): Trained on spins or 0/1 words, with the Bernoulli likelihood.
-        n_patterns (int or None): Number P of patterns, at most ``n_latents``; None counts the
-            eigenvalues of M above 0.5.
-        condition (float or array_like or None): Condition of the prior from which z is drawn, for
-            example the temperature; needed if the model was trained with conditions.
-        unmixing ({"binary", "ica"}): See `unmix`.
-        seed (int or numpy.random.SeedSequence): Source of the latents and of the starts.
-        n_points (int): Number of latents over which J is averaged.
-        n_restarts (int): See `unmix`.
+        vae: Trained on spins or 0/1 words, with the Bernoulli likelihood.
+        n_patterns: Number P of patterns, at most ``n_latents``; None counts the eigenvalues of M
+            above 0.5.
+        condition: Condition of the prior from which z is drawn, for example the temperature; needed
+            if the model was trained with conditions.
+        unmixing: "binary" or "ica", see `unmix`.
+        seed: Source of the latents and of the starts.
 
     Returns:
         PatternRecovery: With ``jacobian_variation = 1 - |E J|²/E|J|²``, the part of the Jacobian
@@ -96,35 +85,26 @@ def recover_patterns(
             the P leading directions, and the eigenvalues of M as ``spectrum``. Without a single
             pattern the arrays are empty and ``is_reliable`` is False. A single uniform pattern is
             no evidence against short-range order: its direction follows from symmetry alone.
-
-    Raises:
-        TypeError, ValueError: For bad arguments.
-        sklearn.exceptions.NotFittedError: If ``vae`` is not trained.
     """
     check_choice(unmixing, "unmixing", ("binary", "ica"))
-    check_count(n_points, "n_points", minimum=2)
-    check_count(n_restarts, "n_restarts", minimum=2)
     latent_seed, unmix_seed = check_seed(seed).spawn(2)
-    if not isinstance(vae, MeanFieldVAE):
-        raise TypeError(f"vae must be a MeanFieldVAE, got {type(vae).__name__}")
-    z = vae.sample_prior(max(4096, n_points), condition, seed=latent_seed)
-    covariance = np.atleast_2d(np.cov(z.T.astype(np.float64)))
-    values, axes = np.linalg.eigh(covariance)
+    z = check_trained(vae).sample_prior(4096, condition, seed=latent_seed)
+    values, axes = np.linalg.eigh(np.atleast_2d(np.cov(z.T.astype(np.float64))))
     # In these units of the latents the prior has unit covariance.
-    whitened = decoder_jacobian(vae, z[:n_points]) @ (axes * np.sqrt(np.maximum(values, 0)))
+    whitened = decoder_jacobian(vae, z[:_N_POINTS]) @ (axes * np.sqrt(np.maximum(values, 0)))
     n_sites, n_latents = whitened.shape[1:]
-    mean_square = np.sum(whitened**2) / n_points
+    mean_square = np.sum(whitened**2) / _N_POINTS
     variation = 1 - np.sum(whitened.mean(axis=0) ** 2) / max(mean_square, 1e-300)
-    moment = np.einsum("zik,zjk->ij", whitened, whitened, optimize=True) / (4 * n_points)
+    moment = np.einsum("zik,zjk->ij", whitened, whitened, optimize=True) / (4 * _N_POINTS)
     spectrum, vectors = np.linalg.eigh(moment)
     spectrum, vectors = np.maximum(spectrum[::-1], 0), vectors[:, ::-1]
     limit = min(n_latents, n_sites - 1)
     if n_patterns is None:
-        n_patterns = min(int(np.sum(spectrum[:limit] > _LEAST_SIGNAL)), limit)
+        n_patterns = int(np.sum(spectrum[:limit] > _LEAST_SIGNAL))
     else:
         check_count(n_patterns, "n_patterns", maximum=limit)
     measured = {
-        "spectrum": spectrum[: min(n_sites, 2 * n_latents)],
+        "spectrum": spectrum[: 2 * n_latents],
         "jacobian_variation": float(variation),
         "span_variation": float(spectrum[n_patterns:].sum() / max(spectrum.sum(), 1e-300)),
     }
@@ -133,5 +113,59 @@ def recover_patterns(
         empty = np.zeros((n_sites, 0), dtype=np.int8)
         return PatternRecovery(empty, nothing, nothing, 1.0, 0.0, 0, **measured)
     # Eigenvectors alone: all directions of the span count alike.
-    found = unmix(vectors[:, :n_patterns], method=unmixing, seed=unmix_seed, n_restarts=n_restarts)
+    found = unmix(vectors[:, :n_patterns], method=unmixing, seed=unmix_seed)
     return dataclasses.replace(found, **measured)
+
+
+@dataclasses.dataclass(frozen=True)
+class Alignment:
+    """Recovered patterns in the order and with the signs of a reference.
+
+    Attributes:
+        patterns: int8 (n_sites, n_patterns): column μ belongs to column μ of the reference; 0 where
+            nothing was recovered for it.
+        overlaps: float64 (n_patterns, n_patterns), ``patterns.T @ reference / n_sites``: row
+            recovered, column reference.
+    """
+
+    patterns: np.ndarray
+    overlaps: np.ndarray
+
+    @property
+    def bit_accuracies(self) -> np.ndarray:
+        """Fraction of right bits in each pattern, float64 (n_patterns,), 0.5 to 1."""
+        return (1 + np.diag(self.overlaps)) / 2
+
+    @property
+    def bit_accuracy(self) -> float:
+        """Mean of ``bit_accuracies``; a pattern that is missing counts 0.5, a guess."""
+        return float(self.bit_accuracies.mean())
+
+
+def align_patterns(recovered: np.ndarray | PatternRecovery, reference: np.ndarray) -> Alignment:
+    """Return recovered patterns matched to reference patterns, with signs fixed.
+
+    The assignment has the largest sum of absolute overlaps (Kuhn 1955).
+
+    Args:
+        recovered: Spins -1 and +1 ``(n_sites, n_recovered)``, in any order and with any signs; more
+            or fewer than the reference. Those matched to nothing are left out.
+        reference: Spins -1 and +1 ``(n_sites, n_patterns)``.
+
+    >>> reference = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
+    >>> aligned = align_patterns(-reference[:, ::-1], reference)
+    >>> aligned.bit_accuracy, bool((aligned.patterns == reference).all())
+    (1.0, True)
+    """
+    recovered = np.asarray(getattr(recovered, "patterns", recovered))
+    reference = check_spins(reference, name="reference")
+    if recovered.size:  # none recovered is no error
+        recovered = check_spins(recovered, name="recovered")
+    if len(recovered) != len(reference):
+        raise ValueError(f"recovered has {len(recovered)} sites, reference {len(reference)}")
+    overlaps = recovered.T.astype(float) @ reference
+    rows, columns = linear_sum_assignment(-np.abs(overlaps))
+    signs = np.where(overlaps[rows, columns] < 0, -1, 1)
+    patterns = np.zeros_like(reference)
+    patterns[:, columns] = recovered[:, rows] * signs
+    return Alignment(patterns, patterns.T.astype(float) @ reference / len(reference))

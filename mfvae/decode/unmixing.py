@@ -18,21 +18,16 @@ from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 
 from mfvae._validation import check_choice, check_count, check_finite_array, check_seed
-from mfvae.decode._sign_search import (
-    DUPLICATE,
-    GAP,
-    descend,
-    distinct,
-    residuals_of,
-    search,
-    select,
-    signs,
-)
 
-__all__ = ["PatternRecovery", "null_residual", "unmix"]
+__all__ = ["PatternRecovery", "unmix"]
 
+_GAP = 0.8  # a pattern must lie clearly nearer to the span than the best vector left out
+_DUPLICATE = 0.8  # two sign vectors with a larger overlap count as one
+_INDEPENDENT = 0.1  # least squared sine between a new pattern and the span of those before it
 _NULL = 0.6  # of the null residual: sign waves of a smooth mode reach 0.65 to 1 of it
 _STABLE = 0.95
+_N_RESTARTS = 3
+_N_ROUNDS = 30
 
 
 @dataclass(frozen=True)
@@ -40,22 +35,19 @@ class PatternRecovery:
     """Patterns read off a subspace, with what can be said of them without a reference.
 
     Attributes:
-        patterns (ndarray, int8 (n_sites, n_patterns)): Spins -1 and +1, nearest to the span first;
-            signs and order are arbitrary.
-        residuals (ndarray, float64 (n_patterns,)): ``1 - |Πx|²/N``: squared distance to the span, 0
-            (in it) to 1 (orthogonal to it).
-        stability (ndarray, float64 (n_patterns,)): Mean over the other restarts of the largest
-            absolute overlap with one of their patterns.
-        runner_up (float): Smallest residual among the sign vectors found that are not among the
-            patterns; 1 if there is none. Where the span holds no patterns it is no larger than the
-            residuals.
-        null_residual (float): Residual below which none is expected of a random span of this size
-            (`null_residual`).
-        dimension (int): Dimension of the span; fewer patterns than this were found if some are
-            missing.
-        spectrum (ndarray, float64): Squared singular values of what was unmixed, largest first.
-        jacobian_variation, span_variation (float or None): For decoders: see
-            `mfvae.decode.recover_patterns`.
+        patterns: Spins -1 and +1, int8 (n_sites, n_patterns), nearest to the span first; signs and
+            order are arbitrary.
+        residuals: ``1 - |Πx|²/N``, float64 (n_patterns,): squared distance to the span, 0 (in it)
+            to 1 (orthogonal to it).
+        stability: Mean over the other restarts of the largest absolute overlap with one of their
+            patterns, float64 (n_patterns,).
+        runner_up: Smallest residual among the sign vectors found that are not among the patterns; 1
+            if there is none. Where the span holds no patterns it is no larger than the residuals.
+        null_residual: Residual that sign vectors do not reach in a random span of this size: five
+            standard deviations below the mean of the smallest that the binary search finds.
+        dimension: Dimension of the span; fewer patterns than this were found if some are missing.
+        spectrum: Squared singular values of what was unmixed, largest first.
+        jacobian_variation, span_variation: For decoders: see `mfvae.decode.recover_patterns`.
     """
 
     patterns: np.ndarray
@@ -77,7 +69,7 @@ class PatternRecovery:
     def repeated(self) -> np.ndarray:
         """Which patterns are, up to the sign, nearly one that comes before, bool (n_patterns,)."""
         overlaps = np.abs(self.patterns.T.astype(float) @ self.patterns) / len(self.patterns)
-        return np.triu(overlaps, 1).max(axis=0, initial=0.0) > DUPLICATE
+        return np.triu(overlaps, 1).max(axis=0, initial=0.0) > _DUPLICATE
 
     @property
     def scores(self) -> np.ndarray:
@@ -90,9 +82,9 @@ class PatternRecovery:
 
     @property
     def reliable(self) -> np.ndarray:
-        """Which patterns can be trusted, bool (n_patterns,): residual below 0.6 of
-        ``null_residual`` and 0.8 of ``runner_up``, stability above 0.95, not repeated."""
-        nearest = min(_NULL * self.null_residual, GAP * self.runner_up)
+        """Which can be trusted, bool (n_patterns,): residual below 0.6 of ``null_residual`` and
+        0.8 of ``runner_up``, stability above 0.95, not repeated."""
+        nearest = min(_NULL * self.null_residual, _GAP * self.runner_up)
         return (self.residuals < nearest) & (self.stability > _STABLE) & ~self.repeated
 
     @property
@@ -106,33 +98,22 @@ def unmix(
     n_patterns: int | None = None,
     method: str = "binary",
     seed: int | np.random.SeedSequence = 0,
-    *,
-    n_restarts: int = 3,
-    n_starts: int | None = None,
-    n_rounds: int = 30,
 ) -> PatternRecovery:
-    """Find the sign vectors nearest to the column span of a matrix.
+    """Return the sign vectors nearest to the column span of a matrix.
+
+    Of three independent searches, between which stability is measured, "binary" keeps the vectors
+    nearest to the span, "ica" the search that agrees most with the others.
 
     Args:
-        mixed (array_like, shape (n_sites, k)): Columns that span the patterns: a decoder's
-            Jacobian, eigenvectors of a covariance. More columns than patterns are cut to the
-            leading left singular vectors.
-        n_patterns (int or None): Number P of patterns, at most k and below n_sites; None takes k.
-        method ({"binary", "ica"}): Descent ``x ← sign(Πx)`` and single flips from random starts,
-            with deflation by what was found; or signs of independent components (FastICA, unit
-            variance, tanh).
-        seed (int or numpy.random.SeedSequence): Source of the starts.
-        n_restarts (int): Independent searches, at least 2, between which stability is measured;
-            "binary" keeps the vectors nearest to the span over all of them, "ica" the restart that
-            agrees most with the others.
-        n_starts, n_rounds (int): Starts side by side (None: sixteen a pattern, 64 to 768), and
-            rounds at most, of each binary search.
-
-    Returns:
-        PatternRecovery
+        mixed: Columns ``(n_sites, k)`` that span the patterns: a decoder's Jacobian, eigenvectors
+            of a covariance; of more columns than patterns, the leading left singular vectors do.
+        n_patterns: Number P of patterns, at most k and below n_sites; None takes k.
+        method: "binary": descent ``x ← sign(Πx)`` and single flips from random starts, with
+            deflation by what was found; "ica": signs of independent components (FastICA).
+        seed: Source of the starts.
 
     Raises:
-        TypeError, ValueError: For a matrix that is not finite, has rank below P, or bad counts.
+        ValueError: For a matrix that is not finite or has rank below P.
 
     >>> rng = np.random.default_rng(0)
     >>> patterns = rng.choice([-1, 1], size=(128, 3))
@@ -144,86 +125,54 @@ def unmix(
     n_sites, n_columns = mixed.shape
     check_choice(method, "method", ("binary", "ica"))
     n_patterns = n_columns if n_patterns is None else n_patterns
-    limit = min(n_columns, n_sites - 1)
-    n_patterns = check_count(n_patterns, "n_patterns", maximum=limit)
-    check_count(n_restarts, "n_restarts", minimum=2)
-    n_starts = int(np.clip(16 * n_patterns, 64, 768)) if n_starts is None else n_starts
-    check_count(n_starts, "n_starts")
-    check_count(n_rounds, "n_rounds")
+    n_patterns = check_count(n_patterns, "n_patterns", maximum=min(n_columns, n_sites - 1))
     left, singular, _ = np.linalg.svd(mixed, full_matrices=False)
     if singular[n_patterns - 1] <= 1e-10 * singular[0]:
         raise ValueError(f"mixed has rank below n_patterns = {n_patterns}")
     basis = left[:, :n_patterns]
-    rngs = [np.random.default_rng(child) for child in check_seed(seed).spawn(n_restarts)]
+    rngs = [np.random.default_rng(child) for child in check_seed(seed).spawn(_N_RESTARTS)]
     if method == "ica":
         runs = [_independent_components(basis, rng) for rng in rngs]
-        agreements = [_agreement(run, runs[:i] + runs[i + 1 :]) for i, run in enumerate(runs)]
-        chosen = runs[int(np.argmax([agreement.mean() for agreement in agreements]))]
+        chosen = runs[int(np.argmax([_agreement(run, runs).mean() for run in runs]))]
         runner_up = 1.0
     else:
-        pools = [search(basis, rng, n_starts, n_rounds) for rng in rngs]
-        runs = [pool[:, select(pool, basis)] for pool in pools]
-        pool = distinct(np.concatenate(pools, axis=1), basis)
-        index = select(pool, basis)
+        pools = [_search(basis, rng) for rng in rngs]
+        runs = [pool[:, _select(pool, basis)] for pool in pools]
+        pool = _distinct(np.concatenate(pools, axis=1), basis)
+        index = _select(pool, basis)
         chosen = pool[:, index]
         rest = np.delete(pool, index, axis=1)
-        runner_up = float(residuals_of(rest, basis).min(initial=1.0))
-    residuals = residuals_of(chosen, basis)
+        runner_up = float(_residuals(rest, basis).min(initial=1.0))
+    residuals = _residuals(chosen, basis)
     order = np.argsort(residuals, kind="stable")
     chosen, residuals = chosen[:, order], residuals[order]
     return PatternRecovery(
         patterns=chosen.astype(np.int8),
         residuals=residuals,
-        stability=_agreement(chosen, runs, includes_itself=True),
+        stability=_agreement(chosen, runs),
         runner_up=runner_up,
-        null_residual=null_residual(n_sites, n_patterns),
+        null_residual=_null_residual(n_sites, n_patterns),
         dimension=n_patterns,
         spectrum=singular**2,
     )
 
 
 @functools.lru_cache(maxsize=256)
-def null_residual(n_sites: int, n_patterns: int) -> float:
-    """Return the residual that sign vectors do not reach in a random span.
-
-    Five standard deviations below the mean, over eight uniformly random subspaces (fixed seed),
-    of the smallest residual that the binary search of `unmix` finds. For one pattern the mean is
-    close to 1 - 2/π, that of the signs of a Gaussian vector.
-
-    Args:
-        n_sites, n_patterns (int): Dimension N of the vectors and P of the span, P < N.
-
-    Returns:
-        float: Between 0 and 1.
-
-    Raises:
-        TypeError, ValueError: For bad counts.
-
-    >>> null_residual(256, 2) > null_residual(256, 8)
-    True
-    """
-    check_count(n_sites, "n_sites", minimum=2)
-    check_count(n_patterns, "n_patterns", maximum=n_sites - 1)
+def _null_residual(n_sites: int, n_patterns: int) -> float:
+    """Return the residual that sign vectors do not reach in eight random spans (fixed seed)."""
     smallest = []
     for child in np.random.SeedSequence([n_sites, n_patterns]).spawn(8):
         rng = np.random.default_rng(child)
         basis = np.linalg.qr(rng.standard_normal((n_sites, n_patterns)))[0]
-        x = descend(basis, signs(basis @ rng.standard_normal((n_patterns, 256))))
-        smallest.append(residuals_of(x, basis).min())
+        x = _descend(basis, _signs(basis @ rng.standard_normal((n_patterns, 256))))
+        smallest.append(_residuals(x, basis).min())
     return float(max(np.mean(smallest) - 5 * np.std(smallest, ddof=1), 0.0))
 
 
-def _agreement(
-    x: np.ndarray, others: list[np.ndarray], *, includes_itself: bool = False
-) -> np.ndarray:
-    """Return the mean over restarts of the best overlap of each column of x, (P,).
-
-    With its own restart among the others, the one of the best agreement is left out.
-    """
-    best = np.array([np.abs(x.T @ other).max(axis=1, initial=0.0) for other in others]) / len(x)
-    if includes_itself:
-        return (best.sum(axis=0) - best.max(axis=0)) / (len(others) - 1)
-    return best.mean(axis=0)
+def _agreement(x: np.ndarray, runs: list[np.ndarray]) -> np.ndarray:
+    """Return the mean over the restarts but x's own of the best overlap of each column of x."""
+    best = np.array([np.abs(x.T @ run).max(axis=1, initial=0.0) for run in runs]) / len(x)
+    return (best.sum(axis=0) - best.max(axis=0)) / (len(runs) - 1)
 
 
 def _independent_components(basis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -233,4 +182,102 @@ def _independent_components(basis: np.ndarray, rng: np.random.Generator) -> np.n
     with warnings.catch_warnings():
         # A restart that does not converge shows in the stability.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return signs(ica.fit_transform(basis * np.sqrt(len(basis))))
+        return _signs(ica.fit_transform(basis * np.sqrt(len(basis))))
+
+
+def _signs(a: np.ndarray) -> np.ndarray:
+    """Return the signs of an array as float32, +1 for zero."""
+    return np.where(a >= 0, np.float32(1), np.float32(-1))
+
+
+def _residuals(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Return ``1 - |Πx|²/N`` of the columns of x, Π projecting on the orthonormal basis."""
+    return 1 - np.sum((basis.T @ x) ** 2, axis=0, dtype=np.float64) / len(basis)
+
+
+def _search(basis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return distinct sign vectors near the span, nearest first, from many starts.
+
+    Later rounds start in what the best vectors so far leave of the span, where the patterns
+    not yet found are fewer and their basins larger.
+    """
+    n_patterns = basis.shape[1]
+    n_starts = int(np.clip(16 * n_patterns, 64, 768))
+    pool = np.zeros((len(basis), 0), dtype=np.float32)
+    chosen, settled, before = np.zeros(0, dtype=int), 0, np.inf
+    for number in range(_N_ROUNDS):
+        n_deflated = 0
+        if number and n_patterns > 1:
+            # Everything found but a random number of the worst, which may be wrong.
+            n_deflated = min(len(chosen), n_patterns - 1)
+            n_deflated -= int(rng.integers(0, n_deflated // 2 + 1))
+        inside = basis.T @ pool[:, chosen[:n_deflated]]
+        frame = np.linalg.qr(inside, mode="complete")[0] if n_deflated else np.eye(n_patterns)
+        free = basis @ frame[:, n_deflated:]
+        x = _signs(free @ rng.standard_normal((free.shape[1], n_starts)))
+        if n_deflated:
+            x = _descend(free, x)
+        pool = _distinct(np.concatenate([pool, _descend(basis, x)], axis=1), basis)
+        chosen = _select(pool, basis)
+        residuals = _residuals(pool, basis)
+        total = residuals[chosen].sum() + n_patterns - len(chosen)
+        settled = settled + 1 if total >= before - 1e-9 else 0
+        before = total
+        left_out = np.delete(residuals, chosen).min(initial=1.0)
+        clear = len(chosen) == n_patterns and residuals[chosen].max() < _GAP * left_out
+        if settled >= (2 if clear else 8):
+            break
+    return pool
+
+
+def _descend(basis: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Iterate x ← sign(Πx), then flip single signs while that lowers the residual."""
+    basis = basis.astype(np.float32)
+    for _ in range(100):
+        following = _signs(basis @ (basis.T @ x))
+        if np.array_equal(following, x):
+            break
+        x = following
+    projector = basis @ basis.T
+    image, own = projector @ x, np.diag(projector)[:, None]
+    for _ in range(4 * len(x)):
+        gain = own - x * image  # a quarter of what |Πx|² gains if the sign is flipped
+        site = gain.argmax(axis=0)
+        column = np.flatnonzero(gain[site, np.arange(x.shape[1])] > 1e-5)
+        if not len(column):
+            break
+        site = site[column]
+        image[:, column] -= 2 * projector[:, site] * x[site, column]
+        x[site, column] *= -1
+    return x
+
+
+def _distinct(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Return columns in the order of their residuals, near duplicates left out."""
+    x = x[:, np.argsort(_residuals(x, basis), kind="stable")]
+    close = np.abs(x.T @ x) > _DUPLICATE * len(x)
+    free = np.ones(x.shape[1], dtype=bool)
+    kept: list[int] = []
+    for j in range(x.shape[1]):
+        if free[j]:
+            kept.append(j)
+            free &= ~close[j]
+        if len(kept) == 4 * basis.shape[1]:
+            break
+    return x[:, kept]
+
+
+def _select(pool: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Return indices of the first P columns that are linearly independent in the span."""
+    inside = basis.T @ pool
+    inside = inside / np.maximum(np.linalg.norm(inside, axis=0), 1e-12)
+    chosen: list[int] = []
+    frame = np.zeros((basis.shape[1], 0))
+    for j in range(pool.shape[1]):
+        rest = inside[:, j] - frame @ (frame.T @ inside[:, j])
+        if rest @ rest > _INDEPENDENT:
+            chosen.append(j)
+            frame = np.column_stack([frame, rest / np.linalg.norm(rest)])
+        if len(chosen) == basis.shape[1]:
+            break
+    return np.array(chosen, dtype=int)
