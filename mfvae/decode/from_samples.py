@@ -43,8 +43,8 @@ def correlation_spectrum(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         X: Spins -1 and +1, ``(n_samples, n_sites)``.
 
     Returns:
-        - eigenvalues : ndarray, float64 (n_sites,): Their sum is ``n_sites``.
-        - eigenvectors : ndarray, float64 (n_sites, n_sites): One a column, orthonormal.
+        Eigenvalues, float64 (n_sites,), of sum ``n_sites``, and orthonormal eigenvectors, one a
+        column, float64 (n_sites, n_sites).
     """
     x = check_spins(X, name="X")
     moment = np.zeros((x.shape[1], x.shape[1]))
@@ -128,8 +128,7 @@ def pseudo_likelihood_couplings(X: np.ndarray, *, ridge: float = 1e-4) -> np.nda
         return value, (units @ gradient @ units).ravel()
 
     options = {"maxiter": 200, "gtol": 1e-4, "ftol": 1e-10, "maxcor": 20}
-    start = np.zeros(n_sites**2)
-    result = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    result = minimize(loss, np.zeros(n_sites**2), jac=True, method="L-BFGS-B", options=options)
     # Float32 sums end the line search first where the tolerance is below their rounding.
     if not result.success and np.abs(result.jac).max() > 1e-3:
         raise RuntimeError(f"pseudo-likelihood not maximised: {result.message}")

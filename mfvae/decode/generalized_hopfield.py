@@ -82,11 +82,7 @@ class GeneralizedHopfield:
 
     @classmethod
     def from_vae(
-        cls,
-        vae: MeanFieldVAE,
-        condition: float | np.ndarray | None = None,
-        *,
-        tolerance: float = 1e-7,
+        cls, vae: MeanFieldVAE, condition: float | np.ndarray | None = None, **options: float
     ) -> GeneralizedHopfield:
         """Return the model of a trained VAE with a linear decoder and two letters a site.
 
@@ -96,7 +92,7 @@ class GeneralizedHopfield:
             vae: Trained with ``decoder="linear"``, ``likelihood="bernoulli"``, one or two latents.
             condition: The condition (temperature, …), a number or ``(n_conditions,)``, at which the
                 prior is taken, where it has one.
-            tolerance: As in the constructor.
+            **options: ``tolerance`` of the constructor.
 
         Raises:
             ValueError: If the VAE is not of this kind or lacks its condition.
@@ -107,13 +103,8 @@ class GeneralizedHopfield:
         affine = vae.module_.decoder.affine
         weight, bias = (p.detach().cpu().double().numpy() for p in (affine.weight, affine.bias))
         standardized = vae.standardized_condition(condition, 1)[0].cpu().double().numpy()
-        return cls(
-            weight / 2,
-            bias / 2,
-            vae.module_.prior,
-            condition=standardized if vae.n_conditions_ else None,
-            tolerance=tolerance,
-        )
+        at = standardized if vae.n_conditions_ else None
+        return cls(weight / 2, bias / 2, vae.module_.prior, condition=at, **options)
 
     def cumulant(self, u: np.ndarray) -> np.ndarray:
         """Return Φ(u) = ln E_p̃[e^{u·z}] of the tilted latent law, float64 (n,) nats, Φ(0) = 0.

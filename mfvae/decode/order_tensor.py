@@ -62,9 +62,7 @@ def regress_order_tensor(
     if method == "closed-form":
         linear = (settings["likelihood"], settings["decoder"]) == ("bingham", "linear")
         if not linear or not vae.n_conditions_:
-            raise ValueError(
-                'the closed form needs likelihood="bingham", decoder="linear" and the temperature'
-            )
+            raise ValueError('the closed form needs "bingham", a linear decoder and temperatures')
         temperature = check_conditions(conditions_test, len(z_test))[:, :1]
         return vae.decode(z_test).mean(axis=1, dtype=np.float64) * (2 * temperature / 3)
     regressor: Any = Ridge(alpha=1e-6)

@@ -109,9 +109,8 @@ def recover_patterns(
         "span_variation": float(spectrum[n_patterns:].sum() / max(spectrum.sum(), 1e-300)),
     }
     if n_patterns == 0:
-        nothing = np.zeros(0)
         empty = np.zeros((n_sites, 0), dtype=np.int8)
-        return PatternRecovery(empty, nothing, nothing, 1.0, 0.0, 0, **measured)
+        return PatternRecovery(empty, np.zeros(0), np.zeros(0), 1.0, 0.0, 0, **measured)
     # Eigenvectors alone: all directions of the span count alike.
     found = unmix(vectors[:, :n_patterns], method=unmixing, seed=unmix_seed)
     return dataclasses.replace(found, **measured)

@@ -73,9 +73,8 @@ class PatternRecovery:
 
     @property
     def scores(self) -> np.ndarray:
-        """Stability times one minus the residual in units of the smaller of ``runner_up`` and
-        ``null_residual``, (n_patterns,): near 1 for an exact pattern, 0 or below for none, and
-        at most 0 for one that is repeated."""
+        """Stability times one minus the residual over ``min(runner_up, null_residual)``,
+        (n_patterns,): near 1 for an exact pattern, at most 0 for none or one that is repeated."""
         scale = max(min(self.runner_up, self.null_residual), np.finfo(float).tiny)
         scores = self.stability * (1 - self.residuals / scale)
         return np.where(self.repeated, np.minimum(scores, 0.0), scores)
