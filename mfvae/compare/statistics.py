@@ -107,6 +107,4 @@ def _word_law(words: np.ndarray) -> np.ndarray:
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Return Pearson's correlation, 0 where one side does not vary."""
-    if a.std() == 0 or b.std() == 0:
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0

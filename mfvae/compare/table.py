@@ -102,8 +102,7 @@ class Comparison:
 
     def _quantiles(self, values: np.ndarray) -> tuple[float, float]:
         tail = (1 - self.level) / 2
-        low, high = np.quantile(values, [tail, 1 - tail])
-        return float(low), float(high)
+        return tuple(np.quantile(values, [tail, 1 - tail]).tolist())
 
 
 def compare_models(
