@@ -35,7 +35,7 @@ class AnnealedRival(Rival):
 
     @property
     def log_prob_stderr(self) -> float:
-        """Standard error, in nats, that all log probabilities share: that of ln Z."""
+        """Standard error of ln Z, nats, which all log probabilities share."""
         check_is_fitted(self)
         return self.log_normalizer_.stderr
 

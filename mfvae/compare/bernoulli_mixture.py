@@ -62,7 +62,7 @@ class BernoulliMixture(Rival):
 
     @property
     def n_parameters(self) -> int:
-        """Number of free parameters: weights (less one) and probabilities."""
+        """Number of free parameters, weights (less one) and probabilities."""
         return self.probabilities_.size + self.n_components - 1
 
     def _fit(self, X: np.ndarray) -> None:

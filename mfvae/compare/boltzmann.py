@@ -60,7 +60,7 @@ class RestrictedBoltzmannMachine(AnnealedRival):
 
     @property
     def n_parameters(self) -> int:
-        """Number of fitted parameters: weights and both kinds of fields."""
+        """Number of fitted parameters, weights and both kinds of fields."""
         return self.rbm_.components_.size + sum(self.rbm_.components_.shape)
 
     def _fit(self, X: np.ndarray) -> None:

@@ -60,7 +60,7 @@ class IndependentModel(Rival):
 
     @property
     def n_parameters(self) -> int:
-        """Number of fitted parameters: one a cell."""
+        """Number of fitted parameters, one a cell."""
         return len(self.probabilities_)
 
     def _fit(self, X: np.ndarray) -> None:

@@ -31,8 +31,8 @@ class PairwiseMaximumEntropy(AnnealedRival):
         random_state: Seed of all chains.
 
     Attributes:
-        field_ (ndarray, float64 (n_cells,)): h.
-        couplings_ (ndarray, float64 (n_cells, n_cells)): J, symmetric, zero diagonal.
+        field_ (ndarray, float64 (n_cells,)): The field h.
+        couplings_ (ndarray, float64 (n_cells, n_cells)): The couplings J, symmetric, zero diagonal.
 
     >>> rng = np.random.default_rng(0)
     >>> words = np.repeat(rng.random((2000, 1)) < 0.5, 2, axis=1).astype(np.uint8)
@@ -63,7 +63,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
 
     @property
     def n_parameters(self) -> int:
-        """Number of fitted parameters: one a cell and one a pair."""
+        """Number of fitted parameters, one a cell and one a pair."""
         n = len(self.field_)
         return n + n * (n - 1) // 2
 

@@ -48,7 +48,7 @@ class ScoredVAE:
 
     @property
     def n_parameters(self) -> int:
-        """Number of parameters of the law of the words: decoder and prior, not the encoder."""
+        """Number of parameters of the words' law, in decoder and prior, not in the encoder."""
         module = check_trained(self.vae).module_
         return sum(p.numel() for part in (module.decoder, module.prior) for p in part.parameters())
 

@@ -16,11 +16,9 @@ __all__ = ["Comparison", "Difference", "compare_models"]
 class Difference(NamedTuple):
     """How many nats a word one model is ahead of another on the same words."""
 
-    #: Mean of ``ln p_first(x) - ln p_second(x)``, nats a word; positive: the first leads.
-    value: float
-    #: Ends of the bootstrap interval.
-    low: float
-    high: float
+    value: float  #: Mean of ``ln p_first(x) - ln p_second(x)``, above zero if the first leads.
+    low: float  #: Lower end of the bootstrap interval.
+    high: float  #: Upper end.
 
     @property
     def excludes_zero(self) -> bool:
