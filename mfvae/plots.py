@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +30,7 @@ __all__ = [
 FIGURE_WIDTH = 7.2
 
 #: Eight colours told apart by readers with any common colour vision (Okabe & Ito 2008), darkest
-#: first and the yellow, faint on white, last.
+#: first and the yellow, faint on white, last; the style's cycle of colours.
 PALETTE = (
     "#0072B2",
     "#D55E00",
@@ -44,64 +43,15 @@ PALETTE = (
 )
 
 
-class use_style:
-    """Give Matplotlib's figures the style of the book, from now on or within a ``with`` block.
+def use_style() -> None:
+    """Give Matplotlib's figures the style of the book from now on.
 
-    A call sets ``matplotlib.rcParams``; as a context manager it restores them at the end.
-    Importing the module changes nothing.
-
-    >>> import matplotlib
-    >>> before = matplotlib.rcParams["image.cmap"]
-    >>> with use_style():
-    ...     matplotlib.rcParams["image.cmap"]
-    'cividis'
-    >>> matplotlib.rcParams["image.cmap"] == before
-    True
+    Within a block, use ``matplotlib.style.context("mfvae.book")``: the style is the package's file
+    ``book.mplstyle``.
     """
+    import matplotlib.style
 
-    def __init__(self) -> None:
-        import matplotlib
-        from cycler import cycler
-
-        self._before = matplotlib.rcParams.copy()
-        matplotlib.rcParams.update(
-            {
-                "figure.figsize": (FIGURE_WIDTH, 3.2),
-                "figure.dpi": 110,
-                "savefig.dpi": 110,
-                "figure.constrained_layout.use": True,
-                "axes.prop_cycle": cycler(color=PALETTE),
-                "axes.spines.top": False,
-                "axes.spines.right": False,
-                "axes.grid": True,
-                "grid.color": "0.9",
-                "axes.axisbelow": True,
-                "axes.titlesize": "medium",
-                "font.size": 10,
-                "legend.frameon": False,
-                "legend.fontsize": "small",
-                "lines.linewidth": 1.6,
-                "lines.markersize": 4.5,
-                "errorbar.capsize": 2.0,
-                "image.cmap": "cividis",
-                "image.interpolation": "nearest",
-            }
-        )
-
-    def __enter__(self) -> use_style:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        import matplotlib
-
-        # The backend may have been chosen inside the block; going back on it closes figures.
-        before = {key: value for key, value in self._before.items() if key != "backend"}
-        matplotlib.rcParams.update(before)
+    matplotlib.style.use("mfvae.book")
 
 
 def subplots(
@@ -110,17 +60,9 @@ def subplots(
     """Return a figure as wide as the page and its axes, as `matplotlib.pyplot.subplots` does.
 
     Args:
-        n_rows, n_columns (int): Shape of the grid of axes.
-        height (float): Height of one row, inches.
-        **options: Handed on to `matplotlib.pyplot.subplots`.
-
-    Returns:
-        - figure : matplotlib.figure.Figure: Of width `FIGURE_WIDTH`.
-        - axes : matplotlib.axes.Axes, or ndarray of them: One axes, or an array of shape (n_rows,
-          n_columns) without its axes of length 1.
-
-    Raises:
-        TypeError, ValueError: If the numbers of rows and columns are not positive integers.
+        n_rows: Rows of axes.
+        n_columns: Columns of axes.
+        height: Height of one row, inches. All other options are those of `subplots` there.
     """
     import matplotlib.pyplot as plt
 
@@ -144,17 +86,14 @@ def compare_with_exact(
     """Draw estimates as points with error bars, and the exact curve beside them as a line.
 
     Args:
-        ax (matplotlib.axes.Axes): Where to draw.
-        x (array_like, shape (n,)): Where the estimates were made.
-        estimates (sequence of float or Estimate, length n): Values; the error bar of an `Estimate`
-            is one standard error.
-        exact_x, exact_y (array_like, shape (n_exact,), optional): The exact curve.
-        label, exact_label (str, optional): Names of points and line in the legend.
-        color, marker (str, optional): Colour of both, and shape of the points.
-
-    Raises:
-        TypeError, ValueError: If ``x`` and ``estimates`` differ in length or are not finite, or
-            only one of ``exact_x`` and ``exact_y`` is given.
+        x: Where the estimates were made, shape (n,).
+        estimates: n values; the error bar of an `Estimate` is one standard error.
+        exact_x: Where the exact curve is known, shape (n_exact,), if it is drawn.
+        exact_y: The exact curve there.
+        label: Name of the points in the legend.
+        exact_label: Name of the line.
+        color: Colour of both, by default the next of the style.
+        marker: Shape of the points.
     """
     x = check_finite_array(x, "x", ndim=1)
     values = check_finite_array([float(e) for e in estimates], "estimates", ndim=1)
@@ -176,10 +115,7 @@ def mark_transition(ax: Axes, temperature: float, label: str | None = None) -> N
 
 
 def sequence_colors(n: int) -> np.ndarray:
-    """Return ``n`` colours from dark blue to yellow for an ordered series: float64 (n, 4), RGBA.
-
-    Raises TypeError or ValueError unless ``n`` is a positive integer.
-    """
+    """Return ``n`` colours from dark blue to yellow for an ordered series: float64 (n, 4), RGBA."""
     import matplotlib
 
     return matplotlib.colormaps["cividis"](np.linspace(0.0, 0.92, check_count(n, "n")))
@@ -194,21 +130,14 @@ def heatmap(
     limit: float | None = None,
     colorbar: bool = True,
 ) -> AxesImage:
-    """Draw a matrix as an image with a colour bar; zero is white if it is ``signed``.
+    """Draw a matrix as an image with a colour bar, return the image; zero is white if ``signed``.
 
     Args:
-        ax (matplotlib.axes.Axes): Where to draw.
-        matrix (array_like, shape (n_rows, n_columns)): Finite numbers.
-        label (str): What the colours mean, with the unit.
-        signed (bool): Colours symmetric about zero, or from zero upwards.
-        limit (float, optional): Where the colours end; by default the largest absolute entry.
-        colorbar (bool): Whether to draw the colour bar.
-
-    Returns:
-        matplotlib.image.AxesImage: The image.
-
-    Raises:
-        TypeError, ValueError: If ``matrix`` is not a matrix of finite numbers.
+        matrix: Finite numbers, (n_rows, n_columns).
+        label: What the colours mean, with the unit.
+        signed: Colours symmetric about zero, or from zero upwards.
+        limit: Where the colours end; by default the largest absolute entry.
+        colorbar: Whether to draw the colour bar.
     """
     matrix = check_finite_array(matrix, "matrix", ndim=2)
     limit = float(np.abs(matrix).max()) or 1.0 if limit is None else limit
@@ -222,16 +151,12 @@ def heatmap(
 
 
 def show_configurations(axes: Any, x: Any, shape: tuple[int, int]) -> None:
-    """Draw configurations of spins as black (-1) and white (+1) squares, one to an axes.
+    """Draw spins as black (-1) and white (+1) squares, one configuration to an axes.
 
     Args:
-        axes (Axes or sequence of Axes): Where to draw.
-        x (array_like, shape (n_samples, n_sites)): Spins; as many rows are drawn as there are axes.
-        shape (tuple of int): Rows and columns of the picture, of product ``n_sites``.
-
-    Raises:
-        TypeError, ValueError: If there are fewer rows than axes, or they do not have the given
-            shape.
+        axes: One or several axes; as many rows of ``x`` are drawn.
+        x: Spins, (n_samples, n_sites).
+        shape: Rows and columns of the picture, of product ``n_sites``.
     """
     x = check_finite_array(x, "x", ndim=2)
     axes = np.atleast_1d(axes).ravel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import re
 from pathlib import PurePosixPath
@@ -62,23 +63,37 @@ def drop_thebe(
 
 
 def public_modules(package: str) -> list[str]:
-    """Return the modules of a package that hold public names, subpackages first."""
+    """Return the modules directly in a package that hold public names; subpackages are left out."""
+    found = pkgutil.iter_modules(importlib.import_module(package).__path__, prefix=f"{package}.")
+    return [m.name for m in found if not m.ispkg and not m.name.split(".")[-1].startswith("_")]
+
+
+def names_of_private_modules(package: str) -> list[str]:
+    """Return the public names of a package that none of its public modules lists, nor a room."""
+    listed = {n for m in public_modules(package) for n in importlib.import_module(m).__all__}
     root = importlib.import_module(package)
     names = []
-    for info in pkgutil.walk_packages(root.__path__, prefix=f"{package}."):
-        if not any(part.startswith("_") for part in info.name.split(".")) and not info.ispkg:
-            names.append(info.name)
-    return sorted(names, key=lambda name: (name.count(".") == 1, name))
+    for name in sorted(set(root.__all__) - listed):
+        member = getattr(root, name)
+        if inspect.ismodule(member) or ("." not in package and member.__module__.count(".") > 1):
+            continue  # has a page of its own
+        names.append(name)
+    return names
 
 
 class PackageApi(SphinxDirective):
-    """``{package-api} mfvae``: a section for every public module, from its docstrings."""
+    """``{package-api} mfvae.data``: a package's docstring, and a section a public module."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        lines = []
-        for name in public_modules(self.arguments[0]):
+        package = self.arguments[0]
+        lines = [f".. automodule:: {package}", "   :no-members:", ""]
+        for name in names_of_private_modules(package):
+            member = getattr(importlib.import_module(package), name)
+            kind = "autoclass" if inspect.isclass(member) else "autofunction"
+            lines += [f".. {kind}:: {package}.{name}", ""]
+        for name in public_modules(package):
             lines += [name, "-" * len(name), "", f".. automodule:: {name}", ""]
         container = nodes.section()
         container.document = self.state.document

@@ -1,4 +1,4 @@
-"""The style leaves no trace, and the helpers draw what they are given."""
+"""The style is that of its file, and the helpers draw what they are given."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 import pytest
 
@@ -19,7 +20,7 @@ def canvas(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     import matplotlib.pyplot as plt
 
     plt.switch_backend("agg")
-    with plots.use_style():
+    with mpl.style.context("mfvae.book"):
         yield
     plt.close("all")
 
@@ -29,11 +30,12 @@ def test_import_does_not_load_matplotlib() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_style_is_undone() -> None:
-    before = dict(mpl.rcParams)
-    with plots.use_style():
-        mpl.rcParams["font.size"] = 33
-    assert dict(mpl.rcParams) == before
+def test_style_is_set_by_a_call_and_holds_the_palette() -> None:
+    mpl.rcdefaults()
+    plots.use_style()
+    assert mpl.rcParams["image.cmap"] == "cividis"
+    assert tuple(mpl.rcParams["axes.prop_cycle"].by_key()["color"]) == plots.PALETTE
+    assert mpl.rcParams["figure.figsize"][0] == plots.FIGURE_WIDTH
 
 
 def test_compare_with_exact_draws_points_errors_and_line() -> None:

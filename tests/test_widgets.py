@@ -68,14 +68,11 @@ def test_links_are_made_in_javascript():
     }
 
 
-@pytest.mark.parametrize("alt", [None, "density of the field", ["one", "two", "three & four"]])
+@pytest.mark.parametrize("alt", ["", "density & field"])
 def test_every_frame_has_alternative_text(alt):
     _, _, stack = parts(frame_slider(figures(), LABELS, "temperature", alt=alt))
     texts = [html.unescape(re.search(r'alt="([^"]*)"', f.value)[1]) for f in stack.children]
-    if isinstance(alt, list):
-        assert texts == alt
-    else:
-        assert texts == [f"{alt or 'temperature'}: {label}" for label in LABELS]
+    assert texts == [f"{alt or 'temperature'}: {label}" for label in LABELS]
 
 
 def test_figures_of_pyplot_are_closed():
@@ -92,7 +89,6 @@ def test_figures_of_pyplot_are_closed():
     [
         ({"figures": []}, "at least two"),
         ({"labels": LABELS[:2]}, "3 labels"),
-        ({"alt": ["one"]}, "3 texts"),
         ({"start": 3}, "at most 2"),
         ({"start": -1}, "at least 0"),
     ],
@@ -131,14 +127,16 @@ def test_player_holds_every_frame_and_asks_for_no_file():
 
 def test_players_of_one_page_have_names_of_their_own():
     names = {
-        re.search(r'id="([^"]*)"', frame_player(figures(), LABELS, name).html)[1] for name in "ab"
+        re.search(r'id="([^"]*)"', frame_player(figures(), LABELS, name).data)[1] for name in "ab"
     }
     assert len(names) == 2
 
 
 def test_a_palette_makes_the_player_smaller():
-    large, small = (len(frame_player(figures(), LABELS, "x", n_colors=n).html) for n in (256, 4))
-    assert small < large
+    _, _, stack = parts(frame_slider(figures(), LABELS, "x"))
+    assert len(frame_player(figures(), LABELS, "x").data) < sum(
+        len(f.value) for f in stack.children
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,10 +144,8 @@ def test_a_palette_makes_the_player_smaller():
     [
         ({"figures": []}, ValueError, "at least two"),
         ({"labels": LABELS[:2]}, ValueError, "3 labels"),
-        ({"alt": ["one"]}, ValueError, "3 texts"),
         ({"interval": 1}, ValueError, "interval"),
         ({"interval": 1.5}, TypeError, "interval"),
-        ({"n_colors": 257}, ValueError, "n_colors"),
     ],
 )
 def test_player_refuses_bad_input(arguments, error, message):

@@ -5,17 +5,12 @@ from mfvae._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "BernoulliMixture": "mixture",
-        "Comparison": "table",
-        "Difference": "table",
+        "BernoulliMixture": "bernoulli_mixture",
         "IndependentModel": "independent",
         "PairwiseMaximumEntropy": "pairwise",
         "RestrictedBoltzmannMachine": "boltzmann",
-        "ScoredVAE": "latent",
-        "annealed_log_normalizer": "annealing",
+        "ScoredVAE": "scored_vae",
         "compare_models": "table",
         "compare_statistics": "statistics",
-        "pair_covariances": "statistics",
-        "triplet_moments": "statistics",
     },
 )

@@ -6,13 +6,14 @@ import numpy as np
 from scipy.special import expit
 from sklearn.neural_network import BernoulliRBM
 
-from mfvae._validation import check_count, check_number, check_seed, check_words
-from mfvae.compare.annealing import AnnealedModel, IndependentStart
+from mfvae._validation import check_count, check_number, check_seed
+from mfvae.compare.annealing import AnnealedRival
+from mfvae.compare.independent import IndependentModel
 
 __all__ = ["RestrictedBoltzmannMachine"]
 
 
-class RestrictedBoltzmannMachine(AnnealedModel):
+class RestrictedBoltzmannMachine(AnnealedRival):
     """``p(v) = exp(a·v) Π_j (1 + e^{c_j + W_j·v}) / Z``, hidden units summed out.
 
     Trained by scikit-learn's ``BernoulliRBM`` (persistent contrastive divergence, Tieleman
@@ -21,16 +22,16 @@ class RestrictedBoltzmannMachine(AnnealedModel):
     exact and ln Z comes from annealed importance sampling (Salakhutdinov & Murray 2008).
 
     Args:
-        n_hidden (int): Hidden units.
-        learning_rate (float): Of the first epoch.
-        batch_size, n_epochs (int): Words a step and passes through the words.
-        n_annealing_chains, n_annealing_steps (int): Chains and temperatures of annealed importance
-            sampling.
-        random_state (int or numpy.random.SeedSequence): Seed of weights, order and chains.
+        n_hidden: Hidden units.
+        learning_rate: Of the first epoch.
+        batch_size: Words a step.
+        n_epochs: Passes through the words.
+        n_annealing_chains: Chains of annealed importance sampling.
+        n_annealing_steps: Its steps from β = 0 to β = 1.
+        random_state: Seed of weights, order and chains.
 
     Attributes:
         rbm_ (sklearn.neural_network.BernoulliRBM): The trained machine.
-        log_normalizer_ (Estimate): ln Z with its standard error, nats; shared by all words.
 
     >>> words = np.repeat(np.eye(2, dtype=np.uint8), 50, axis=0)
     >>> model = RestrictedBoltzmannMachine(4, n_epochs=5, n_annealing_steps=100).fit(words)
@@ -55,24 +56,20 @@ class RestrictedBoltzmannMachine(AnnealedModel):
         self.n_epochs = check_count(n_epochs, "n_epochs")
         self.n_annealing_chains = check_count(n_annealing_chains, "n_annealing_chains", minimum=2)
         self.n_annealing_steps = check_count(n_annealing_steps, "n_annealing_steps")
-        check_seed(random_state, "random_state")
         self.random_state = random_state
 
-    def fit(self, X: np.ndarray, y: object = None) -> RestrictedBoltzmannMachine:
-        """Train on words ``X``, uint8 (n_words, n_cells).
+    @property
+    def n_parameters(self) -> int:
+        """Number of fitted parameters, weights and both kinds of fields."""
+        return self.rbm_.components_.size + sum(self.rbm_.components_.shape)
 
-        Raises ``ValueError`` unless every entry is 0 or 1.
-        """
-        X = check_words(X, name="X")
-        weights, order, annealing = check_seed(self.random_state).spawn(3)
+    def _fit(self, X: np.ndarray) -> None:
+        weights, order, annealing = check_seed(self.random_state, "random_state").spawn(3)
         rng = np.random.default_rng(order)
-        self.base_rates_ = (X.sum(axis=0, dtype=np.int64) + 0.5) / (len(X) + 1.0)
-        rbm = BernoulliRBM(
-            self.n_hidden,
-            batch_size=self.batch_size,
-            random_state=int(weights.generate_state(1)[0]),
-        )
-        rbm.intercept_visible_ = np.log(self.base_rates_) - np.log1p(-self.base_rates_)
+        self.independent_ = IndependentModel().fit(X)
+        seed = int(weights.generate_state(1)[0])
+        rbm = BernoulliRBM(self.n_hidden, batch_size=self.batch_size, random_state=seed)
+        rbm.intercept_visible_ = self._base_field
         n_batches = -(-len(X) // self.batch_size)
         for epoch in range(self.n_epochs):
             rows = rng.permutation(len(X))
@@ -83,7 +80,6 @@ class RestrictedBoltzmannMachine(AnnealedModel):
                 rbm.partial_fit(X[batch].astype(np.float64))
         self.rbm_ = rbm
         self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
-        return self
 
     def _log_weight(self, X: np.ndarray) -> np.ndarray:
         """Minus the free energy, ``a·v + Σ_j ln(1 + e^{c_j + W_j·v})``."""
@@ -95,38 +91,23 @@ class RestrictedBoltzmannMachine(AnnealedModel):
             parts.append(v @ rbm.intercept_visible_ + np.logaddexp(0, inputs).sum(axis=1))
         return np.concatenate(parts)
 
-    def _path(self) -> _MachinePath:
-        return _MachinePath(self.rbm_, self.base_rates_)
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of fitted parameters: weights and both kinds of fields."""
-        self._check_fitted()
-        return self.rbm_.components_.size + sum(self.rbm_.components_.shape)
-
-
-class _MachinePath(IndependentStart):
-    """From the independent model (hidden units idle) to the machine, linear in the energy."""
-
-    def __init__(self, rbm: BernoulliRBM, rates: np.ndarray) -> None:
-        super().__init__(rates)
-        self.W = np.ascontiguousarray(rbm.components_, dtype=np.float32)
-        self.visible, self.hidden = rbm.intercept_visible_, rbm.intercept_hidden_
-        self.log_base_normalizer += len(self.hidden) * float(np.log(2.0))
-
-    def _inputs(self, x: np.ndarray) -> np.ndarray:
-        return x.astype(np.float32) @ self.W.T + self.hidden
-
-    def log_ratio(self, x: np.ndarray, low: float, high: float) -> np.ndarray:
-        inputs = self._inputs(x)
+    def _log_ratio(self, x: np.ndarray, low: float, high: float) -> np.ndarray:
+        inputs, _ = self._inputs(x)
         change = np.logaddexp(0, high * inputs) - np.logaddexp(0, low * inputs)
-        return (high - low) * (x @ (self.visible - self.base)) + change.sum(axis=1)
+        visible = self.rbm_.intercept_visible_ - self._base_field
+        return (high - low) * (x @ visible) + change.sum(axis=1)
 
-    def random_state(self, n_chains: int, seed: np.random.SeedSequence) -> np.random.Generator:
+    def _sweep(self, x: np.ndarray, beta: float, random: np.random.Generator) -> np.ndarray:
+        inputs, W = self._inputs(x)
+        on = expit(beta * inputs)
+        h = (random.random(on.shape) < on).astype(np.float32)
+        field = (1 - beta) * self._base_field + beta * (h @ W + self.rbm_.intercept_visible_)
+        return (random.random(field.shape) < expit(field)).astype(np.uint8)
+
+    def _generator(self, n_chains: int, seed: np.random.SeedSequence) -> np.random.Generator:
         return np.random.default_rng(seed)
 
-    def sweep(self, x: np.ndarray, beta: float, random: np.random.Generator) -> np.ndarray:
-        on = expit(beta * self._inputs(x))
-        h = (random.random(on.shape) < on).astype(np.float32)
-        field = (1 - beta) * self.base + beta * (h @ self.W + self.visible)
-        return (random.random(field.shape) < expit(field)).astype(np.uint8)
+    def _inputs(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the inputs of the hidden units, and the weights in single precision."""
+        W = self.rbm_.components_.astype(np.float32, order="C")
+        return x.astype(np.float32) @ W.T + self.rbm_.intercept_hidden_, W

@@ -1,68 +1,75 @@
-"""The independent model: every cell fires on its own."""
+"""What all rivals share, and the simplest of them: every cell fires on its own."""
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
-from mfvae._validation import check_count, check_number, check_seed, check_words
+from mfvae._validation import check_count, check_seed, check_words
 
-__all__ = ["IndependentModel"]
+__all__ = ["IndependentModel", "Rival"]
 
 
-class IndependentModel:
+class Rival(BaseEstimator):
+    """A law of binary words, fitted to words, with log probabilities in nats and independent draws.
+
+    Words are ``(n_words, n_cells)``; entries other than 0 and 1, or another number of cells than in
+    training, are a ``ValueError``. Before ``fit`` the other methods raise scikit-learn's
+    ``NotFittedError``. A subclass defines ``n_parameters`` and, of arguments that are checked,
+    ``_fit(X)``, which sets the fitted attributes, ``_log_prob(X)`` and ``_draw(n_samples, seed)``.
+    """
+
+    def fit(self, X: np.ndarray, y: object = None) -> Self:
+        """Fit the law to words ``X``, uint8 (n_words, n_cells), and return the model."""
+        X = check_words(X, name="X")
+        self.n_features_in_ = X.shape[1]
+        self._fit(X)
+        return self
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        """Return ``ln p(x)`` of each word of ``X``, float64 (n_words,), in nats."""
+        check_is_fitted(self)
+        return self._log_prob(check_words(X, self.n_features_in_, "X"))
+
+    def sample(self, n_samples: int, *, seed: int | np.random.SeedSequence) -> np.ndarray:
+        """Draw independent words, uint8 (n_samples, n_cells)."""
+        check_is_fitted(self)
+        return self._draw(check_count(n_samples, "n_samples"), check_seed(seed))
+
+
+class IndependentModel(Rival):
     """A product of Bernoulli laws, one firing probability a cell: the model without correlations.
 
-    Fitted by ``p_i = (c_i + a) / (n + 2a)``, with ``c_i`` the number of words in which cell i
-    is 1 among n words and ``a`` the smoothing: the posterior mean under a Beta(a, a) prior
-    (a = 1/2 is Jeffreys'), so that a cell silent in the training words keeps a finite
-    log probability.
-
-    Args:
-        smoothing (float): Pseudo-count ``a > 0`` added to the ones and to the zeros of every cell.
+    Fitted by ``p_i = (c_i + 1/2) / (n + 1)``, with ``c_i`` the number of words in which cell i is
+    1 among n words: the posterior mean under Jeffreys' prior Beta(1/2, 1/2), so that a cell silent
+    in the training words keeps a finite log probability.
 
     Attributes:
         probabilities_ (ndarray, float64 (n_cells,)): Probability of a 1 for each cell.
 
     >>> words = np.array([[0, 1], [0, 0], [0, 1], [0, 0]], dtype=np.uint8)
-    >>> model = IndependentModel(smoothing=0.5).fit(words)
+    >>> model = IndependentModel().fit(words)
     >>> model.probabilities_
     array([0.1, 0.5])
     >>> model.score_samples(words[:1]).round(4)
     array([-0.7985])
     """
 
-    def __init__(self, smoothing: float = 0.5) -> None:
-        self.smoothing = check_number(smoothing, "smoothing", positive=True)
-
-    def fit(self, X: np.ndarray, y: object = None) -> IndependentModel:
-        """Estimate the firing probabilities from words ``X``, uint8 (n_words, n_cells).
-
-        Raises ``ValueError`` unless every entry is 0 or 1.
-        """
-        X = check_words(X, name="X")
-        ones = X.sum(axis=0, dtype=np.int64)
-        self.probabilities_ = (ones + self.smoothing) / (len(X) + 2 * self.smoothing)
-        return self
-
-    def score_samples(self, X: np.ndarray) -> np.ndarray:
-        """Return ``ln p(x)`` of each word, float64 (n_words,), in nats."""
-        p = self._fitted()
-        X = check_words(X, len(p), "X")
-        return X @ (np.log(p) - np.log1p(-p)) + np.log1p(-p).sum()
-
-    def sample(self, n_samples: int, *, seed: int | np.random.SeedSequence) -> np.ndarray:
-        """Draw independent words, uint8 (n_samples, n_cells)."""
-        p = self._fitted()
-        n_samples = check_count(n_samples, "n_samples")
-        rng = np.random.default_rng(check_seed(seed))
-        return (rng.random((n_samples, len(p))) < p).astype(np.uint8)
-
     @property
     def n_parameters(self) -> int:
-        """Number of fitted parameters: one a cell."""
-        return len(self._fitted())
+        """Number of fitted parameters, one a cell."""
+        return len(self.probabilities_)
 
-    def _fitted(self) -> np.ndarray:
-        if not hasattr(self, "probabilities_"):
-            raise ValueError("this IndependentModel is not fitted yet: call fit(X) first")
-        return self.probabilities_
+    def _fit(self, X: np.ndarray) -> None:
+        self.probabilities_ = (X.sum(axis=0, dtype=np.int64) + 0.5) / (len(X) + 1.0)
+
+    def _log_prob(self, X: np.ndarray) -> np.ndarray:
+        p = self.probabilities_
+        return X @ (np.log(p) - np.log1p(-p)) + np.log1p(-p).sum()
+
+    def _draw(self, n_samples: int, seed: np.random.SeedSequence) -> np.ndarray:
+        u = np.random.default_rng(seed).random((n_samples, len(self.probabilities_)))
+        return (u < self.probabilities_).astype(np.uint8)

@@ -43,8 +43,8 @@ def test_normalised_and_sampled(model):
 
 
 def test_independent_is_smoothed_as_stated():
-    model = IndependentModel(smoothing=0.25).fit(np.array([[1, 0], [1, 0], [0, 0]]))
-    np.testing.assert_allclose(model.probabilities_, [2.25 / 3.5, 0.25 / 3.5], rtol=1e-15)
+    model = IndependentModel().fit(np.array([[1, 0], [1, 0], [0, 0]]))
+    np.testing.assert_allclose(model.probabilities_, [2.5 / 4, 0.5 / 4], rtol=1e-15)
 
 
 def test_one_component_is_the_independent_model():
@@ -61,8 +61,6 @@ def test_planted_mixture_is_recovered():
     order = np.argsort(-model.weights_)
     np.testing.assert_allclose(model.weights_[order], weights, atol=0.015)
     np.testing.assert_allclose(model.probabilities_[order], p, atol=0.025)
-    responsibilities = model.responsibilities(words[:100])
-    np.testing.assert_allclose(responsibilities.sum(axis=1), 1, rtol=1e-12)
     # the training likelihood rises in every step (up to the prior and single precision)
     assert np.diff(model.history_).min() > -1e-5
 
@@ -123,10 +121,8 @@ def test_not_fitted_and_bad_arguments():
             model.fit(np.eye(2, dtype=int)).sample(0, seed=0)
         with pytest.raises(ValueError, match="shape"):
             model.score_samples(np.eye(3, dtype=int))
-    for arguments in ({"n_components": 0}, {"n_components": 2, "smoothing": 0.0}):
+    for arguments in ({"n_components": 0}, {"n_components": 2, "n_init": 0}):
         with pytest.raises(ValueError, match="must be"):
             BernoulliMixture(**arguments)
     with pytest.raises(TypeError):
         BernoulliMixture(2.5)
-    with pytest.raises(ValueError, match="smoothing"):
-        IndependentModel(smoothing=-1)

@@ -1,0 +1,142 @@
+"""Mixtures of Bernoulli products, fitted by expectation maximisation."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp
+
+from mfvae._validation import check_count, check_number, check_seed
+from mfvae.compare.independent import IndependentModel, Rival
+
+__all__ = ["BernoulliMixture"]
+
+_BLOCK = 16384  # words a matrix product: responsibilities stay in the cache
+
+
+class BernoulliMixture(Rival):
+    """A mixture of Bernoulli products: one discrete latent state, cells independent given it.
+
+    ``p(x) = Σ_k w_k Π_i p_ki^{x_i} (1 − p_ki)^{1 − x_i}``, fitted by expectation maximisation
+    (Dempster, Laird & Rubin 1977; Juan & Vidal 2002 for Bernoulli mixtures). The maximisation step
+    is smoothed towards the mean rate r_i of the training words,
+    ``p_ki = (Σ_n R_nk x_ni + r_i) / (Σ_n R_nk + 1)`` with R the responsibilities: the posterior
+    mode of a Beta prior worth one word, which keeps rare cells of rare components off probability
+    zero. Several initialisations are refined briefly and the best is run to convergence; repeated
+    words are counted once, with a weight.
+
+    Args:
+        n_components: Number of components K.
+        n_init: Number of random initialisations.
+        max_iter: Most iterations of the final run.
+        tol: Stop when the mean log likelihood gains less than ``tol`` nats a word in an iteration.
+        random_state: Seed of the initialisations.
+
+    Attributes:
+        weights_ (ndarray, float64 (n_components,)): Mixture weights w.
+        probabilities_ (ndarray, float64 (n_components, n_cells)): Probability of a 1 for each
+            component and cell.
+        history_ (list of float): Training log likelihood in nats a word after each iteration of the
+            final run.
+
+    >>> rng = np.random.default_rng(0)
+    >>> words = np.repeat(rng.random((1000, 1)) < 0.5, 4, axis=1).astype(np.uint8)
+    >>> model = BernoulliMixture(2).fit(words)
+    >>> model.score_samples(np.array([[1, 1, 1, 1]])).round(2) > -0.8
+    array([ True])
+    """
+
+    def __init__(
+        self,
+        n_components: int,
+        *,
+        n_init: int = 3,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        random_state: int | np.random.SeedSequence = 0,
+    ) -> None:
+        self.n_components = check_count(n_components, "n_components")
+        self.n_init = check_count(n_init, "n_init")
+        self.max_iter = check_count(max_iter, "max_iter")
+        self.tol = check_number(tol, "tol", minimum=0.0)
+        self.random_state = random_state
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters, weights (less one) and probabilities."""
+        return self.probabilities_.size + self.n_components - 1
+
+    def _fit(self, X: np.ndarray) -> None:
+        packed = np.ascontiguousarray(np.packbits(X, axis=1))  # rows as bytes sort fast
+        rows = packed.view(np.dtype((np.void, packed.shape[1])))[:, 0]
+        _, index, counts = np.unique(rows, return_index=True, return_counts=True)
+        short = self.max_iter if self.n_init == 1 else min(10, self.max_iter)
+        rates = IndependentModel().fit(X).probabilities_
+        words, counts = X[index], counts.astype(np.float64)
+        data, runs = (words, counts, rates), []
+        for child in check_seed(self.random_state, "random_state").spawn(self.n_init):
+            # Each component starts near the mean of a few random words.
+            shape, rng = (self.n_components, 10), np.random.default_rng(child)
+            chosen = rng.choice(len(words), size=shape, p=counts / counts.sum())
+            p = 0.5 * rates + 0.5 * words[chosen].mean(axis=1, dtype=np.float64)
+            weights = np.full(self.n_components, 1.0 / self.n_components)
+            runs.append(self._climb(data, weights, p, short))
+        weights, p, history = max(runs, key=lambda run: run[2][-1])
+        if self.max_iter > short:
+            weights, p, more = self._climb(data, weights, p, self.max_iter - short)
+            history = history + more
+        self.weights_, self.probabilities_, self.history_ = weights, p, history
+
+    def _climb(
+        self,
+        data: tuple[np.ndarray, np.ndarray, np.ndarray],
+        weights: np.ndarray,
+        p: np.ndarray,
+        iterations: int,
+    ) -> tuple[np.ndarray, np.ndarray, list[float]]:
+        """Return weights, probabilities and log likelihoods after expectation maximisation."""
+        words, counts, rates = data
+        history: list[float] = []
+        for _ in range(iterations):
+            mass = np.zeros(self.n_components)
+            ones = np.zeros_like(p)
+            log_likelihood = 0.0
+            for i in range(0, len(words), _BLOCK):
+                block = words[i : i + _BLOCK].astype(np.float32)
+                count = counts[i : i + _BLOCK]
+                joint = _log_joint(block, weights, p, np.float32)
+                top = joint.max(axis=1, keepdims=True)
+                np.exp(joint - top, out=joint)
+                evidence = joint.sum(axis=1, dtype=np.float64)
+                log_likelihood += count @ (np.log(evidence) + top[:, 0])
+                joint *= (count / evidence).astype(np.float32)[:, None]
+                mass += joint.sum(axis=0, dtype=np.float64)
+                ones += joint.T @ block
+            history.append(float(log_likelihood / counts.sum()))
+            weights = (mass + 1e-3) / (mass + 1e-3).sum()
+            p = np.clip((ones + rates) / (mass[:, None] + 1.0), 1e-9, 1 - 1e-9)
+            if len(history) > 1 and history[-1] - history[-2] < self.tol:
+                break
+        return weights, p, history
+
+    def _log_prob(self, X: np.ndarray) -> np.ndarray:
+        blocks = (X[i : i + _BLOCK] for i in range(0, len(X), _BLOCK))
+        joints = (_log_joint(b, self.weights_, self.probabilities_, np.float64) for b in blocks)
+        return np.concatenate([logsumexp(joint, axis=1) for joint in joints])
+
+    def _draw(self, n_samples: int, seed: np.random.SeedSequence) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        words = np.empty((n_samples, self.n_features_in_), dtype=np.uint8)
+        cumulative = np.cumsum(self.weights_ / self.weights_.sum())
+        for i in range(0, n_samples, _BLOCK):
+            block = words[i : i + _BLOCK]
+            component = np.searchsorted(cumulative[:-1], rng.random(len(block)), side="right")
+            block[:] = rng.random(block.shape) < self.probabilities_[component]
+        return words
+
+
+def _log_joint(words: np.ndarray, weights: np.ndarray, p: np.ndarray, dtype: type) -> np.ndarray:
+    """Return ``ln w_k + ln p(x|k)``, (n_words, n_components)."""
+    silent = np.log1p(-p)
+    logits = (np.log(p) - silent).astype(dtype)
+    offset = (np.log(weights) + silent.sum(axis=1)).astype(dtype)
+    return words.astype(dtype, copy=False) @ logits.T + offset
