@@ -1,4 +1,4 @@
-"""Block Gibbs sampling of the Maier-Saupe model with replica exchange, in Numba.
+"""Block Gibbs sampling of the Maier-Saupe model with replica exchange.
 
 A sweep draws the Hubbard-Stratonovich tensor given the directors,
 ``A ~ Normal(ΣQ/N, 1/(aN))`` in each of its five components, then all directors given A,
@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 
-import numba as nb
 import numpy as np
 
-from mfvae.systems._bingham_kernels import SCRATCH, fill_row, normal, uniform
-from mfvae.systems._symmetric import eigen_symmetric
+from mfvae.systems.kernels.bingham import SCRATCH, eigen_symmetric, fill_row
+from mfvae.systems.kernels.compilation import compiled
+from mfvae.systems.kernels.random import normal, uniform
 
-__all__ = ["random_frames", "run_ladder"]
 
-
-@nb.njit(cache=True, nogil=True)
+@compiled
 def random_frame(state, frame):
     """Fill ``frame`` (3, 3) with a rotation drawn uniformly (Haar), from a unit quaternion."""
     w, x, y, z = normal(state), normal(state), normal(state), normal(state)
@@ -31,7 +29,7 @@ def random_frame(state, frame):
     frame[1, 2], frame[2, 1] = scale * (y * z - w * x), scale * (y * z + w * x)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def random_frames(state, n_frames):
     """Return ``n_frames`` uniform rotations: float64 (n_frames, 3, 3)."""
     frames = np.empty((n_frames, 3, 3))
@@ -40,25 +38,22 @@ def random_frames(state, n_frames):
     return frames
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _draw_tensor(q, coupling, n_sites, state, tensor):
     """Fill ``tensor`` with A given ``q`` = ΣQ/N: five independent normal components."""
     width = 1.0 / math.sqrt(coupling * n_sites)
     half = math.sqrt(0.5) * width
-    for i in range(3):
-        for j in range(3):
-            tensor[i, j] = q[i, j]
+    tensor[:] = q
     g0, g1 = normal(state) * width / math.sqrt(6.0), normal(state) * half
     tensor[0, 0] += g1 - g0
     tensor[1, 1] -= g1 + g0
     tensor[2, 2] += 2.0 * g0
-    for i in range(2):
-        for j in range(i + 1, 3):
-            tensor[i, j] += normal(state) * half
-            tensor[j, i] = tensor[i, j]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        tensor[i, j] += normal(state) * half
+        tensor[j, i] = tensor[i, j]
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _mean_tensor(sites, n_sites, q):
     """Fill ``q`` with ΣQ/N of the first ``n_sites`` triples of flat ``sites``."""
     xx = yy = zz = xy = xz = yz = 0.0
@@ -73,65 +68,53 @@ def _mean_tensor(sites, n_sites, q):
         xz += x * z
         yz += y * z
     third = (xx + yy + zz) / 3.0
-    q[0, 0], q[1, 1], q[2, 2] = (xx - third), (yy - third), (zz - third)
+    q[0, 0], q[1, 1], q[2, 2] = xx - third, yy - third, zz - third
     q[0, 1], q[0, 2], q[1, 2] = xy, xz, yz
     q[1, 0], q[2, 0], q[2, 1] = xy, xz, yz
-    for i in range(3):
-        for j in range(3):
-            q[i, j] /= n_sites
+    q /= n_sites
 
 
-@nb.njit(cache=True, nogil=True)
-def _multiply(left, right, out):
-    for i in range(3):
-        for j in range(3):
-            out[i, j] = 0.0
-            for k in range(3):
-                out[i, j] += left[i, k] * right[k, j]
-
-
-@nb.njit(cache=True, nogil=True)
+@compiled
 def run_ladder(
     temperatures, place, n_sites, burn_in, thinning, ordered, state, lanes, out, accepted
 ):
     """Run one ladder of replicas and fill ``out`` (n_wanted, n_records, n_sites, 3).
 
     Args:
-        temperatures, place (ndarray): float64 ``(n,)``, sorted; int64 ``(n,)``, row of ``out`` that
-            records this temperature, or -1.
-        n_sites, burn_in, thinning (int): Directors; sweeps before the first record; sweeps from
-            record to record.
-        ordered (bool): Start from parallel directors, otherwise from ΣQ = 0.
-        state, lanes (ndarray): uint64 ``(4,)`` and uint32 ``(64,)``, states of the generators,
-            advanced in place.
-        out, accepted (ndarray): float32; float64 ``(n - 1,)``, exchanges accepted, as a fraction.
+        temperatures, place: float64 ``(n,)``, sorted; int64 ``(n,)``, row of ``out`` that records
+            this temperature, or -1.
+        n_sites, burn_in, thinning: Directors; sweeps before the first record; sweeps from record
+            to record.
+        ordered: Start from parallel directors, otherwise from ΣQ = 0.
+        state, lanes: uint64 ``(4,)`` and uint32 ``(64,)``, states of the generators, advanced.
+        out, accepted: float32; float64 ``(n - 1,)``, exchanges accepted, as a fraction.
     """
     n = len(temperatures)
     q = np.zeros((n, 3, 3))
     if ordered:
-        for k in range(n):
-            q[k, 0, 0] = q[k, 1, 1] = -1.0 / 3.0
-            q[k, 2, 2] = 2.0 / 3.0
+        q[:] = np.diag(np.array([-1.0, -1.0, 2.0])) / 3.0
     tensor, frame, turned = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
-    values, square = np.empty(3), np.empty(n)
     sites, scratch = np.empty(3 * n_sites, np.float32), np.empty(SCRATCH, np.float32)
+    values, square = np.empty(3), np.empty(n)
     accepted[:] = 0.0
     n_sweeps = burn_in + 1 + (out.shape[1] - 1) * thinning
     for sweep in range(n_sweeps):
         after = sweep - burn_in
-        recording = after >= 0 and after % thinning == 0
         for k in range(n):
             coupling = 1.5 / temperatures[k]
             _draw_tensor(q[k], coupling, n_sites, state, tensor)
             eigen_symmetric(tensor, frame)
             for i in range(3):
                 values[i] = coupling * tensor[i, i]
-            record = recording and place[k] >= 0
+            record = after >= 0 and after % thinning == 0 and place[k] >= 0
             if record:
                 # The energy does not change under a common rotation: one drawn uniformly is
                 # a move of its own, which spares the records the director's slow wandering.
                 random_frame(state, tensor)
-                _multiply(tensor, frame, turned)
+                for i in range(3):
+                    turned[i] = 0.0
+                    for j in range(3):
+                        turned[i] += tensor[i, j] * frame[j]
                 frame[:] = turned
             fill_row(values, frame, lanes, sites, 0, n_sites, scratch)
             if record:
@@ -144,6 +127,5 @@ def run_ladder(
             if uniform(state) < math.exp(min(0.0, exponent)):
                 accepted[k] += 1.0 / n_sweeps
                 square[k], square[k + 1] = square[k + 1], square[k]
-                for i in range(3):
-                    for j in range(3):
-                        q[k, i, j], q[k + 1, i, j] = q[k + 1, i, j], q[k, i, j]
+                tensor[:] = q[k]
+                q[k], q[k + 1] = q[k + 1], tensor
