@@ -16,6 +16,8 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
 
+from mfvae.systems.kernels.running import inlined
+
 LANES = 16
 
 
@@ -30,12 +32,7 @@ class Lanes(types.Type):
 FLOATS = Lanes("float32", ir.FloatType())
 WORDS = Lanes("uint32", ir.IntType(32))
 MASK = Lanes("bool", ir.IntType(1))
-
-
-@register_model(Lanes)
-class _Model(models.PrimitiveModel):
-    def __init__(self, manager, lanes):
-        super().__init__(manager, lanes, lanes.vector)
+register_model(Lanes)(lambda manager, lanes: models.PrimitiveModel(manager, lanes, lanes.vector))
 
 
 @lower_cast(types.Number, Lanes)
@@ -47,7 +44,7 @@ def _spread(context, builder, kind, lanes, value):
     return builder.shuffle_vector(first, empty, zeros)
 
 
-def _unary(result: Lanes, argument: Lanes, emit: Callable) -> Callable:
+def _function(result: Lanes, argument: Lanes, emit: Callable) -> Callable:
     """Return a function for kernels whose code is what ``emit(builder, value)`` builds."""
 
     @intrinsic
@@ -65,57 +62,17 @@ def _call(name: str) -> Callable:
     return emit
 
 
-floats = _unary(FLOATS, FLOATS, lambda _, x: x)  # of a scalar: sixteen copies
-words = _unary(WORDS, WORDS, lambda _, x: x)
-to_floats = _unary(FLOATS, WORDS, lambda b, x: b.sitofp(x, FLOATS.vector))  # words as signed
-to_words = _unary(WORDS, FLOATS, lambda b, x: b.fptosi(x, WORDS.vector))  # towards zero
-bits_of = _unary(WORDS, FLOATS, lambda b, x: b.bitcast(x, WORDS.vector))
-from_bits = _unary(FLOATS, WORDS, lambda b, x: b.bitcast(x, FLOATS.vector))
-count_ones = _unary(WORDS, WORDS, _call(f"llvm.ctpop.v{LANES}i32"))
-square_root = _unary(FLOATS, FLOATS, _call(f"llvm.sqrt.v{LANES}f32"))
-floor = _unary(FLOATS, FLOATS, _call(f"llvm.floor.v{LANES}f32"))
+floats = _function(FLOATS, FLOATS, lambda _, x: x)  # of a scalar: sixteen copies
+to_floats = _function(FLOATS, WORDS, lambda b, x: b.sitofp(x, FLOATS.vector))  # words as signed
+to_words = _function(WORDS, FLOATS, lambda b, x: b.fptosi(x, WORDS.vector))  # towards zero
+bits_of = _function(WORDS, FLOATS, lambda b, x: b.bitcast(x, WORDS.vector))
+from_bits = _function(FLOATS, WORDS, lambda b, x: b.bitcast(x, FLOATS.vector))
+count_ones = _function(WORDS, WORDS, _call(f"llvm.ctpop.v{LANES}i32"))
+square_root = _function(FLOATS, FLOATS, _call(f"llvm.sqrt.v{LANES}f32"))
+floor = _function(FLOATS, FLOATS, _call(f"llvm.floor.v{LANES}f32"))
 
 
-@intrinsic
-def select(typingctx, condition, yes, no):
-    """Return lane by lane ``yes`` where ``condition`` holds and ``no`` elsewhere."""
-    lanes = next(kind for kind in (yes, no, WORDS) if isinstance(kind, Lanes))
-    return lanes(MASK, lanes, lanes), lambda context, builder, signature, args: builder.select(
-        *args
-    )
-
-
-def pointer_to(context, builder, array_type, array, offset, vector):
-    """Return the address of an element of a contiguous array, as that of a vector."""
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
-
-
-@intrinsic
-def load(typingctx, array, offset):
-    """Return the sixteen values of a contiguous float32 or uint32 vector from ``offset`` on."""
-    lanes = FLOATS if array.dtype == types.float32 else WORDS
-
-    def codegen(context, builder, signature, args):
-        place = pointer_to(context, builder, array, *args, lanes.vector)
-        return builder.load(place, align=4)
-
-    return lanes(array, types.intp), codegen
-
-
-@intrinsic
-def store(typingctx, array, offset, value):
-    """Write sixteen values to a contiguous vector of the same kind, from ``offset`` on."""
-
-    def codegen(context, builder, signature, args):
-        place = pointer_to(context, builder, array, *args[:2], value.vector)
-        builder.store(args[2], place, align=4)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, value), codegen
-
-
-def _define(operation: Callable, lanes: Lanes, result: Lanes, emit: Callable) -> None:
+def _operator(operation: Callable, result: Lanes, lanes: Lanes, emit: str | Callable) -> None:
     """Let ``operation`` of two lanes, or of lanes and a scalar, be ``emit(builder, x, y)``."""
 
     @infer_global(operation)
@@ -126,16 +83,77 @@ def _define(operation: Callable, lanes: Lanes, result: Lanes, emit: Callable) ->
     lower_builtin(operation, lanes, lanes)(lambda _, builder, __, args: emit(builder, *args))
 
 
-def _built(name: str, **options: object) -> Callable:
+def _instruction(name: str, **options: object) -> Callable:
     return lambda builder, x, y: getattr(builder, name)(x, y, **options)
 
 
-for _name in ("add", "sub", "mul", "truediv"):
-    # Products and sums may be joined to one instruction.
-    _emit = _built({"truediv": "fdiv"}.get(_name, f"f{_name}"), flags=("contract",))
-    _define(getattr(operator, _name), FLOATS, FLOATS, _emit)
-for _name in ("add", "sub", "mul", "and_", "or_", "xor", "lshift", "rshift"):
-    _emit = _built({"lshift": "shl", "rshift": "lshr"}.get(_name, _name))
-    _define(getattr(operator, _name), WORDS, WORDS, _emit)
-_define(operator.lt, FLOATS, MASK, lambda b, x, y: b.fcmp_ordered("<", x, y))
-_define(operator.lt, WORDS, MASK, lambda b, x, y: b.icmp_unsigned("<", x, y))
+for _name in ("add", "sub", "mul", "truediv"):  # products and sums may be joined to one instruction
+    _emit = _instruction("f" + _name.removeprefix("true"), flags=("contract",))
+    _operator(getattr(operator, _name), FLOATS, FLOATS, _emit)
+for _name in ("add", "sub", "mul", "and_", "or_", "xor"):
+    _operator(getattr(operator, _name), WORDS, WORDS, _instruction(_name))
+_operator(operator.lshift, WORDS, WORDS, _instruction("shl"))
+_operator(operator.rshift, WORDS, WORDS, _instruction("lshr"))
+_operator(operator.lt, MASK, FLOATS, lambda b, x, y: b.fcmp_ordered("<", x, y))
+_operator(operator.lt, MASK, WORDS, lambda b, x, y: b.icmp_unsigned("<", x, y))
+
+
+@intrinsic
+def select(typingctx, condition, yes, no):
+    """Return lane by lane ``yes`` where ``condition`` holds and ``no`` elsewhere."""
+    lanes = next(kind for kind in (yes, no, WORDS) if isinstance(kind, Lanes))
+    return lanes(MASK, lanes, lanes), lambda _, builder, __, args: builder.select(*args)
+
+
+def _place(context, builder, array_type, array, offset, lanes):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [offset]), lanes.vector.as_pointer())
+
+
+@intrinsic
+def load(typingctx, array, offset):
+    """Return the sixteen values of a contiguous float32 or uint32 vector from ``offset`` on."""
+    lanes = FLOATS if array.dtype == types.float32 else WORDS
+
+    def codegen(context, builder, _, args):
+        return builder.load(_place(context, builder, array, *args, lanes), align=4)
+
+    return lanes(array, types.intp), codegen
+
+
+@intrinsic
+def store(typingctx, array, offset, value):
+    """Write sixteen values to a contiguous vector of the same kind, from ``offset`` on."""
+
+    def codegen(context, builder, _, args):
+        builder.store(args[2], _place(context, builder, array, *args[:2], value), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), codegen
+
+
+@inlined
+def exp(x):
+    """Return e^x to float32 accuracy; x between -87 and 88 (polynomial of Cephes ``expf``)."""
+    power = floor(x * 1.44269504088896341 + 0.5)
+    x = x - power * 0.693359375 - power * -2.12194440e-4
+    y = ((1.9875691500e-4 * x + 1.3981999507e-3) * x + 8.3334519073e-3) * x + 4.1665795894e-2
+    y = (y * x + 1.6666665459e-1) * x + 5.0000001201e-1
+    return (y * x * x + x + 1.0) * from_bits((to_words(power) + 127) << 23)
+
+
+@inlined
+def log(x):
+    """Return ln x to float32 accuracy; x positive and normal (polynomial of Cephes ``logf``)."""
+    bits = bits_of(x)
+    exponent = to_floats((bits >> 23) - 126)
+    x = from_bits((bits & 0x7FFFFF) | 0x3F000000)  # in [1/2, 1)
+    small = x < 0.707106781186547524
+    exponent = select(small, exponent - 1.0, exponent)
+    x = select(small, x + x, x) - 1.0
+    y = (7.0376836292e-2 * x + -1.1514610310e-1) * x + 1.1676998740e-1
+    y = ((y * x + -1.2420140846e-1) * x + 1.4249322787e-1) * x + -1.6668057665e-1
+    y = ((y * x + 2.0000714765e-1) * x + -2.4999993993e-1) * x + 3.3333331174e-1
+    square = x * x
+    y = y * x * square + exponent * -2.12194440e-4 - square * 0.5
+    return x + y + exponent * 0.693359375

@@ -11,30 +11,24 @@ import math
 
 import numpy as np
 
-from mfvae.systems.kernels.bingham import SCRATCH, eigen_symmetric, fill_row
-from mfvae.systems.kernels.compilation import compiled
+from mfvae.systems.kernels.bingham import eigen_symmetric, sample_bingham
 from mfvae.systems.kernels.random import normal, uniform
-
-
-@compiled
-def random_frame(state, frame):
-    """Fill ``frame`` (3, 3) with a rotation drawn uniformly (Haar), from a unit quaternion."""
-    w, x, y, z = normal(state), normal(state), normal(state), normal(state)
-    scale = 2.0 / (w * w + x * x + y * y + z * z)
-    frame[0, 0] = 1.0 - scale * (y * y + z * z)
-    frame[1, 1] = 1.0 - scale * (x * x + z * z)
-    frame[2, 2] = 1.0 - scale * (x * x + y * y)
-    frame[0, 1], frame[1, 0] = scale * (x * y - w * z), scale * (x * y + w * z)
-    frame[0, 2], frame[2, 0] = scale * (x * z + w * y), scale * (x * z - w * y)
-    frame[1, 2], frame[2, 1] = scale * (y * z - w * x), scale * (y * z + w * x)
+from mfvae.systems.kernels.running import compiled
 
 
 @compiled
 def random_frames(state, n_frames):
-    """Return ``n_frames`` uniform rotations: float64 (n_frames, 3, 3)."""
+    """Return rotations drawn uniformly (Haar), from unit quaternions: float64 (n_frames, 3, 3)."""
     frames = np.empty((n_frames, 3, 3))
-    for i in range(n_frames):
-        random_frame(state, frames[i])
+    for frame in frames:
+        w, x, y, z = normal(state), normal(state), normal(state), normal(state)
+        scale = 2.0 / (w * w + x * x + y * y + z * z)
+        frame[0, 0] = 1.0 - scale * (y * y + z * z)
+        frame[1, 1] = 1.0 - scale * (x * x + z * z)
+        frame[2, 2] = 1.0 - scale * (x * x + y * y)
+        frame[0, 1], frame[1, 0] = scale * (x * y - w * z), scale * (x * y + w * z)
+        frame[0, 2], frame[2, 0] = scale * (x * z + w * y), scale * (x * z - w * y)
+        frame[1, 2], frame[2, 1] = scale * (y * z - w * x), scale * (y * z + w * x)
     return frames
 
 
@@ -54,13 +48,11 @@ def _draw_tensor(q, coupling, n_sites, state, tensor):
 
 
 @compiled
-def _mean_tensor(sites, n_sites, q):
-    """Fill ``q`` with ΣQ/N of the first ``n_sites`` triples of flat ``sites``."""
+def _mean_tensor(sites, q):
+    """Fill ``q`` with ΣQ/N of ``sites`` (N, 3)."""
     xx = yy = zz = xy = xz = yz = 0.0
-    for site in range(n_sites):
-        x = np.float64(sites[3 * site])
-        y = np.float64(sites[3 * site + 1])
-        z = np.float64(sites[3 * site + 2])
+    for i in range(len(sites)):
+        x, y, z = np.float64(sites[i, 0]), np.float64(sites[i, 1]), np.float64(sites[i, 2])
         xx += x * x
         yy += y * y
         zz += z * z
@@ -71,31 +63,28 @@ def _mean_tensor(sites, n_sites, q):
     q[0, 0], q[1, 1], q[2, 2] = xx - third, yy - third, zz - third
     q[0, 1], q[0, 2], q[1, 2] = xy, xz, yz
     q[1, 0], q[2, 0], q[2, 1] = xy, xz, yz
-    q /= n_sites
+    q /= len(sites)
 
 
 @compiled
 def run_ladder(
     temperatures, place, n_sites, burn_in, thinning, ordered, state, lanes, out, accepted
 ):
-    """Run one ladder of replicas and fill ``out`` (n_wanted, n_records, n_sites, 3).
+    """Run one ladder of replicas and fill ``out``, float32 (n_wanted, n_records, n_sites, 3).
 
     Args:
-        temperatures, place: float64 ``(n,)``, sorted; int64 ``(n,)``, row of ``out`` that records
-            this temperature, or -1.
-        n_sites, burn_in, thinning: Directors; sweeps before the first record; sweeps from record
-            to record.
+        temperatures, place: ``(n,)``, sorted; the rows of ``out`` that record them, or -1.
+        burn_in, thinning: Sweeps before the first record and between records.
         ordered: Start from parallel directors, otherwise from ΣQ = 0.
         state, lanes: uint64 ``(4,)`` and uint32 ``(64,)``, states of the generators, advanced.
-        out, accepted: float32; float64 ``(n - 1,)``, exchanges accepted, as a fraction.
+        accepted: float64 ``(n - 1,)``, becomes the fraction of exchanges accepted.
     """
     n = len(temperatures)
-    q = np.zeros((n, 3, 3))
+    q, square = np.zeros((n, 3, 3)), np.empty(n)
     if ordered:
         q[:] = np.diag(np.array([-1.0, -1.0, 2.0])) / 3.0
-    tensor, frame, turned = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
-    sites, scratch = np.empty(3 * n_sites, np.float32), np.empty(SCRATCH, np.float32)
-    values, square = np.empty(3), np.empty(n)
+    values, frames, tensor = np.empty((1, 3)), np.empty((1, 3, 3)), np.empty((3, 3))
+    sites = np.empty((1, n_sites, 3), np.float32)
     accepted[:] = 0.0
     n_sweeps = burn_in + 1 + (out.shape[1] - 1) * thinning
     for sweep in range(n_sweeps):
@@ -103,23 +92,21 @@ def run_ladder(
         for k in range(n):
             coupling = 1.5 / temperatures[k]
             _draw_tensor(q[k], coupling, n_sites, state, tensor)
-            eigen_symmetric(tensor, frame)
+            eigen_symmetric(tensor, frames[0])
             for i in range(3):
-                values[i] = coupling * tensor[i, i]
+                values[0, i] = coupling * tensor[i, i]
             record = after >= 0 and after % thinning == 0 and place[k] >= 0
             if record:
                 # The energy does not change under a common rotation: one drawn uniformly is
                 # a move of its own, which spares the records the director's slow wandering.
-                random_frame(state, tensor)
+                turn, frame = random_frames(state, 1)[0], frames[0].copy()
                 for i in range(3):
-                    turned[i] = 0.0
-                    for j in range(3):
-                        turned[i] += tensor[i, j] * frame[j]
-                frame[:] = turned
-            fill_row(values, frame, lanes, sites, 0, n_sites, scratch)
+                    frames[0, i] = turn[i, 0] * frame[0] + turn[i, 1] * frame[1]
+                    frames[0, i] += turn[i, 2] * frame[2]
+            sample_bingham(values, frames, lanes, sites)
             if record:
-                out[place[k], after // thinning] = sites.reshape(n_sites, 3)
-            _mean_tensor(sites, n_sites, q[k])
+                out[place[k], after // thinning] = sites[0]
+            _mean_tensor(sites[0], q[k])
             square[k] = np.sum(q[k] ** 2)
         for k in range(n - 1):
             inverse = 1.0 / temperatures[k] - 1.0 / temperatures[k + 1]

@@ -10,16 +10,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from mfvae.systems.kernels.compilation import compiled, inlined
 from mfvae.systems.kernels.random import draw_bits, next_bits, scalar_states
-from mfvae.systems.kernels.threads import in_threads
+from mfvae.systems.kernels.running import compiled, in_threads
 
-_ONE = np.uint64(1)
 _BIT = np.uint8(1)
 _QUARTER = np.uint64(0xFFFF)
-_QUARTERS = np.uint64(0x0001000100010001)
-_TOPS = np.uint64(0x8000800080008000)
-_LOW = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
 
 
 @lru_cache(maxsize=32)
@@ -43,75 +39,50 @@ def flip_thresholds(kappa: float) -> np.ndarray:
     return np.round(accept * 2**32).astype(np.uint64)
 
 
-@inlined
-def _quarters(bits):
-    """Return four numbers of 16 bits."""
-    first, second = bits & _QUARTER, (bits >> np.uint64(16)) & _QUARTER
-    return first, second, (bits >> np.uint64(32)) & _QUARTER, bits >> np.uint64(48)
-
-
-@inlined
-def _join(spins, queue, end, site, is_open, spin):
-    """Write ``site`` to the end of the queue and, if it joins, flip it; return the next end."""
-    site = np.uint64(site)
-    joins = is_open & ~(spins[site] ^ spin) & _BIT
-    spins[site] ^= joins
-    queue[end] = site
-    return end + np.uint64(joins)
-
-
 @compiled
 def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
     """Flip ``n_clusters`` Wolff clusters in place and return the number of flipped spins.
 
     A cluster grows breadth-first from a random site through equal neighbours, each bond open with
-    probability 1 - e^{-2κ}, and is flipped as it grows (Wolff 1989, Phys. Rev. Lett. 62, 361). The
-    inner loop has no branch to mispredict: a neighbour is always written to the end of the queue,
-    which advances by the 0 or 1 that says whether it joined. Four bonds share one 64-bit draw, 16
-    bits each; only if one of them ties with the threshold (once in 16,000 sites) are 16 more bits
-    a bond drawn, so that probabilities are right to 2^-33.
+    probability 1 - e^{-2κ}, and is flipped as it grows (Wolff 1989, Phys. Rev. Lett. 62, 361).
+    There is no branch to mispredict: a neighbour is always written to the end of the queue, which
+    advances by the 0 or 1 that says whether it joined. Four bonds share one 64-bit draw, 16 bits
+    each; only on a tie with the threshold (once in 16,000 sites) do 16 more bits decide.
 
-    Args:
-        spins: uint8 ``(n_sites,)``, bits of the spins; changed.
-        queue: uint32 ``(n_sites + 1,)``, room for the cluster.
-        state: uint64 ``(4,)``, advanced.
-        neighbours, threshold: From `neighbour_table` and `bond_threshold`.
-        n_clusters: To be fixed before the run: a number that depends on the flips would bias the
-            sample.
+    The number of clusters is to be fixed before the run: one that depends on the flips would bias
+    the sample. ``queue`` is room for the cluster, uint32 (n_sites + 1,).
     """
     s = state[0], state[1], state[2], state[3]
-    n_sites = np.uint64(len(spins))
+    n_sites, flipped = np.uint64(len(spins)), np.uint64(0)
     high, low = threshold >> np.uint64(16), threshold & _QUARTER
-    pattern = (high & _QUARTER) * _QUARTERS
-    flipped = np.uint64(0)
     for _ in range(n_clusters):
         bits, s = next_bits(s)
         # Not uniform to the last bit, and it need not be: detailed balance holds for any fixed
         # law of the first site, since a cluster is grown and undone from the same sites.
-        site = ((bits >> np.uint64(32)) * n_sites) >> np.uint64(32)
+        site = ((bits >> _HALF) * n_sites) >> _HALF
         spin = spins[site]
         spins[site] = spin ^ _BIT
         queue[0] = site
-        head, end = np.uint64(0), _ONE
+        head, end = np.uint64(0), np.uint64(1)
         while head < end:
             site = np.uint64(queue[head])
-            head += _ONE
+            head += np.uint64(1)
             bits, s = next_bits(s)
-            draw0, draw1, draw2, draw3 = _quarters(bits)
-            open0, open1 = np.uint8(draw0 < high), np.uint8(draw1 < high)
-            open2, open3 = np.uint8(draw2 < high), np.uint8(draw3 < high)
-            difference = bits ^ pattern  # a quarter of zeros is a tie
-            if ((difference - _QUARTERS) & ~difference & _TOPS) != np.uint64(0):
+            tied = False
+            for k in range(4):
+                shift = np.uint64(16 * k)
+                draw = (bits >> shift) & _QUARTER
+                is_open = np.uint8(draw < high)
+                if draw == high:
+                    tied = True
+                    is_open = np.uint8(((next_bits(s)[0] >> shift) & _QUARTER) < low)
+                other = np.uint64(neighbours[site, k])
+                joins = is_open & ~(spins[other] ^ spin) & _BIT
+                spins[other] ^= joins
+                queue[end] = other
+                end += np.uint64(joins)
+            if tied:
                 bits, s = next_bits(s)
-                more0, more1, more2, more3 = _quarters(bits)
-                open0 |= np.uint8((draw0 == high) & (more0 < low))
-                open1 |= np.uint8((draw1 == high) & (more1 < low))
-                open2 |= np.uint8((draw2 == high) & (more2 < low))
-                open3 |= np.uint8((draw3 == high) & (more3 < low))
-            end = _join(spins, queue, end, neighbours[site, 0], open0, spin)
-            end = _join(spins, queue, end, neighbours[site, 1], open1, spin)
-            end = _join(spins, queue, end, neighbours[site, 2], open2, spin)
-            end = _join(spins, queue, end, neighbours[site, 3], open3, spin)
         flipped += end
     state[0], state[1], state[2], state[3] = s
     return flipped
@@ -121,19 +92,18 @@ def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
 def metropolis_sweeps(spins, state, neighbours, thresholds, n_sweeps):
     """Try ``n_sweeps`` × n_sites flips of random single spins in place; return those accepted.
 
-    Arguments as in `wolff_clusters`, with ``thresholds`` from `flip_thresholds`. Metropolis et al.
-    (1953), J. Chem. Phys. 21, 1087; κ of either sign.
+    Metropolis et al. (1953), J. Chem. Phys. 21, 1087; ``thresholds`` from `flip_thresholds`.
     """
     s = state[0], state[1], state[2], state[3]
     accepted, n_sites = 0, np.uint64(len(spins))
     for _ in range(n_sweeps * len(spins)):
         bits, s = next_bits(s)
-        site = ((bits >> np.uint64(32)) * n_sites) >> np.uint64(32)
+        site = ((bits >> _HALF) * n_sites) >> _HALF
         spin = spins[site]
         aligned = np.uint64(0)
         for k in range(4):
             aligned += np.uint64((~(spins[neighbours[site, k]] ^ spin)) & _BIT)
-        if (bits & _LOW) < thresholds[aligned]:
+        if (bits & np.uint64(0xFFFFFFFF)) < thresholds[aligned]:
             spins[site] = spin ^ _BIT
             accepted += 1
     state[0], state[1], state[2], state[3] = s
@@ -144,11 +114,9 @@ def metropolis_sweeps(spins, state, neighbours, thresholds, n_sweeps):
 def run_chain(state, neighbours, thresholds, wolff, burn_in, thinning, records):
     """Run one chain and fill ``records``, int8 (n_records, n_sites), with spins -1 and +1.
 
-    The chain starts ordered, up or down at random. With ``wolff`` a step is a cluster,
-    ``thresholds`` is `bond_threshold` in an array of one, and the spins are all flipped with
-    probability one half before each record (an exact symmetry: at low temperature the sign would
-    otherwise alternate for ever). Without it a step is a Metropolis sweep and ``thresholds`` is
-    `flip_thresholds`.
+    The chain starts ordered, up or down at random. With ``wolff`` a step is a cluster, otherwise a
+    Metropolis sweep; after clusters all spins are flipped with probability one half in each record
+    (an exact symmetry: at low temperature the sign would otherwise alternate for ever).
     """
     n_sites = len(neighbours)
     spins = np.full(n_sites, np.uint8(draw_bits(state) >> np.uint64(63)), dtype=np.uint8)
@@ -169,7 +137,6 @@ def run_chains(length: int, chains: list[tuple], wolff: bool) -> None:
     """Run chains in as many threads as Numba is set to use, filling their records in place.
 
     Args:
-        length: L.
         chains: ``(SeedSequence, kappa, burn_in, thinning, records)`` of each chain, the last as in
             `run_chain`.
         wolff: Clusters, at |κ|; otherwise Metropolis sweeps, at κ of either sign.
