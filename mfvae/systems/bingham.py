@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
 
-from mfvae._threads import thread_count
 from mfvae._validation import check_count, check_directors, check_finite_array, check_seed
-from mfvae.systems._bingham_kernels import lane_states, sample_bingham
 from mfvae.systems._bingham_quadrature import integrate_bingham
-from mfvae.systems._symmetric import eigen_decomposition
+from mfvae.systems.kernels.bingham import draw_rows, eigen_decomposition
 
 __all__ = [
     "Bingham",
     "bingham_log_normalizer",
     "bingham_mean_squares",
-    "draw_rows",
 ]
-
-_BLOCK = 65536  # draws for each state of the generators
 
 
 def _check_eigenvalues(value: object) -> np.ndarray:
@@ -71,42 +65,6 @@ def bingham_mean_squares(eigenvalues: np.ndarray) -> np.ndarray:
     order = np.argsort(array, axis=-1)
     _, squares = integrate_bingham(np.take_along_axis(array, order, axis=-1))
     return np.take_along_axis(squares, np.argsort(order, axis=-1), axis=-1)
-
-
-def draw_rows(
-    eigenvalues: np.ndarray, frames: np.ndarray, seed: np.random.SeedSequence, out: np.ndarray
-) -> None:
-    """Fill every row of ``out`` with draws of its own law, in parallel by blocks of fixed size.
-
-    Args:
-        eigenvalues, frames (ndarray): float64 ``(rows, 3)`` and ``(rows, 3, 3)``, eigenvectors in
-            columns.
-        seed (numpy.random.SeedSequence): Every block has a generator of its own: the bits depend on
-            nothing else.
-        out (ndarray): float32, contiguous, ``(rows, n, 3)``.
-    """
-    n_rows, n, _ = out.shape
-    if n > _BLOCK:
-        pieces = [
-            (slice(row, row + 1), slice(start, start + _BLOCK))
-            for row in range(n_rows)
-            for start in range(0, n, _BLOCK)
-        ]
-    else:
-        step = max(1, _BLOCK // n)
-        pieces = [(slice(start, start + step), slice(None)) for start in range(0, n_rows, step)]
-    states = lane_states(seed, len(pieces))
-
-    def fill(i: int) -> None:
-        rows, draws = pieces[i]
-        sample_bingham(eigenvalues[rows], frames[rows], states[i], out[rows, draws])
-
-    if len(pieces) == 1 or thread_count() == 1:
-        for i in range(len(pieces)):
-            fill(i)
-        return
-    with ThreadPoolExecutor(thread_count()) as threads:
-        list(threads.map(fill, range(len(pieces))))
 
 
 class Bingham:

@@ -16,9 +16,9 @@ from mfvae._validation import (
     check_temperature,
     check_temperatures,
 )
-from mfvae.systems import _replica_exchange
 from mfvae.systems._hopfield_exact import MAX_PATTERNS, SolvedHopfield
 from mfvae.systems.base import Estimate
+from mfvae.systems.kernels import hopfield as kernel
 
 __all__ = ["Hopfield"]
 
@@ -218,7 +218,7 @@ class Hopfield:
                 a bad seed.
         """
         temperatures, _ = check_temperatures(temperatures, "temperatures")
-        x, _ = _replica_exchange.run(
+        x, _ = kernel.run(
             self._patterns,
             temperatures,
             check_count(n_chains, "n_chains"),

@@ -195,7 +195,7 @@ class Ising2D:
             TypeError, ValueError: For temperatures that are not positive and finite, bad counts, a
                 bad seed, or clusters on a frustrated torus.
         """
-        from mfvae.systems import wolff
+        from mfvae.systems.kernels import wolff
 
         temperatures, _ = check_temperatures(temperatures, "temperatures")
         n_chains = check_count(n_chains, "n_chains")
@@ -229,7 +229,7 @@ class Ising2D:
 
         Raises ValueError or TypeError for a bad temperature or algorithm.
         """
-        from mfvae.systems.wolff import wolff_schedule
+        from mfvae.systems.kernels.wolff import wolff_schedule
 
         temperature = check_temperature(temperature)
         if self._algorithm(algorithm) == "metropolis":

@@ -15,13 +15,13 @@ from mfvae._validation import (
     check_temperature,
     check_temperatures,
 )
-from mfvae.systems._bingham_kernels import lane_states, scalar_states
-from mfvae.systems._maier_saupe_gibbs import random_frames, run_ladder
 from mfvae.systems._maier_saupe_information import dual_total_correlation
 from mfvae.systems._maier_saupe_mean_field import branch, nematic_order_parameter, transition
 from mfvae.systems._maier_saupe_tensor import TensorLaw, tensor_law
 from mfvae.systems.base import Estimate
-from mfvae.systems.bingham import draw_rows
+from mfvae.systems.kernels.bingham import draw_rows
+from mfvae.systems.kernels.maier_saupe import random_frames, run_ladder
+from mfvae.systems.kernels.random import lane_states, scalar_states
 
 __all__ = ["MaierSaupe"]
 

@@ -1,0 +1,265 @@
+"""Block Gibbs with replica exchange for the Hopfield model, sixteen ladders at once.
+
+Sites are kept as bits, 32 to a word. A sweep at one temperature
+
+1. draws the field ``m_μ | s ~ Normal(M_μ/N, 1/(βN))``,
+2. tabulates ``Σ ± 2β m_μ`` over groups of four patterns (all sixteen signs), so that the local
+   field of a site takes one addition for four patterns,
+3. draws every spin from ``P(s_i = +1 | m) = 1/(1 + exp(-2β ξ_i·m))``,
+4. recounts the overlaps by exclusive or and population count.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from mfvae.systems.kernels import lanes
+from mfvae.systems.kernels.lanes import LANES, exp, load, select, store, to_floats
+from mfvae.systems.kernels.random import load_state, next_words, normals, store_state, uniforms
+from mfvae.systems.kernels.running import compiled, in_threads, inlined
+
+GROUP = 4  # patterns to a table
+_ROWS = 2**GROUP
+
+
+def table_rows(patterns: np.ndarray) -> np.ndarray:
+    """Return where the row of a site starts in the table of a group: uint32, site by site."""
+    n_sites, n_patterns = patterns.shape
+    up = np.pad(patterns > 0, ((0, 0), (0, -n_patterns % GROUP))).reshape(n_sites, -1, GROUP)
+    code = up @ (1 << np.arange(GROUP)) + _ROWS * np.arange(up.shape[1])
+    return (LANES * code).astype(np.uint32).ravel()
+
+
+def pack_spins(spins: np.ndarray) -> np.ndarray:
+    """Return spins ``(n, n_sites)`` as words of 32 bits, ``(n, n_words)`` uint32, +1 as 1."""
+    bits = np.pad(spins > 0, ((0, 0), (0, -spins.shape[1] % 32)))
+    return np.ascontiguousarray(np.packbits(bits, axis=1, bitorder="little")).view("<u4")
+
+
+@compiled
+def draw_field(beta, n_sites, wrong, state, field):
+    """Draw ``2β m`` given the spins, through ``wrong``: the sites that differ from each pattern."""
+    scale, width = -4.0 * beta / n_sites, 2.0 * np.sqrt(beta / n_sites)
+    s = load_state(state)
+    for place in range(0, len(wrong), 2 * LANES):
+        first, s = next_words(s)
+        second, s = next_words(s)
+        left, right = normals(first, second)
+        store(field, place, to_floats(load(wrong, place)) * scale + 2.0 * beta + left * width)
+        if place + LANES < len(wrong):
+            mean = to_floats(load(wrong, place + LANES)) * scale + 2.0 * beta
+            store(field, place + LANES, mean + right * width)
+    store_state(state, s)
+
+
+@compiled
+def tabulate(field, table):
+    """Fill ``table`` with the sums of four terms of ``field``, for all sixteen signs."""
+    for place in range(0, len(field), GROUP * LANES):
+        base = place // GROUP * _ROWS
+        p, q = load(field, place), load(field, place + LANES)
+        r, s = load(field, place + 2 * LANES), load(field, place + 3 * LANES)
+        for code in range(_ROWS // 2):
+            x = 0.0 - s
+            x = x + r if code & 4 else x - r
+            x = x + q if code & 2 else x - q
+            x = x + p if code & 1 else x - p
+            store(table, base + code * LANES, x)
+            store(table, base + (_ROWS - 1 - code) * LANES, 0.0 - x)
+
+
+@inlined
+def _exp_size(x):
+    """Return e^|x|, at most e^80."""
+    size = select(x < 0.0, 0.0 - x, x)
+    return exp(select(size < 80.0, size, 80.0))
+
+
+@compiled
+def draw_spins(n_sites, rows, table, state, spins):
+    """Draw all spins given the tables."""
+    n_groups, thresholds = len(table) // (_ROWS * LANES), np.empty(_ROWS * LANES, np.uint32)
+    if n_groups == 1:  # one table holds every local field: P(+1) in units of 2⁻³² stands for it
+        for place in range(0, _ROWS * LANES, LANES):
+            x = load(table, place)
+            small = lanes.to_words(2.0**31 / (_exp_size(x) + 1.0)) << 1
+            store(thresholds, place, select(x < 0.0, small, 0xFFFFFFFF - small))
+    s = load_state(state)
+    for word in range((n_sites + 31) // 32):
+        bits = load(spins, word * LANES) & 0
+        sites = range(32 * word, min(32 * word + 32, n_sites))
+        if n_groups == 1:
+            for site in sites:
+                random, s = next_words(s)
+                up = select(random < load(thresholds, rows[site]), 1, 0)
+                bits = bits | (up << (site & 31))
+        else:
+            for site in sites:
+                row = site * n_groups
+                x, y = load(table, rows[row]), load(table, rows[row + 1])
+                for group in range(2, n_groups - 1, 2):  # two chains of additions
+                    x = x + load(table, rows[row + group])
+                    y = y + load(table, rows[row + group + 1])
+                if n_groups % 2:
+                    x = x + load(table, rows[row + n_groups - 1])
+                x = x + y
+                random, s = next_words(s)
+                u = uniforms(random)
+                against = u + u * _exp_size(x) < 1.0  # probability 1/(1 + e^|x|)
+                up = select(x < 0.0, 0, 1) ^ select(against, 1, 0)
+                bits = bits | (up << (site & 31))
+        store(spins, word * LANES, bits)
+    store_state(state, s)
+
+
+@compiled
+def count_wrong(pattern_bits, spins, wrong):
+    """Count the sites that differ from each pattern."""
+    n_patterns, n_words = pattern_bits.shape
+    for pattern in range(n_patterns):
+        total = load(spins, 0) & 0
+        for word in range(n_words):
+            total = total + lanes.count_ones(
+                load(spins, word * LANES) ^ pattern_bits[pattern, word]
+            )
+        store(wrong, pattern * LANES, total)
+
+
+@compiled
+def _exchange(difference, n_sites, n_spins, state, colder, hotter, swaps):
+    """Swap spins and counts of wrong sites with probability min(1, exp(Δβ ΔE)), lane by lane."""
+    total = load(swaps, 0) & 0  # with k wrong sites M² = N² - 4k(N - k): integers up to the end
+    for place in range(n_spins, len(colder), LANES):
+        k, other = load(colder, place), load(hotter, place)
+        total = total + (k - other) * (n_sites - k - other)
+    exponent = to_floats(total) * (2.0 * difference / n_sites)  # (β - β')(E - E')
+    exponent = select(exponent < 0.0, exponent, 0.0)
+    random, s = next_words(load_state(state))
+    store_state(state, s)
+    accept = uniforms(random) < exp(select(exponent < -80.0, -80.0, exponent))
+    for place in range(0, len(colder), LANES):
+        x, y = load(colder, place), load(hotter, place)
+        store(colder, place, select(accept, y, x))
+        store(hotter, place, select(accept, x, y))
+    store(swaps, 0, load(swaps, 0) + select(accept, 1, 0))
+
+
+@compiled
+def run_block(betas, n_sites, rows, pattern_bits, states, spins, burn_in, thinning, records, place):
+    """Run sixteen ladders and fill ``records``; return the exchanges of neighbours, a lane each.
+
+    Neighbours of ``betas`` exchange every second sweep; ``rows`` and ``pattern_bits`` are those of
+    `table_rows` and `pack_spins`; ``states``, ``spins`` and ``records`` end in sixteen lanes for
+    each word, and ``place`` says which levels are recorded.
+    """
+    n_levels, (n_patterns, n_words) = len(betas), pattern_bits.shape
+    n_groups, n_spins = (n_patterns + GROUP - 1) // GROUP, n_words * LANES
+    levels = np.empty((n_levels, n_spins + n_patterns * LANES), dtype=np.uint32)
+    levels[:, :n_spins] = spins
+    field = np.zeros(n_groups * GROUP * LANES, dtype=np.float32)
+    table = np.empty(n_groups * _ROWS * LANES, dtype=np.float32)
+    swaps = np.zeros((n_levels - 1, LANES), dtype=np.uint32)
+    for level in levels:
+        count_wrong(pattern_bits, level, level[n_spins:])
+    for sweep in range(burn_in + (len(records) - 1) * thinning):
+        for k in range(n_levels):
+            level, wrong = levels[k], levels[k, n_spins:]
+            draw_field(betas[k], n_sites, wrong, states[k], field)
+            tabulate(field, table)
+            draw_spins(n_sites, rows, table, states[k], level)
+            count_wrong(pattern_bits, level, wrong)
+        for k in range(sweep % 2, n_levels - 1, 2):
+            difference = betas[k] - betas[k + 1]
+            _exchange(difference, n_sites, n_spins, states[k], levels[k], levels[k + 1], swaps[k])
+        done = sweep + 1 - burn_in
+        if done >= 0 and done % thinning == 0:
+            for index, k in enumerate(place):
+                random, s = next_words(load_state(states[k]))
+                store_state(states[k], s)
+                # E(-s) = E(s): reversed as a whole with probability 1/2.
+                reverse = select(random < 0x80000000, 0, 0xFFFFFFFF)
+                for i in range(0, n_spins, LANES):
+                    store(records[done // thinning, index], i, load(levels[k], i) ^ reverse)
+    return swaps
+
+
+def ladder(temperatures: np.ndarray, n_sites: int, n_patterns: int) -> np.ndarray:
+    """Return the temperatures of the replicas, ascending, among them all of ``temperatures``.
+
+    With a heat capacity of order one a site, neighbours at ``ln T' - ln T = 1.5/√N`` exchange
+    about every third proposal. The paramagnet begins at 1 + √(P/N) (Amit, Gutfreund & Sompolinsky
+    1987); 15 % above, one chain alone equilibrates quickly.
+    """
+    given = np.sort(temperatures)
+    top = 1.15 * (1 + np.sqrt(n_patterns / n_sites))
+    ends = np.append(given, top) if given[-1] < top else given
+    levels = [ends[:1]]
+    for low, high in pairwise(ends):
+        steps = 1
+        if low < top:
+            steps = max(1, int(np.ceil(np.log(high / low) * np.sqrt(n_sites) / 1.5)))
+        between = low * (high / low) ** (np.arange(1, steps) / steps)
+        levels.append(np.append(between, high))
+    return np.concatenate(levels)
+
+
+def run(
+    patterns: np.ndarray,
+    temperatures: np.ndarray,
+    n_chains: int,
+    n_records: int,
+    *,
+    burn_in: int | None,
+    thinning: int | None,
+    seed: np.random.SeedSequence,
+    start: str = "random",
+    n_threads: int = 1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return spins ``(n_temperatures, n_chains, n_records, n_sites)`` int8, and exchange rates.
+
+    The rates belong to neighbours of the ladder, averaged over sweeps and chains (the lanes that
+    fill the last block included).
+    """
+    n_sites, n_patterns = patterns.shape
+    # A replica diffuses over about √N temperatures. At N = 256, P = 1…48 and T >= 0.6, energies
+    # and overlaps of chains started in patterns and at random agree after 125 sweeps, and
+    # |overlaps| 50 sweeps apart are correlated by less than 0.2.
+    scale = max(1.0, n_sites / 256)
+    burn_in = round(1000 * scale) if burn_in is None else burn_in
+    thinning = round(50 * scale) if thinning is None else thinning
+    levels = ladder(temperatures, n_sites, n_patterns)
+    place = np.searchsorted(levels, temperatures).astype(np.int64)
+    rows, pattern_bits = table_rows(patterns), pack_spins(patterns.T)
+    n_levels, n_words = len(levels), pattern_bits.shape[1]
+    n_blocks = -(-n_chains // LANES)
+    children = seed.spawn(n_blocks * LANES)
+    x = np.empty((len(temperatures), n_chains, n_records, n_sites), dtype=np.int8)
+
+    def block(first: int) -> np.ndarray:
+        seeds = children[first : first + LANES]
+        drawn = np.array([child.generate_state(n_levels * (4 + n_words)) for child in seeds])
+        states = drawn[:, : 4 * n_levels].reshape(LANES, n_levels, 4)
+        states[..., 0] |= 1  # xoshiro must not start from zero
+        spins = drawn[:, 4 * n_levels :].reshape(LANES, n_levels, n_words)
+        if start == "patterns":
+            spins[:] = pattern_bits[(first + np.arange(LANES)) % n_patterns, None]
+        if n_sites % 32:
+            spins[..., -1] &= np.uint32((1 << n_sites % 32) - 1)
+        lanes = [v.transpose(1, 2, 0).reshape(n_levels, -1) for v in (states, spins)]
+        records = np.empty((n_records, len(place), n_words * LANES), dtype=np.uint32)
+        swaps = run_block(
+            1 / levels, n_sites, rows, pattern_bits, *lanes, burn_in, thinning, records, place
+        )
+        part = x[:, first : first + LANES]
+        words = records.reshape(n_records, len(place), n_words, LANES)[..., : part.shape[1]]
+        packed = np.ascontiguousarray(words.transpose(1, 3, 0, 2)).view(np.uint8)
+        part[:] = np.unpackbits(packed, axis=-1, count=n_sites, bitorder="little")
+        part *= 2
+        part -= 1
+        return swaps.mean(axis=1)
+
+    swaps = in_threads(block, range(0, n_blocks * LANES, LANES), n_threads)
+    n_sweeps = burn_in + (n_records - 1) * thinning
+    return x, np.mean(swaps, axis=0) / max(n_sweeps / 2, 1)

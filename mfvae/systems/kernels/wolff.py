@@ -1,0 +1,169 @@
+"""Monte-Carlo kernels of the two-dimensional Ising model: Wolff clusters, Metropolis flips.
+
+Spins are bits (0 for -1, 1 for +1) in uint8 while a kernel runs. Every chain carries a generator
+of its own, so that its bits depend neither on the other chains nor on the number of threads.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from mfvae.systems.kernels.random import draw_bits, next_bits, scalar_states
+from mfvae.systems.kernels.running import compiled, in_threads
+
+_BIT = np.uint8(1)
+_QUARTER = np.uint64(0xFFFF)
+_HALF = np.uint64(32)
+
+
+@lru_cache(maxsize=32)
+def neighbour_table(length: int) -> np.ndarray:
+    """Return the right, left, lower and upper neighbour of each site: uint32 (length², 4)."""
+    sites = np.arange(length * length, dtype=np.uint32).reshape(length, length)
+    shifts = [(1, -1), (1, 1), (0, -1), (0, 1)]
+    table = np.stack([np.roll(sites, by, axis).ravel() for axis, by in shifts], axis=1)
+    table.flags.writeable = False
+    return table
+
+
+def bond_threshold(kappa: float) -> np.uint64:
+    """Return the bond probability 1 - e^{-2κ} in units of 2^-32."""
+    return np.uint64(round(-np.expm1(-2 * kappa) * 2**32))
+
+
+def flip_thresholds(kappa: float) -> np.ndarray:
+    """Return min(1, e^{-2κn}) in units of 2^-32 for s_i Σ_nbrs s_j = n = -4, …, 4: uint64 (5,)."""
+    accept = np.exp(-np.maximum(2 * kappa * np.arange(-4, 5, 2), 0.0))
+    return np.round(accept * 2**32).astype(np.uint64)
+
+
+@compiled
+def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
+    """Flip ``n_clusters`` Wolff clusters in place and return the number of flipped spins.
+
+    A cluster grows breadth-first from a random site through equal neighbours, each bond open with
+    probability 1 - e^{-2κ}, and is flipped as it grows (Wolff 1989, Phys. Rev. Lett. 62, 361).
+    There is no branch to mispredict: a neighbour is always written to the end of the queue, which
+    advances by the 0 or 1 that says whether it joined. Four bonds share one 64-bit draw, 16 bits
+    each; only on a tie with the threshold (once in 16,000 sites) do 16 more bits decide.
+
+    The number of clusters is to be fixed before the run: one that depends on the flips would bias
+    the sample. ``queue`` is room for the cluster, uint32 (n_sites + 1,).
+    """
+    s = state[0], state[1], state[2], state[3]
+    n_sites, flipped = np.uint64(len(spins)), np.uint64(0)
+    high, low = threshold >> np.uint64(16), threshold & _QUARTER
+    for _ in range(n_clusters):
+        bits, s = next_bits(s)
+        # Not uniform to the last bit, and it need not be: detailed balance holds for any fixed
+        # law of the first site, since a cluster is grown and undone from the same sites.
+        site = ((bits >> _HALF) * n_sites) >> _HALF
+        spin = spins[site]
+        spins[site] = spin ^ _BIT
+        queue[0] = site
+        head, end = np.uint64(0), np.uint64(1)
+        while head < end:
+            site = np.uint64(queue[head])
+            head += np.uint64(1)
+            bits, s = next_bits(s)
+            tied = False
+            for k in range(4):
+                shift = np.uint64(16 * k)
+                draw = (bits >> shift) & _QUARTER
+                is_open = np.uint8(draw < high)
+                if draw == high:
+                    tied = True
+                    is_open = np.uint8(((next_bits(s)[0] >> shift) & _QUARTER) < low)
+                other = np.uint64(neighbours[site, k])
+                joins = is_open & ~(spins[other] ^ spin) & _BIT
+                spins[other] ^= joins
+                queue[end] = other
+                end += np.uint64(joins)
+            if tied:
+                bits, s = next_bits(s)
+        flipped += end
+    state[0], state[1], state[2], state[3] = s
+    return flipped
+
+
+@compiled
+def metropolis_sweeps(spins, state, neighbours, thresholds, n_sweeps):
+    """Try ``n_sweeps`` × n_sites flips of random single spins in place; return those accepted.
+
+    Metropolis et al. (1953), J. Chem. Phys. 21, 1087; ``thresholds`` from `flip_thresholds`.
+    """
+    s = state[0], state[1], state[2], state[3]
+    accepted, n_sites = 0, np.uint64(len(spins))
+    for _ in range(n_sweeps * len(spins)):
+        bits, s = next_bits(s)
+        site = ((bits >> _HALF) * n_sites) >> _HALF
+        spin = spins[site]
+        aligned = np.uint64(0)
+        for k in range(4):
+            aligned += np.uint64((~(spins[neighbours[site, k]] ^ spin)) & _BIT)
+        if (bits & np.uint64(0xFFFFFFFF)) < thresholds[aligned]:
+            spins[site] = spin ^ _BIT
+            accepted += 1
+    state[0], state[1], state[2], state[3] = s
+    return accepted
+
+
+@compiled
+def run_chain(state, neighbours, thresholds, wolff, burn_in, thinning, records):
+    """Run one chain and fill ``records``, int8 (n_records, n_sites), with spins -1 and +1.
+
+    The chain starts ordered, up or down at random. With ``wolff`` a step is a cluster, otherwise a
+    Metropolis sweep; after clusters all spins are flipped with probability one half in each record
+    (an exact symmetry: at low temperature the sign would otherwise alternate for ever).
+    """
+    n_sites = len(neighbours)
+    spins = np.full(n_sites, np.uint8(draw_bits(state) >> np.uint64(63)), dtype=np.uint8)
+    queue = np.empty(n_sites + 1, dtype=np.uint32)
+    for record in range(-1, len(records)):
+        steps = burn_in if record < 0 else thinning
+        if wolff:
+            wolff_clusters(spins, queue, state, neighbours, thresholds[0], steps)
+        else:
+            metropolis_sweeps(spins, state, neighbours, thresholds, steps)
+        if record >= 0:
+            flip = np.uint8(draw_bits(state) >> np.uint64(63)) if wolff else np.uint8(0)
+            for site in range(n_sites):
+                records[record, site] = np.int8(2) * np.int8(spins[site] ^ flip) - np.int8(1)
+
+
+def run_chains(length: int, chains: list[tuple], wolff: bool) -> None:
+    """Run chains in as many threads as Numba is set to use, filling their records in place.
+
+    Args:
+        chains: ``(SeedSequence, kappa, burn_in, thinning, records)`` of each chain, the last as in
+            `run_chain`.
+        wolff: Clusters, at |κ|; otherwise Metropolis sweeps, at κ of either sign.
+    """
+
+    def run(chain: tuple) -> None:
+        seed, kappa, *rest = chain
+        thresholds = np.array([bond_threshold(abs(kappa))]) if wolff else flip_thresholds(kappa)
+        run_chain(scalar_states(seed, 1)[0], neighbour_table(length), thresholds, wolff, *rest)
+
+    in_threads(run, chains)
+
+
+@lru_cache(maxsize=4096)
+def wolff_schedule(length: int, kappa: float, sweeps: float) -> int:
+    """Return the number of clusters that flip ``sweeps`` × n_sites spins on average, at least 1.
+
+    The mean cluster size comes from a pilot run with a fixed seed of its own: the number depends
+    on the system and on κ alone, never on the run it is used for.
+    """
+    n_sites, batch = length * length, max(1, length * length // 64)
+    spins, queue = np.ones(n_sites, np.uint8), np.empty(n_sites + 1, np.uint32)
+    state = scalar_states(np.random.SeedSequence(0), 1)[0]
+    fixed = spins, queue, state, neighbour_table(length), bond_threshold(kappa), batch
+    for n_flips in (20 * n_sites, 50 * n_sites):  # the first to forget the start
+        clusters, flipped = 0, 0
+        while flipped < n_flips:
+            flipped += int(wolff_clusters(*fixed))
+            clusters += batch
+    return max(1, round(sweeps * n_sites * clusters / flipped))
