@@ -22,6 +22,7 @@ __all__ = [
     "check_directors",
     "check_finite_array",
     "check_fraction",
+    "check_lattice_shape",
     "check_number",
     "check_probabilities",
     "check_seed",
@@ -29,6 +30,7 @@ __all__ = [
     "check_temperature",
     "check_temperatures",
     "check_trained",
+    "check_two_letters",
     "check_words",
 ]
 
@@ -88,6 +90,16 @@ def check_fraction(value: object, name: str) -> float:
     if not 0 < number < 1:
         raise ValueError(f"{name} must lie strictly between 0 and 1, got {number}")
     return number
+
+
+def check_lattice_shape(value: object, n_sites: int) -> tuple[int, int]:
+    """Return ``(rows, columns)`` of a lattice of ``n_sites`` sites."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise TypeError(f"lattice_shape must be (rows, columns), got {value!r}")
+    rows, columns = (check_count(length, "lattice_shape") for length in value)
+    if rows * columns != n_sites:
+        raise ValueError(f"lattice_shape {rows, columns} does not hold {n_sites} sites")
+    return rows, columns
 
 
 def check_choice(value: object, name: str, choices: tuple[str, ...]) -> str:
@@ -150,6 +162,15 @@ def check_words(value: object, n_cells: int | None = None, name: str = "words") 
     if not np.all((array == 0) | (array == 1)):
         raise ValueError(f"{name} must hold 0 (silent) and 1 (spike) only")
     return array.astype(np.uint8, copy=False)
+
+
+def check_two_letters(value: object, name: str = "x") -> np.ndarray:
+    """Return spins -1, +1 or words of 0, 1 as bool ``(n_samples, n_sites)``, True for +1 or 1."""
+    array = check_finite_array(value, name, ndim=2, dtype=None)
+    up = array == 1
+    if not (np.all(up | (array == -1)) or np.all(up | (array == 0))):
+        raise ValueError(f"{name} must hold spins -1 and +1, or words of 0 and 1")
+    return up
 
 
 def check_directors(value: object, name: str = "x", *, ndim: int | None = None) -> np.ndarray:

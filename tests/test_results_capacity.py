@@ -70,7 +70,7 @@ def test_no_verdict_from_before_training_is_contradicted(table) -> None:
     cells = [(row["verdict"], row["gap"][0]) for row in rows_of(table)]
     for row in ising["rows"]:
         if row["system"] == "ising":
-            verdict = capacity_verdict(demand, capacity_supply(256, row["n_latents"]).regular)
+            verdict = capacity_verdict(demand, capacity_supply(256, row["n_latents"]))
             cells.append((verdict, row["elbo_gap"][0]))
             assert (verdict == "cannot fit") == (row["n_latents"] <= 4)
     refused = [gap for verdict, gap in cells if verdict == "cannot fit"]

@@ -102,7 +102,7 @@ def compute_row(
     """Judge, train and measure one row; the keyword arguments may shrink it."""
     system = build_system(name, n_sites)
     demand = capacity_demand(system, temperature)
-    supply = capacity_supply(n_sites, n_latents).regular
+    supply = capacity_supply(n_sites, n_latents)
     verdict = capacity_verdict(demand.dual_total_correlation, supply)
     settings = {**OPTIONS[name], **options}
     for key in ("encoder_options", "decoder_options"):

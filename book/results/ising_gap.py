@@ -100,8 +100,9 @@ def observables(vae: mfvae.MeanFieldVAE, system: Any, n_generated: int) -> dict[
     x = vae.sample(n_generated, seed=6)
     length = round(system.n_sites**0.5)
     energy = system.energy(x) / system.n_sites
+    m = x.mean(axis=1)  # whose mean modulus does not depend on the temperature, here 1
     return {
-        "magnetization": mfvae.measure.magnetization(x),
+        "magnetization": mfvae.measure.order_parameter_moments(m, system.n_sites, 1.0).mean,
         "energy": Estimate(energy.mean(), stderr=energy.std(ddof=1) / np.sqrt(n_generated)),
         "correlation_length": mfvae.measure.correlation_length(x, length),
     }

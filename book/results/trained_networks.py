@@ -28,7 +28,7 @@ import mfvae
 from mfvae import MeanFieldVAE
 from mfvae._sweep import load_sweep, sweep_command
 from mfvae.measure import capacity_demand, exact_gap
-from mfvae.measure._data_demand import cut_information
+from mfvae.measure.demand import cut_information
 from mfvae.systems import CurieWeiss, Estimate, Hopfield, Ising2D, MaierSaupe, System
 
 OUTPUT = Path(__file__).with_suffix(".json")
@@ -225,7 +225,7 @@ def against_laws(vae: MeanFieldVAE, laws: list[tuple[System, float]]) -> list[di
     cells = []
     for seed, (system, temperature) in enumerate(laws, start=10_000):
         x = system.sample(temperature, N_TEST, seed=seed)
-        condition = temperature if vae.configuration_["condition_location"] else None
+        condition = temperature if vae.n_conditions_ else None
         (gap,) = exact_gap(vae, system, temperature, N_TEST, seed=seed, n_importance=8)
         cells.append(
             {
@@ -254,7 +254,7 @@ def best_cut(system: System, temperature: float) -> list[float]:
 def against_data(vae: MeanFieldVAE, x: np.ndarray) -> list[dict[str, Any]]:
     """Return the bound from the data themselves, and the gap from below."""
     rows = np.random.default_rng(0).permutation(len(x))[:N_DATA]
-    categorical = vae.configuration_["likelihood"] == "categorical"
+    categorical = vae.likelihood == "categorical"
     features = (np.eye(x.max() + 1)[x[rows]] if categorical else x[rows]).reshape(len(rows), -1)
     cut = cut_information(features, np.arange(features.shape[1]) < features.shape[1] // 2)
     tighter, looser = (
@@ -282,7 +282,7 @@ def compute_row(source: str) -> dict[str, Any]:
         laws = witness.laws_of(x)
         solvable = laws is not None and all(has_exact_law(system) for system, _ in laws)
         cells = against_laws(vae, laws) if solvable else against_data(vae, x)
-        networks.append({"n_latents": vae.configuration_["n_latents"], "cells": cells})
+        networks.append({"n_latents": vae.n_latents, "cells": cells})
         print(source, networks[-1], flush=True)
     return {"networks": networks}
 

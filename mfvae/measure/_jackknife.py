@@ -1,19 +1,19 @@
-"""Standard errors by the jackknife over blocks of consecutive rows.
+"""Error bars by the jackknife over blocks of consecutive rows.
 
-They stay honest for nonlinear quantities, and for rows in the order of a Markov chain as long
-as a block is much longer than the correlation time.
+They stay honest for nonlinear quantities, and for rows in the order of a Markov chain as long as a
+block is much longer than the correlation time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from mfvae._validation import check_count
 from mfvae.systems.base import Estimate
 
-__all__ = ["blocks_of", "jackknife", "jackknife_of_means", "spread"]
+__all__ = ["blocks_of", "jackknife", "jackknife_of_means", "spread", "weighted_sum"]
 
 
 def blocks_of(rows: np.ndarray, n_blocks: int) -> list[np.ndarray]:
@@ -40,12 +40,16 @@ def jackknife(sums: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) ->
 
 
 def spread(left_out: np.ndarray) -> np.ndarray:
-    """Jackknife standard error from the values with one block left out, axis 0.
-
-    It is infinite, the error unknown, if a value without a block is.
-    """
+    """Error from the values with one block left out, axis 0; infinite if one of them is."""
     n = len(left_out)
     known = np.isfinite(left_out).all(axis=0)
     left_out = np.where(known, left_out, 0.0)
     squares = np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0)
     return np.where(known, np.sqrt((n - 1) / n * squares), np.inf)
+
+
+def weighted_sum(weights: Sequence[float], estimates: Sequence[Estimate]) -> Estimate:
+    """``Σ w_k e_k`` of independent estimates."""
+    total = sum(w * float(e) for w, e in zip(weights, estimates, strict=True))
+    error = np.sqrt(sum((w * e.stderr) ** 2 for w, e in zip(weights, estimates, strict=True)))
+    return Estimate(total, stderr=float(error), exact=all(e.exact for e in estimates))

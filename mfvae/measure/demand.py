@@ -2,55 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import xlogy
+from sklearn.linear_model import LogisticRegression
 
-from mfvae._validation import (
-    check_count,
-    check_finite_array,
-    check_probabilities,
-    check_seed,
-    check_spins,
-    check_temperature,
-)
-from mfvae.measure._data_demand import conditional_cross_entropy, cut_information, two_letters
+from mfvae._validation import check_finite_array, check_temperature, check_two_letters
+from mfvae.measure._jackknife import blocks_of, jackknife, jackknife_of_means
 from mfvae.systems.base import Estimate, System
 
-__all__ = ["CapacityDemand", "Cut", "capacity_demand", "find_best_cut"]
+__all__ = ["CapacityDemand", "capacity_demand", "cut_information"]
+
+_N_FOLDS, _N_BLOCKS, _N_BINS, _MIN_ROWS = 5, 32, 12, 100
 
 
 @dataclass(frozen=True)
 class CapacityDemand:
-    """What must pass through a latent that makes the sites independent, nats per configuration.
+    """What must pass through a latent that makes the sites independent, nats; None: not known.
 
     Attributes:
-        half_cut (Estimate or None): Mutual information of the first half of the sites and the
-            others; None if unknown.
-        checkerboard (Estimate or None): That of the two sublattices of an even square lattice.
-        one_site (Estimate or None): That of one site and all others, averaged over sites: ``(TC +
-            D)/n_sites`` with the total correlation TC, since ``TC + D = Σ_i I(x_i; x_{-i})``.
-        best_cut (Estimate or None): The largest mutual information across a cut that is known.
-        dual_total_correlation (Estimate or None): ``D = H(x) - Σ_i H(x_i | x_{-i})``, which no cut
-            exceeds (Han 1978).
-        note (str): How the numbers were found, and on which side they err.
+        half_cut: Mutual information of the first half of the sites and the others.
+        best_cut: The largest mutual information across a cut that is known.
+        dual_total_correlation: ``D = H(x) - Σ_i H(x_i | x_{-i})``, which no cut exceeds (Han 1978).
+        note: How the numbers were found, and on which side they err.
     """
 
     half_cut: Estimate | None
-    checkerboard: Estimate | None
-    one_site: Estimate | None
-    best_cut: Estimate | None
+    best_cut: Estimate
     dual_total_correlation: Estimate | None
     note: str
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Two sets of sites: ``first`` (n_sites,) bool marks one; ``mutual_information`` in nats."""
-
-    first: np.ndarray
-    mutual_information: float
 
 
 def capacity_demand(
@@ -66,13 +48,14 @@ def capacity_demand(
     Maier-Saupe) averages of exact conditional entropies over samples. Of a Curie-Weiss model half
     against half is the best cut of all: the mutual information is a symmetric submodular function
     of one side, hence concave in the number of spins on it. On an even square lattice the
-    checkerboard is, since it attains D. Of the Maier-Saupe model only the cut between one director
-    and all others is known.
+    checkerboard is, since it attains D: given one sublattice, the spins of the other are
+    independent. Of the Maier-Saupe model only the cut between one director and all others is
+    known, ``(TC + D)/n_sites`` on average, since ``TC + D = Σ_i I(x_i; x_{-i})``.
 
     For data, rows from one ensemble, every number is an estimate that errs in a known direction:
 
-    - ``half_cut`` and ``best_cut``: of the leading canonical pair of the two halves, binned. By
-      the data processing inequality a **lower** estimate, as the bound ``gap ≥ I(A;B) - R`` needs.
+    - ``half_cut`` and ``best_cut``: `cut_information` of the two halves, a **lower** estimate, as
+      the bound ``gap ≥ I(A;B) - R`` needs.
     - ``dual_total_correlation``: ``Σ_i H(x_i | x_{-i})`` is replaced by the held-out cross-entropy
       of logistic regressions, which errs **upward** and so D **downward**. ``H(x)`` needs a law:
       given the exact ``ln p(x)`` the estimate is a lower one. Given the held-out ``ln p_θ(x)`` of
@@ -80,20 +63,12 @@ def capacity_demand(
       is a lower bound of D plus that divergence, no more. Without ``log_prob`` it is None.
 
     Args:
-        source (System, or array_like of shape (n_samples, n_sites)): A system, or data: spins -1,
-            +1 or words 0, 1; at least 100 rows.
-        temperature (float, optional): Units of J/k_B; needed for a system, and for a system only.
-        log_prob (array_like, shape (n_samples,), optional): For data: ln p(x) of each row, nats,
-            exact or of a model that was trained on other rows.
-        seed (int or numpy.random.SeedSequence): Source of randomness of what is sampled.
-
-    Returns:
-        CapacityDemand: All in nats for the whole system.
-
-    Raises:
-        TypeError, ValueError: If an argument is not as described.
-        NotImplementedError: If the system has no exact results (Hopfield with more than three
-            patterns).
+        source: A system (NotImplementedError if it has no exact results), or spins -1, +1 or words
+            of 0, 1, (n_samples >= 100, n_sites).
+        temperature: Units of J/k_B; needed for a system, and for a system only.
+        log_prob: For data: ln p(x) of each row, (n_samples,) nats, exact or of a model that was
+            trained on other rows.
+        seed: Source of what is sampled.
 
     >>> from mfvae.systems import CurieWeiss
     >>> demand = capacity_demand(CurieWeiss(16), 1.0)
@@ -106,124 +81,103 @@ def capacity_demand(
         return _system_demand(source, check_temperature(temperature), seed)
     if temperature is not None:
         raise TypeError("temperature belongs to a system; data must be of one ensemble")
-    return _data_demand(source, log_prob, seed)
+    up = check_two_letters(source)
+    n_samples, n_sites = up.shape
+    if n_samples < _MIN_ROWS or n_sites < 2:
+        raise ValueError(f"x must have at least {_MIN_ROWS} rows of 2 sites, got shape {up.shape}")
+    half, total = cut_information(up, np.arange(n_sites) < n_sites // 2), None
+    note = "cut from below (binned canonical pair)"
+    if log_prob is not None:
+        log_prob = check_finite_array(log_prob, "log_prob", ndim=1)
+        if len(log_prob) != n_samples:
+            raise ValueError(f"log_prob must have shape ({n_samples},), got {log_prob.shape}")
+        # Row by row, so that common fluctuations cancel.
+        rows = -log_prob - _conditional_cross_entropies(up)
+        total = jackknife_of_means(rows[:, None], lambda mean: mean[..., 0], _N_BLOCKS)
+        note += "; D up by the divergence of log_prob from the law, down by that of the regressions"
+    return CapacityDemand(half, half, total, note)
 
 
 def _system_demand(
     system: System, temperature: float, seed: int | np.random.SeedSequence
 ) -> CapacityDemand:
-    half = checkerboard = None
-    options = {}
-    length = getattr(system, "length", None)
-    if length is not None or not hasattr(system, "mutual_information"):
-        options["seed"] = seed  # Ising and Maier-Saupe sample
+    length, half = getattr(system, "length", None), None
+    samples = length is not None or not hasattr(system, "mutual_information")
+    options = {"seed": seed} if samples else {}  # Ising and Maier-Saupe
     total = system.dual_total_correlation(temperature, **options)
+    both = system.total_correlation(temperature) + total
+    n_sites = system.n_sites
+    cuts = [Estimate(both / n_sites, stderr=total.stderr / n_sites, exact=total.exact)]
     if hasattr(system, "mutual_information"):
-        try:
+        with suppress(NotImplementedError):  # half a torus with L > 4
             half = system.mutual_information(temperature)
-        except NotImplementedError:  # half a torus with L > 4
-            half = None
+            cuts.insert(0, half)
     if length is not None and length % 2 == 0:
-        checkerboard = total  # given one sublattice, the spins of the other are independent
-    one_site = Estimate(
-        (system.total_correlation(temperature) + total) / system.n_sites,
-        stderr=total.stderr / system.n_sites,
-        exact=total.exact,
-    )
-    best = max((cut for cut in (half, checkerboard, one_site) if cut is not None), key=float)
+        cuts.append(total)  # the checkerboard
     note = "exact" if total.exact else "H exact, conditional entropies averaged over samples"
-    return CapacityDemand(half, checkerboard, one_site, best, total, note)
+    return CapacityDemand(half, max(cuts, key=float), total, note)
 
 
-def _data_demand(
-    x: np.ndarray, log_prob: np.ndarray | None, seed: int | np.random.SeedSequence
-) -> CapacityDemand:
-    x = check_finite_array(x, "x", ndim=2, dtype=None)
-    first = np.arange(x.shape[1]) < x.shape[1] // 2
-    half = cut_information(two_letters(x), first)
-    note = "cut from below (binned canonical pair)"
-    if log_prob is None:
-        return CapacityDemand(half, None, None, half, None, note)
-    log_prob = check_finite_array(log_prob, "log_prob", ndim=1)
-    if len(log_prob) != len(x):
-        raise ValueError(f"log_prob must have shape ({len(x)},), got {log_prob.shape}")
-    total = conditional_cross_entropy(x, entropy_of=-log_prob)
-    note += "; D up by the divergence of log_prob from the law, down by that of the regressions"
-    return CapacityDemand(half, None, None, half, total, note)
+def _conditional_cross_entropies(up: np.ndarray) -> np.ndarray:
+    """Held-out ``Σ_i -ln q_i(x_i | x_{-i})`` of each row, q_i a logistic regression.
+
+    Folds are runs of consecutive rows, so that correlated neighbours are on one side.
+    """
+    centred = up - up.mean(axis=0)
+    loss = np.zeros(len(up))
+    for test in np.array_split(np.arange(len(up)), _N_FOLDS):
+        train = np.ones(len(up), dtype=bool)
+        train[test] = False
+        for i in range(up.shape[1]):
+            others = np.delete(centred, i, axis=1)
+            if up[train, i].all() or not up[train, i].any():  # Laplace's rule
+                p = (up[train, i].sum() + 1) / (train.sum() + 2)
+                loss[test] -= np.log(np.where(up[test, i], p, 1 - p))
+                continue
+            model = LogisticRegression(C=1.0, tol=1e-5, max_iter=1000)
+            model.fit(others[train], up[train, i])
+            logit = model.decision_function(others[test])
+            loss[test] += np.logaddexp(0, np.where(up[test, i], -logit, logit))
+    return loss
 
 
-def find_best_cut(
-    x: np.ndarray,
-    probabilities: np.ndarray,
-    *,
-    n_restarts: int = 4,
-    seed: int | np.random.SeedSequence = 0,
-) -> Cut:
-    """Search for the cut of largest mutual information, of a law given state by state.
+def cut_information(x: np.ndarray, first: np.ndarray) -> Estimate:
+    """Return the mutual information of the binned leading canonical pair of two sets of sites.
 
-    From the half cut, the odd against the even sites, the spectral cut of the absolute correlations
-    (correlated sites on different sides: the lowest eigenvector), and random cuts, sites change
-    sides one at a time as long as that gains: a lower bound of the maximum over all cuts.
+    A lower estimate of I(x_A; x_B) by the data processing inequality, nats. The pair is found
+    on every other block of rows and the information evaluated on the rest, with the bias of the
+    plug-in removed to first order (Miller 1955).
 
     Args:
-        x (array_like, shape (n_states, n_sites)): Spins -1 and +1, each configuration at most once,
-            at most 62 sites.
-        probabilities (array_like, shape (n_states,)): Their probabilities, of sum 1.
-        n_restarts (int): Number of random cuts to start from.
-        seed (int or numpy.random.SeedSequence): Source of them.
-
-    Returns:
-        Cut: The best cut that was found, nats.
-
-    Raises:
-        TypeError, ValueError: If ``x`` does not hold spins, or ``probabilities`` does not match it.
-
-    >>> from mfvae.measure import all_configurations
-    >>> from mfvae.systems import CurieWeiss
-    >>> x = all_configurations(6)
-    >>> cut = find_best_cut(x, np.exp(CurieWeiss(6).log_prob(x, 1.0)))
-    >>> int(cut.first.sum()), round(cut.mutual_information, 4)
-    (3, 0.2066)
+        x: Numbers of any kind, (n_samples, n_features).
+        first: Which features are on one side, bool (n_features,).
     """
-    x = check_spins(x)
-    n_states, n_sites = x.shape
-    if not 2 <= n_sites <= 62:
-        raise ValueError(f"x must have from 2 to 62 sites, got {n_sites}")
-    p = check_probabilities(probabilities, n_states=n_states)
-    rng = np.random.default_rng(check_seed(seed))
-    n_restarts = check_count(n_restarts, "n_restarts", minimum=0)
-    sites = np.arange(n_sites)
-    mean = p @ x
-    covariance = (x * p[:, None]).T @ x - np.outer(mean, mean)
-    _, vectors = np.linalg.eigh(np.abs(covariance))
-    spectral = vectors[:, 0] > np.median(vectors[:, 0])
-    starts = [spectral, sites < n_sites // 2, sites % 2 == 0]
-    starts = [first for first in starts if first.any() and not first.all()]
-    starts += [rng.permutation(n_sites) < n_sites // 2 for _ in range(n_restarts)]
-    up = (x > 0).astype(np.int64)
-    joint = float(-xlogy(p, p).sum())
-    best = None
-    for first in starts:
-        value = _cut_value(up, p, joint, first)
-        improved = True
-        while improved:
-            trials = [first ^ (sites == i) for i in sites]
-            trials = [t for t in trials if t.any() and not t.all()]
-            values = [_cut_value(up, p, joint, t) for t in trials]
-            improved = max(values, default=0.0) > value + 1e-12
-            if improved:
-                value, first = max(values), trials[int(np.argmax(values))]
-        if best is None or value > best.mutual_information:
-            best = Cut(first, max(value, 0.0))
-    return best
+    x = x.astype(np.float64)
+    blocks = blocks_of(np.arange(len(x)), 2 * _N_BLOCKS)
+    fit, test = (np.concatenate(blocks[start::2]) for start in (0, 1))
+    x -= x[fit].mean(axis=0)
+    sides, whiten, scores = (x[:, first], x[:, ~first]), [], []
+    for side in sides:
+        values, vectors = np.linalg.eigh(side[fit].T @ side[fit] / len(fit))
+        # A ridge: with as many sites as rows the leading pair would be noise.
+        whiten.append(vectors / np.sqrt(np.maximum(values, 0) + 0.05 * values.mean() + 1e-9))
+    cross = (sides[0][fit] @ whiten[0]).T @ (sides[1][fit] @ whiten[1]) / len(fit)
+    left, _, right = np.linalg.svd(cross)
+    for side, white, direction in zip(sides, whiten, (left[:, 0], right[0]), strict=True):
+        score = side @ (white @ direction)
+        edges = np.unique(np.quantile(score[fit], np.arange(1, _N_BINS) / _N_BINS))
+        scores.append(np.searchsorted(edges, score[test]))
+    parts = np.array_split(scores[0] * _N_BINS + scores[1], _N_BLOCKS)
+    counts = np.array([np.bincount(part, minlength=_N_BINS**2) for part in parts])
+    return jackknife(counts, _table_information)
 
 
-def _cut_value(up: np.ndarray, p: np.ndarray, joint_entropy: float, first: np.ndarray) -> float:
-    information = -joint_entropy
-    for side in (first, ~first):
-        code = up[:, side] @ (1 << np.arange(side.sum()))
-        if side.sum() > 20:
-            code = np.unique(code, return_inverse=True)[1]
-        marginal = np.bincount(code, weights=p)
-        information -= float(xlogy(marginal, marginal).sum())
-    return information
+def _table_information(counts: np.ndarray) -> np.ndarray:
+    table = counts.reshape(*counts.shape[:-1], _N_BINS, _N_BINS)
+    total = table.sum(axis=(-2, -1))
+    entropies = []
+    for marginal in (table.sum(axis=-1), table.sum(axis=-2), counts):
+        p = marginal / total[..., None]
+        seen = np.count_nonzero(marginal, axis=-1)
+        entropies.append(-xlogy(p, p).sum(axis=-1) + (seen - 1) / (2 * total))
+    return entropies[0] + entropies[1] - entropies[2]

@@ -1,7 +1,8 @@
 """What correlations are left: total correlation by a relative density ratio.
 
 ``TC(x) = KL(p(x) || prod p(x_i))``, or given the latent of a VAE
-``TC(x|z) = E_z KL(q(x|z) || prod p_θ(x_i|z))``, from samples alone.
+``TC(x|z) = E_z KL(q(x|z) || prod p_θ(x_i|z))``, from samples alone. A sample is seen through its
+residuals: the values at the sites less their mean under the reference, in units of their spread.
 """
 
 from __future__ import annotations
@@ -12,25 +13,30 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from scipy.stats import t as student
-from sklearn.utils.validation import check_is_fitted
+from torch.utils.data import TensorDataset
 
-from mfvae._validation import check_count, check_finite_array, check_seed
-from mfvae.measure._attribution import attribute
-from mfvae.measure._ratio_network import Inputs, cross_fit, log_resolved
-from mfvae.measure._residuals import given_latent, independent_sites
+from mfvae._validation import (
+    check_conditions,
+    check_count,
+    check_directors,
+    check_finite_array,
+    check_lattice_shape,
+    check_seed,
+    check_trained,
+)
+from mfvae.measure.ratio_network import attribute, autocorrelation, cross_fit, log_resolved
+from mfvae.measure.supply import condition_groups
 from mfvae.systems.base import Estimate
+from mfvae.systems.bingham_torch import to_components
 from mfvae.vae.estimator import MeanFieldVAE
 
-__all__ = ["SaturationWarning", "TotalCorrelation", "TotalCorrelationAt", "total_correlation"]
+__all__ = ["SaturationWarning", "TotalCorrelation", "total_correlation"]
 
-_N_FOLDS = 4
-_N_REFERENCES = 4
+_N_FOLDS, _N_REFERENCES, _N_BLOCKS, _N_BOOTSTRAP = 4, 4, 64, 400
 _MIN_ROWS = 80  # of a condition
-_N_BLOCKS = 64
-_N_BOOTSTRAP = 400
 _CONFIDENCE = 0.99
-#: Saturated if the ratio of more than this fraction of the samples is not resolved.
-_UNRESOLVED = 0.5
+_UNRESOLVED = 0.5  # saturated if the ratio of more than this fraction of samples is not resolved
+_ROWS = 4096
 
 
 class SaturationWarning(UserWarning):
@@ -39,14 +45,7 @@ class SaturationWarning(UserWarning):
 
 @dataclass(frozen=True)
 class TotalCorrelationAt:
-    """Total correlation at one condition.
-
-    Attributes:
-        nats (Estimate): Plug-in estimate, with the bootstrap's standard error.
-        lower (float): One-sided 99 % lower confidence limit, nats.
-        saturated (bool): Whether the estimate is too low because the samples cannot resolve the
-            ratio.
-    """
+    """Total correlation at one condition; attributes as in `TotalCorrelation`."""
 
     nats: Estimate
     lower: float
@@ -62,20 +61,18 @@ class TotalCorrelation(TotalCorrelationAt):
     """Total correlation, averaged over all rows and at every condition; prints as a table.
 
     Attributes:
-        nats (Estimate): Plug-in estimate, with the bootstrap's standard error (of the average over
-            rows; the bias of the learned ratio is not in it). Neither an upper nor a lower bound.
-        lower (float): One-sided 99 % lower confidence limit, nats.
-        saturated (bool): Whether the estimate is too low because the samples cannot resolve the
-            ratio.
-        by_condition (dict): `TotalCorrelationAt` for every condition: keys are floats, or tuples if
-            there are several conditions; empty without conditions.
-        one_point (numpy.ndarray): ``(n_sites,)``, or ``(n_sites, n_values)`` for directors and
-            categories: coefficients of ln(p/q) on the residual of each site, nats.
-        two_point (numpy.ndarray): ``(n_sites, n_sites)``, symmetric with zero diagonal:
-            coefficients of ln(p/q) on the product of the residuals of two sites, nats.
-        null (Estimate or None): The same estimator where joint and reference have one law: should
-            be 0.
-        log_ratio (numpy.ndarray): ``(n_samples,)`` held-out ln(p/q) of each row, nats.
+        nats: Plug-in estimate, with the bootstrap's standard error (of the average over rows; the
+            bias of the learned ratio is not in it). Neither an upper nor a lower bound.
+        lower: One-sided 99 % lower confidence limit, nats.
+        saturated: Whether the estimate is too low because the samples cannot resolve the ratio.
+        by_condition: ``nats``, ``lower`` and ``saturated`` at every condition, if there are any:
+            keys are floats, or tuples of several conditions.
+        one_point: Coefficients of ln(p/q) on the residual of each site, nats: (n_sites,); for
+            directors (the five components of ``n n^T``) and categories (n_sites, n_values).
+        two_point: Those on the product of the residuals of two sites, nats: (n_sites, n_sites),
+            symmetric with zero diagonal.
+        null: The same estimator where joint and reference have one law: should be 0; or None.
+        log_ratio: ``(n_samples,)`` held-out ln(p/q) of each row, nats.
     """
 
     by_condition: dict
@@ -86,8 +83,7 @@ class TotalCorrelation(TotalCorrelationAt):
 
     def __str__(self) -> str:
         lines = ["total correlation (nats)", f"  all rows {super().__str__()}"]
-        for condition, value in self.by_condition.items():
-            lines.append(f"  {condition!s:>8} {value}")
+        lines += [f"  {key!s:>8} {value}" for key, value in self.by_condition.items()]
         if self.null is not None:
             lines.append(f"  null     {self.null.value:8.3f} ± {self.null.stderr:.3f}")
         if self.saturated or any(value.saturated for value in self.by_condition.values()):
@@ -107,39 +103,26 @@ def total_correlation(
 ) -> TotalCorrelation:
     """Estimate the total correlation of ``X``, or what is left of it given the latent.
 
-    A network learns the logarithm g of the ratio of the joint law to that of independent
-    sites through the relative ratio ``r = p / (α p + (1-α) q) <= 1/α``, the minimiser of
-    ``E_mix[r] - E_joint[ln r]`` (Yamada et al. 2013, eq. 4; Nguyen, Wainwright & Jordan 2010),
-    α = 0.2. Each row is evaluated by a network that was trained on other rows. The estimate
-    is ``E_joint[g]``; the lower limit is that of ``E_joint[g] - E_ref[e^g] + 1``, which is
-    below the total correlation for every g.
+    A network learns the logarithm g of the ratio of the joint law to that of independent sites
+    through the relative ratio ``r = p / (α p + (1-α) q) <= 1/α``, the minimiser of ``E_mix[r] -
+    E_joint[ln r]`` (Yamada et al. 2013, eq. 4; Nguyen, Wainwright & Jordan 2010), α = 0.2. Each row
+    is evaluated by a network that was trained on other rows. The estimate is ``E_joint[g]``; the
+    lower limit is that of ``E_joint[g] - E_ref[e^g] + 1``, below the total correlation for every g.
+    A `SaturationWarning` says if most ratios are larger than the reference samples can resolve.
 
     Args:
-        vae (MeanFieldVAE or None): A trained model: joint rows (x, z) with z ~ q(z|x), reference x
-            ~ prod p_θ(x_i|z) given the same z. None: unconditional, reference are the rows with
-            every column permuted (within each condition).
-        X (numpy.ndarray): ``(n_samples, n_sites)``: spins, words, categories (with a model only),
-            real values; or directors ``(n_samples, n_sites, 3)``. Not those the model was trained
-            on. Correlated rows should stand in the order of their chains: folds and bootstrap go by
-            blocks of consecutive rows.
-        conditions (numpy.ndarray or None): ``(n_samples,)`` or ``(n_samples, n_conditions)``, at
-            least 80 rows each.
-        seed (int or numpy.random.SeedSequence): Source of latents, references, initial weights and
-            bootstrap.
-        lattice_shape ((int, int) or None): Rows and columns of a periodic lattice: the network then
-            also sees the correlation of residuals at every small distance.
-        n_epochs (int): Passes through the data; more if the data are few.
-        null (bool): Whether to run the estimator once more with one law on both sides.
-
-    Returns:
-        TotalCorrelation: Estimate, lower limit, values at each condition, attribution.
-
-    Raises:
-        TypeError, ValueError: If an argument is not as described.
-
-    Warns:
-        SaturationWarning: If for most of the rows the ratio is larger than the reference samples
-            can resolve.
+        vae: A trained model: joint rows (x, z) with z ~ q(z|x), reference x ~ prod p_θ(x_i|z) given
+            the same z. None: unconditional, reference are the rows with every column permuted
+            (within each condition).
+        X: Spins, words, categories (with a model only) or real values (n_samples, n_sites), or
+            directors (n_samples, n_sites, 3), that training has not seen. Correlated rows should
+            stand in the order of their chains: folds and bootstrap go by consecutive rows.
+        conditions: (n_samples,) or (n_samples, n_conditions), at least 80 rows each.
+        seed: Source of latents, references, initial weights and bootstrap.
+        lattice_shape: Rows and columns of a periodic lattice: the network then also sees the
+            correlation of residuals at every small distance.
+        n_epochs: Passes through the data; more if the data are few.
+        null: Whether to run the estimator once more with one law on both sides.
 
     >>> from mfvae.systems import CurieWeiss
     >>> system = CurieWeiss(16)
@@ -148,130 +131,83 @@ def total_correlation(
     >>> bool(found.lower < system.total_correlation(1.0)), found.two_point.shape
     (True, (16, 16))
     """
-    if vae is not None and not isinstance(vae, MeanFieldVAE):
-        raise TypeError(f"vae must be a MeanFieldVAE or None, got {type(vae).__name__}")
+    if vae is not None:
+        check_trained(vae)
     check_count(n_epochs, "n_epochs")
     X = check_finite_array(X, "X", dtype=None)
     if X.ndim not in (2, 3):
         raise ValueError(f"X must have shape (n_samples, n_sites) or (…, 3), got {X.shape}")
-    keys, groups = _conditions(conditions, len(X))
+    keys, members = zip(*condition_groups(conditions, len(X)), strict=True)
+    if min(len(rows) for rows in members) < _MIN_ROWS:
+        raise ValueError(f"every condition needs at least {_MIN_ROWS} rows")
+    groups, folds, blocks = np.empty((3, len(X)), dtype=int)
+    for group, rows in enumerate(members):
+        groups[rows] = group
+        for parts, n_parts in ((folds, _N_FOLDS), (blocks, _N_BLOCKS)):
+            for part, consecutive in enumerate(np.array_split(rows, n_parts)):
+                parts[consecutive] = part
     draws, training, calibration, resampling = check_seed(seed).spawn(4)
-    folds, blocks = _parts(groups, _N_FOLDS), _parts(groups, _N_BLOCKS)
-    n_samples = _N_REFERENCES + bool(null)
+    n_drawn = _N_REFERENCES + bool(null)
     if vae is None:
-        table = np.zeros((len(X), 0)) if conditions is None else keys[groups]
-        rng = np.random.default_rng(draws)
-        samples = independent_sites(X, table, folds, n_samples, rng)
+        table = check_conditions(conditions, len(X))
+        values, mean, summaries = _independent_sites(X, table, members, n_drawn, draws)
     else:
-        check_is_fitted(vae, "module_")
-        samples = given_latent(vae, X, conditions, n_samples, draws)
-    n_sites = samples.residuals[0].shape[1]
-    inputs = samples.inputs(_check_lattice(lattice_shape, n_sites))
-    joint, references = inputs[0], inputs[1 : _N_REFERENCES + 1]
+        values, mean, summaries = _given_latent(vae, X, conditions, n_drawn, draws)
+    residuals = [value - mean for value in values]
+    variance = torch.stack([r.square().mean(dim=(0, 2)) for r in residuals[1:]]).mean(dim=0)
+    # A site that hardly ever changes would come out with huge, rare values: a floor.
+    spread = variance.clamp_min(0.1 * float(variance.mean()) + 1e-12).sqrt()[None, :, None]
+    residuals = [residual.div_(spread) for residual in residuals]
+    if lattice_shape is not None:
+        shape = check_lattice_shape(lattice_shape, X.shape[1])
+        distances = [autocorrelation(r, shape) for r in residuals]
+        summaries = [torch.cat(pair, dim=1) for pair in zip(summaries, distances, strict=True)]
+    sites = [residual.flatten(1) for residual in residuals]
+    joint, *drawn = (TensorDataset(*pair) for pair in zip(sites, summaries, strict=True))
+    references = drawn[:_N_REFERENCES]
     with torch.random.fork_rng(devices=[]):
-        on_joint, on_references = cross_fit(
-            joint, references, folds, groups, n_epochs=n_epochs, seed=training
-        )
-        at_null = _null(inputs, folds, groups, n_epochs, calibration) if null else None
+        on_joint, on_references = cross_fit(joint, references, folds, groups, n_epochs, training)
+        if null:
+            at_null = cross_fit(drawn[-1], references, folds, groups, n_epochs, calibration)
     rng = np.random.default_rng(resampling)
     overall = _summarize(on_joint, on_references, blocks, rng)
-    by_condition = {}
-    if conditions is not None:
-        for group, key in enumerate(keys):
-            rows = groups == group
-            name = float(key[0]) if len(key) == 1 else tuple(key.tolist())
-            by_condition[name] = _summarize(
-                on_joint[rows], on_references[:, rows], blocks[rows], rng
-            )
-    n_first = len(on_joint)
+    names = [float(key[0]) if len(key) == 1 else tuple(key.tolist()) for key in keys]
+    by_condition = {
+        name: _summarize(on_joint[rows], on_references[:, rows], blocks[rows], rng)
+        for name, rows in zip(names, members, strict=True)
+        if conditions is not None
+    }
+    unresolved = [name for name, found in by_condition.items() if found.saturated]
     one_point, two_point = attribute(
-        torch.cat([samples.residuals[0], samples.residuals[1][:n_first]]),
-        torch.from_numpy(np.concatenate([on_joint, on_references[0]])),
+        torch.cat(residuals[:2]), torch.from_numpy(np.concatenate([on_joint, on_references[0]]))
     )
-    result = TotalCorrelation(
-        overall.nats,
-        overall.lower,
-        overall.saturated,
-        by_condition=by_condition,
-        one_point=one_point[:, 0] if one_point.shape[1] == 1 else one_point,
-        two_point=two_point,
-        null=None if at_null is None else _summarize(*at_null, blocks, rng).nats,
-        log_ratio=on_joint,
-    )
-    names = [name for name, value in by_condition.items() if value.saturated]
-    if result.saturated or names:
-        where = f" at conditions {names}" if names else ""
+    if overall.saturated or unresolved:
         warnings.warn(
-            f"the total correlation{where} is more than {len(X)} samples can resolve: "
-            "the estimate is too low, read it as a lower bound",
+            f"the total correlation is more than {len(X)} samples can resolve (at conditions "
+            f"{unresolved}): the estimate is too low, read it as a lower bound",
             SaturationWarning,
             stacklevel=2,
         )
-    return result
-
-
-def _conditions(conditions: np.ndarray | None, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct conditions ``(n_groups, n_conditions)`` and the group of each row."""
-    if conditions is None:
-        keys, groups = np.zeros((1, 0)), np.zeros(n_samples, dtype=int)
-    else:
-        table = check_finite_array(conditions, "conditions")
-        table = table[:, None] if table.ndim == 1 else table
-        if table.ndim != 2 or len(table) != n_samples:
-            raise ValueError(
-                f"conditions must have shape ({n_samples},) or ({n_samples}, n_conditions), "
-                f"got {np.shape(conditions)}"
-            )
-        keys, groups = np.unique(table, axis=0, return_inverse=True)
-    fewest = np.bincount(groups.ravel()).min()
-    if fewest < _MIN_ROWS:
-        raise ValueError(f"every condition needs at least {_MIN_ROWS} rows, one has {fewest}")
-    return keys, groups.ravel()
-
-
-def _check_lattice(shape: tuple[int, int] | None, n_sites: int) -> tuple[int, int] | None:
-    if shape is None:
-        return None
-    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
-        raise TypeError(f"lattice_shape must be (rows, columns), got {shape!r}")
-    shape = tuple(check_count(length, "lattice_shape") for length in shape)
-    if shape[0] * shape[1] != n_sites:
-        raise ValueError(f"lattice_shape {shape} does not hold {n_sites} sites")
-    return shape
-
-
-def _parts(groups: np.ndarray, n_parts: int) -> np.ndarray:
-    """Return the part of each row: consecutive rows of each group go into one part."""
-    parts = np.empty(len(groups), dtype=int)
-    for group in range(groups.max() + 1):
-        for part, rows in enumerate(np.array_split(np.flatnonzero(groups == group), n_parts)):
-            parts[rows] = part
-    return parts
-
-
-def _null(
-    inputs: list[Inputs],
-    folds: np.ndarray,
-    groups: np.ndarray,
-    n_epochs: int,
-    seed: np.random.SeedSequence,
-) -> tuple[np.ndarray, np.ndarray]:
-    *references, joint = inputs[1:]
-    return cross_fit(joint, references, folds, groups, n_epochs=n_epochs, seed=seed)
+    return TotalCorrelation(
+        **vars(overall),
+        by_condition=by_condition,
+        one_point=one_point[:, 0] if one_point.shape[1] == 1 else one_point,
+        two_point=two_point,
+        null=_summarize(*at_null, blocks, rng).nats if null else None,
+        log_ratio=on_joint,
+    )
 
 
 def _summarize(
     on_joint: np.ndarray, on_references: np.ndarray, blocks: np.ndarray, rng: np.random.Generator
 ) -> TotalCorrelationAt:
-    """Return estimate, lower limit and whether it is saturated, from held-out log ratios."""
+    """Estimate, lower limit and whether it is saturated, from held-out log ratios."""
     # The bound holds for every g, so also for g cut where e^g would be carried by a few rows.
     cut = log_resolved(on_references.size)
-    bounded = np.minimum(on_joint, cut)
     weights = np.exp(np.minimum(on_references, cut)).mean(axis=0)
+    bounded = np.minimum(on_joint, cut) - weights + 1
     n_rows = np.bincount(blocks)
-    plug_in, bound = (
-        np.bincount(blocks, values) / n_rows for values in (on_joint, bounded - weights + 1)
-    )
+    plug_in, bound = (np.bincount(blocks, values) / n_rows for values in (on_joint, bounded))
     n_blocks = len(n_rows)
     picks = rng.integers(n_blocks, size=(_N_BOOTSTRAP, n_blocks))
     stderr = plug_in[picks].mean(axis=1).std(ddof=1)
@@ -279,8 +215,88 @@ def _summarize(
     unseen = -np.log(1 - _CONFIDENCE) * weights.max() / on_references.size
     spread = bound.std(ddof=1) / np.sqrt(n_blocks)
     lower = bound.mean() - student.ppf(_CONFIDENCE, n_blocks - 1) * spread - unseen
-    return TotalCorrelationAt(
-        Estimate(on_joint.mean(), stderr=stderr, exact=False),
-        float(lower),
-        bool(np.mean(on_joint > cut) > _UNRESOLVED),
-    )
+    nats = Estimate(on_joint.mean(), stderr=stderr, exact=False)
+    return TotalCorrelationAt(nats, float(lower), bool(np.mean(on_joint > cut) > _UNRESOLVED))
+
+
+#: Values of the joint law first, then of each reference sample, float32 (n_samples, n_sites,
+#: n_values); their mean under the reference; summaries of each, float32 (n_samples, n_summaries).
+Samples = tuple[list[torch.Tensor], torch.Tensor, list[torch.Tensor]]
+
+
+def _independent_sites(
+    X: np.ndarray,
+    conditions: np.ndarray,
+    members: tuple[np.ndarray, ...],
+    n_references: int,
+    seed: np.random.SeedSequence,
+) -> Samples:
+    """Configurations, and as references the same with every column permuted.
+
+    Within each condition and fold: a training fold never holds a value of a row that is evaluated.
+    """
+    if X.ndim == 3:
+        directors = torch.from_numpy(check_directors(X, "X").astype(np.float32))
+        values = to_components(directors[..., :, None] * directors[..., None, :])
+    else:
+        values = torch.from_numpy(X.astype(np.float32))[..., None]
+    mean = torch.empty_like(values)
+    for rows in members:
+        mean[rows] = values[rows].mean(dim=0)
+    samples, rng = [values], np.random.default_rng(seed)
+    sites = torch.arange(values.shape[1])
+    for _ in range(n_references):
+        source = np.empty(values.shape[:2], dtype=np.int64)
+        for rows in (fold for member in members for fold in np.array_split(member, _N_FOLDS)):
+            source[rows] = rng.permuted(np.tile(rows[:, None], len(sites)), axis=0)
+        samples.append(values[torch.from_numpy(source), sites])
+    spread = np.where(np.ptp(conditions, axis=0) > 0, conditions.std(axis=0), 1.0)
+    summary = torch.from_numpy((conditions - conditions.mean(axis=0)) / spread).float()
+    return samples, mean, [summary] * len(samples)
+
+
+def _given_latent(
+    vae: MeanFieldVAE,
+    X: np.ndarray,
+    conditions: np.ndarray | None,
+    n_references: int,
+    seed: np.random.SeedSequence,
+) -> Samples:
+    """Configurations with z ~ q(z|x), and as references x ~ prod p(x_i|z), same z.
+
+    Summaries are the latents, the conditions and the gradient of ln p(x|z) along the latents,
+    which tells whether z is where x would put it.
+    """
+    decoder, likelihood = vae.module_.decoder, vae.module_.likelihood
+    x, c = vae.as_tensors(X, conditions)
+    mean, deviation = (torch.from_numpy(part) for part in vae.encode(X, conditions))
+    generator = torch.Generator().manual_seed(int(seed.generate_state(1)[0]))
+    z = mean + deviation * torch.randn(mean.shape, generator=generator)
+    with torch.no_grad():
+        parts = [decoder(part) for part in z.split(_ROWS)]
+        means = [likelihood.mean(part) for part in parts]
+        means = torch.cat([to_components(mean) if mean.ndim == 4 else mean for mean in means])
+        samples = [x] + [
+            torch.cat([likelihood.sample(part, generator) for part in parts])
+            for _ in range(n_references)
+        ]
+    if means.ndim == 3:  # directors, categories
+        values = [likelihood.statistics(sample).float() for sample in samples]
+    else:
+        means = means[..., None]
+        letters = (np.asarray(likelihood.restore(s), dtype=np.float32) for s in samples)
+        values = [torch.from_numpy(sample)[..., None] for sample in letters]
+
+    def score(sample: torch.Tensor) -> torch.Tensor:
+        gradients = []
+        for z_part, x_part in zip(z.split(_ROWS), sample.split(_ROWS), strict=True):
+            z_part = z_part.detach().requires_grad_()
+            total = likelihood.log_prob(decoder(z_part), x_part).sum()
+            gradients.append(torch.autograd.grad(total, z_part)[0])
+        return torch.cat(gradients)
+
+    scores = [score(sample) for sample in samples]
+    unit = torch.stack([score.square().mean(dim=0) for score in scores[1:]]).mean(dim=0).sqrt()
+    latents = (z - z.mean(dim=0)) / z.std(dim=0).clamp_min(1e-6)
+    summaries = [torch.cat([latents, c, score / (unit + 1e-6)], dim=1) for score in scores]
+    return values, means, summaries

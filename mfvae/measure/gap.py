@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from mfvae._validation import check_choice, check_count, check_seed, check_temperatures
+from mfvae._validation import check_count, check_seed, check_temperatures, check_trained
 from mfvae.systems.base import Estimate, System
 from mfvae.vae.estimator import MeanFieldVAE
 
@@ -26,30 +25,20 @@ def exact_gap(
 ) -> list[Estimate]:
     """Return ``E_p[ln p(x) - ELBO(x)]`` at each temperature, nats per configuration.
 
-    With the ELBO the gap is ``KL(p(x) q(z|x) || p_θ(z) p_θ(x|z))``, which is at least the
-    total correlation that is left given the latent; with "iwae" or "quadrature" it is (an
-    upper estimate of) ``KL(p || p_θ)``. Both terms are averaged over the same
-    configurations, so that the fluctuations of ln p cancel.
+    With the ELBO the gap is ``KL(p(x) q(z|x) || p_θ(z) p_θ(x|z))``, which is at least the total
+    correlation that is left given the latent; with "iwae" or "quadrature" it is (an upper estimate
+    of) ``KL(p || p_θ)``. Both terms are averaged over the same configurations, so that the
+    fluctuations of ln p cancel; standard errors come from the spread over independent chains.
 
     Args:
-        vae (MeanFieldVAE): Trained model; if it has a condition, that is taken to be the
-            temperature.
-        system (System): A system with an exact ``log_prob``.
-        temperatures (float or array_like, shape (n_temperatures,)): Units of J/k_B.
-        n_samples (int): Fresh configurations drawn at each temperature.
-        seed (int or numpy.random.SeedSequence): Source of the configurations and of the latents.
-        method ({"elbo", "iwae", "quadrature"}): As in ``MeanFieldVAE.score_samples``.
-        n_importance (int): Latents drawn for each configuration.
+        vae: Trained model; if it has a condition, that is taken to be the temperature.
+        system: With an exact ``log_prob``; NotImplementedError if it has none.
+        temperatures: One, or (n_temperatures,), units of J/k_B.
+        n_samples: Fresh configurations drawn at each temperature.
+        seed: Source of the configurations and of the latents.
+        method: "elbo", "iwae" or "quadrature", as in ``MeanFieldVAE.score_samples``.
+        n_importance: Latents drawn for each configuration.
 
-    Returns:
-        list of Estimate: One gap a temperature; standard errors from the spread over independent
-            chains.
-
-    Raises:
-        TypeError, ValueError: If an argument is not as described.
-        NotImplementedError: If ``system`` has no exact ``log_prob``.
-
-    >>> from mfvae import MeanFieldVAE
     >>> from mfvae.systems import CurieWeiss
     >>> system = CurieWeiss(16)
     >>> vae = MeanFieldVAE(1, n_epochs=1, progress=False).fit(system.sample(2.0, 500, seed=0))
@@ -57,22 +46,18 @@ def exact_gap(
     >>> bool(gap > 0)
     True
     """
-    if not isinstance(vae, MeanFieldVAE):
-        raise TypeError(f"vae must be a MeanFieldVAE, got {type(vae).__name__}")
+    check_trained(vae)
     if not isinstance(system, System):
         raise TypeError(f"system must be one of mfvae.systems, got {type(system).__name__}")
-    check_is_fitted(vae, "module_")
     temperatures, _ = check_temperatures(temperatures, "temperatures")
     check_count(n_samples, "n_samples", minimum=2)
-    check_choice(method, "method", ("elbo", "iwae", "quadrature"))
     draws, scores = check_seed(seed).spawn(2)
     n_chains = min(_N_CHAINS, n_samples)
     chains = system.sample_chains(temperatures, n_chains, -(-n_samples // n_chains), seed=draws)
-    has_condition = bool(vae.configuration_["condition_location"])
     gaps = []
     for temperature, x in zip(temperatures, chains, strict=True):
         x = x.reshape(-1, *x.shape[2:])
-        conditions = np.full(len(x), temperature) if has_condition else None
+        conditions = np.full(len(x), temperature) if vae.n_conditions_ else None
         score = vae.score_samples(
             x, conditions, method=method, n_importance=n_importance, seed=scores
         )

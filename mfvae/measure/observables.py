@@ -1,122 +1,75 @@
-"""Observables of spin configurations, each with its standard error.
-
-Errors come from the jackknife over blocks of consecutive rows, so that they stay honest for
-nonlinear quantities and for rows in the order of a Markov chain, as long as a block is much
-longer than the correlation time. The laws P(q) and P(K) are in `mfvae.measure.laws`.
-"""
+"""Observables of configurations; errors by the jackknife over blocks of consecutive rows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
-from mfvae._validation import check_count, check_spins, check_temperature
+from mfvae._validation import check_count, check_finite_array, check_spins, check_temperature
 from mfvae.measure._jackknife import jackknife_of_means
-from mfvae.measure.laws import EmpiricalLaw, jensen_shannon, overlap_law, spike_count_law
 from mfvae.systems.base import Estimate
 
-__all__ = [
-    "EmpiricalLaw",
-    "binder_cumulant",
-    "correlation_length",
-    "jensen_shannon",
-    "magnetization",
-    "overlap_law",
-    "spike_count_law",
-    "susceptibility",
-]
+__all__ = ["OrderParameterMoments", "correlation_length", "order_parameter_moments"]
 
 
-def magnetization(x: np.ndarray, *, n_blocks: int = 64) -> Estimate:
-    """Return ⟨|m|⟩, m the mean spin of a configuration.
+class OrderParameterMoments(NamedTuple):
+    """What one temperature says of an order parameter; fields as in `order_parameter_moments`."""
 
-    Args:
-        x (array_like, shape (n_samples, n_sites)): Spins -1 and +1.
-        n_blocks (int): Number of blocks for the jackknife, at least 2 (fewer if there are fewer
-            rows).
-
-    Returns:
-        Estimate: Between 0 and 1.
-
-    Raises:
-        TypeError, ValueError: If ``x`` does not hold at least two rows of spins, or ``n_blocks`` is
-            below 2.
-
-    >>> magnetization([[1, 1, 1, -1], [-1, -1, -1, -1]])
-    Estimate(0.75, stderr=0.25, exact=False)
-    """
-    m = check_spins(x).mean(axis=1, dtype=np.float64)
-    return jackknife_of_means(np.abs(m)[:, None], lambda mean: mean[..., 0], n_blocks)
+    mean: Estimate
+    susceptibility: Estimate
+    binder_cumulant: Estimate
 
 
-def susceptibility(x: np.ndarray, temperature: float, *, n_blocks: int = 64) -> Estimate:
-    """Return χ = N (⟨m²⟩ - ⟨|m|⟩²)/T, m the mean spin of a configuration.
+def order_parameter_moments(
+    values: np.ndarray, n_sites: int, temperature: float, *, n_blocks: int = 64
+) -> OrderParameterMoments:
+    """Return ``mean``, ``susceptibility`` and ``binder_cumulant`` of an order parameter S.
+
+    They are ⟨|S|⟩, χ = N (⟨S²⟩ - ⟨|S|⟩²)/T, units of 1/J, and U = 1 - ⟨S⁴⟩/(3⟨S²⟩²): 0 for
+    Gaussian S, 2/3 for S = ±constant (Binder, K. (1981), Z. Phys. B 43, 119), NaN if S is always 0.
 
     Args:
-        x (array_like, shape (n_samples, n_sites)): Spins -1 and +1, all at the same temperature.
-        temperature (float): Temperature, units of J/k_B.
-        n_blocks (int): Number of blocks for the jackknife, at least 2 (fewer if there are fewer
-            rows).
+        values: S of each configuration, (n_samples >= 2,), per site, all at one temperature: what
+            ``system.order_parameter(x)`` returns, for spins the mean spin.
+        n_sites: Number N of sites.
+        temperature: Units of J/k_B.
+        n_blocks: Number of blocks, at least 2.
 
-    Returns:
-        Estimate: Susceptibility, units of 1/J.
-
-    Raises:
-        TypeError, ValueError: If ``x`` does not hold at least two rows of spins, for a bad
-            temperature, or if ``n_blocks`` is below 2.
+    >>> moments = order_parameter_moments([0.2, -0.4], 10, 0.5)
+    >>> round(float(moments.mean), 3), round(float(moments.susceptibility), 3)
+    (0.3, 0.2)
     """
-    m = check_spins(x).mean(axis=1, dtype=np.float64)
-    scale = np.shape(x)[1] / check_temperature(temperature)
-    features = np.stack([np.abs(m), m**2], axis=1)
-    return jackknife_of_means(
-        features, lambda mean: scale * (mean[..., 1] - mean[..., 0] ** 2), n_blocks
-    )
+    s = np.abs(check_finite_array(values, "values", ndim=1))
+    scale = check_count(n_sites, "n_sites") / check_temperature(temperature)
+    # The variance does not depend on where S is measured from; near its mean it rounds less.
+    centred = s - s.mean()
 
+    def estimate(function: Callable, *features: np.ndarray) -> Estimate:
+        return jackknife_of_means(np.stack(features, axis=1), function, n_blocks)
 
-def binder_cumulant(x: np.ndarray, *, n_blocks: int = 64) -> Estimate:
-    """Return U = 1 - ⟨m⁴⟩/(3⟨m²⟩²), m the mean spin (Binder, K. (1981), Z. Phys. B 43, 119).
-
-    Args:
-        x (array_like, shape (n_samples, n_sites)): Spins -1 and +1.
-        n_blocks (int): Number of blocks for the jackknife, at least 2 (fewer if there are fewer
-            rows).
-
-    Returns:
-        Estimate: 0 for Gaussian m, 2/3 for m = ±constant; NaN if m is 0 in every row.
-
-    Raises:
-        TypeError, ValueError: If ``x`` does not hold at least two rows of spins, or ``n_blocks`` is
-            below 2.
-    """
-    m = check_spins(x).mean(axis=1, dtype=np.float64)
-    if not m.any():
-        return Estimate(np.nan, exact=False)
-    features = np.stack([m**2, m**4], axis=1)
-    return jackknife_of_means(
-        features, lambda mean: 1 - mean[..., 1] / (3 * mean[..., 0] ** 2), n_blocks
-    )
+    with np.errstate(invalid="ignore"):  # S is always 0
+        return OrderParameterMoments(
+            mean=estimate(lambda m: m[..., 0], s),
+            susceptibility=estimate(
+                lambda m: scale * (m[..., 1] - m[..., 0] ** 2), centred, centred**2
+            ),
+            binder_cumulant=estimate(lambda m: 1 - m[..., 1] / (3 * m[..., 0] ** 2), s**2, s**4),
+        )
 
 
 def correlation_length(x: np.ndarray, length: int, *, n_blocks: int = 64) -> Estimate:
-    """Return the second-moment correlation length on an L × L torus.
+    """Return the second-moment correlation length on an L × L torus, units of its spacing.
 
     ``ξ = √(S(0)/S(k₁) - 1) / (2 sin(k₁/2))`` with k₁ = 2π/L along either axis and
     ``S(k) = ⟨|Σ_r s_r exp(ik·r)|²⟩/N`` (Cooper, F., Freedman, B. & Preston, D. (1982), Nucl. Phys.
-    B 210, 210).
+    B 210, 210); 0 where S(0) ≤ S(k₁), infinite where S(k₁) = 0.
 
     Args:
-        x (array_like, shape (n_samples, length * length)): Spins -1 and +1, sites numbered row by
-            row.
-        length (int): Linear size L, at least 2.
-        n_blocks (int): Number of blocks for the jackknife, at least 2 (fewer if there are fewer
-            rows).
-
-    Returns:
-        Estimate: Correlation length, units of the lattice spacing; 0 where S(0) ≤ S(k₁), infinite
-            where S(k₁) = 0.
-
-    Raises:
-        TypeError, ValueError: If ``x`` does not hold at least two rows of ``length**2`` spins, or
-            ``n_blocks`` is below 2.
+        x: Spins -1 and +1, (n_samples >= 2, length * length), sites numbered row by row.
+        length: Linear size L, at least 2.
+        n_blocks: Number of blocks, at least 2.
     """
     length = check_count(length, "length", minimum=2)
     lattice = check_spins(x, length * length).reshape(-1, length, length)
@@ -126,11 +79,10 @@ def correlation_length(x: np.ndarray, length: int, *, n_blocks: int = 64) -> Est
     zero = lattice.sum(axis=(1, 2), dtype=np.float64) ** 2
     first = (along[0] + along[1]) / 2
     first[first < 1e-24 * length**4] = 0.0  # rounding of a sum that vanishes
-    features = np.stack([zero, first], axis=1)
 
     def length_of(mean: np.ndarray) -> np.ndarray:
         ratio = np.where(mean[..., 0] > 0, np.inf, 1.0)
         np.divide(mean[..., 0], mean[..., 1], out=ratio, where=mean[..., 1] > 0)
         return np.sqrt(np.maximum(ratio - 1, 0)) / (2 * np.sin(k / 2))
 
-    return jackknife_of_means(features, length_of, n_blocks)
+    return jackknife_of_means(np.stack([zero, first], axis=1), length_of, n_blocks)

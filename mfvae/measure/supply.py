@@ -7,87 +7,40 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.utils.validation import check_is_fitted
 
-from mfvae._validation import check_count, check_finite_array, check_number, check_seed
-from mfvae.measure._jackknife import spread
+from mfvae._validation import check_conditions, check_count, check_number, check_seed, check_trained
+from mfvae.measure._jackknife import spread, weighted_sum
 from mfvae.systems.base import Estimate
 from mfvae.vae.estimator import MeanFieldVAE
 
-__all__ = ["CapacitySupply", "ElboSurgery", "capacity_supply", "elbo_surgery", "gaussian_rate"]
+__all__ = ["ElboSurgery", "capacity_supply", "condition_groups", "elbo_surgery"]
 
 _N_BLOCKS, _MIN_ROWS, _CHUNK = 32, 64, 4_000_000
 
 
-@dataclass(frozen=True)
-class CapacitySupply:
-    """What ``n_latents`` latents of ``n_sites`` sites deliver, nats; a guide, not a bound.
-
-    Attributes:
-        regular (float): Of a smooth decoder: ``(d/2) ln(N F)``.
-        hubbard_stratonovich (float): ``(d/2) ln N``, the most that the field of a mean-field model
-            with d components grows like.
-    """
-
-    regular: float
-    hubbard_stratonovich: float
-
-
-def capacity_supply(
-    n_sites: int, n_latents: int, *, fisher_information: float = 1.0
-) -> CapacitySupply:
-    """Return what a smooth decoder with a fixed prior can make of its latents, before training.
+def capacity_supply(n_sites: int, n_latents: int, *, fisher_information: float = 1.0) -> float:
+    """Return what a smooth decoder can make of its latents, nats, as known before training.
 
     ``I(x;z) = (d/2) ln(N/2πe) + h(z) + E ½ ln det F(z) + o(1)``, F(z) the Fisher information about
     z in one site, averaged over sites (Clarke & Barron 1990, IEEE Trans. Inf. Theory 36, 453).
     With a prior Normal(0, 1) and ``F`` the geometric mean of the eigenvalues of F(z) this is
     ``(d/2) ln(N F)``. ``F = 1`` is generous: spins whose fields are the latents themselves have
     E ½ ln F = -0.375, and for large N no prior gets one common field of N spins above
-    ``½ ln(πN/2e)``, 0.27 nats less. It is a heuristic all the same: a decoder that is not
-    smooth may have any F.
+    ``½ ln(πN/2e)``, 0.27 nats less. It is a heuristic all the same, no bound: a decoder that is
+    not smooth may have any F.
 
     Args:
-        n_sites, n_latents (int): N and d.
-        fisher_information (float): F, per site and latent, in units in which the latents have
-            variance 1.
+        n_sites: N.
+        n_latents: d.
+        fisher_information: F, per site and latent, in units in which the latents have variance 1.
 
-    Returns:
-        CapacitySupply: Nats for the whole system; never below 0.
-
-    Raises:
-        TypeError, ValueError: If an argument is not as described.
-
-    >>> round(capacity_supply(256, 4).regular, 2)
+    >>> round(capacity_supply(256, 4), 2)
     11.09
     """
     n_sites = check_count(n_sites, "n_sites")
     n_latents = check_count(n_latents, "n_latents")
     fisher = check_number(fisher_information, "fisher_information", positive=True)
-    plain = n_latents / 2 * math.log(n_sites)
-    return CapacitySupply(max(plain + n_latents / 2 * math.log(fisher), 0.0), plain)
-
-
-def gaussian_rate(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Return ``Σ_k ½(μ² + σ² - 1 - ln σ²)``, KL(Normal(μ, σ²) ‖ Normal(0, 1)), of each row.
-
-    Args:
-        mean, deviation (array_like, shape (n_samples, n_latents)): Of the encoder, as given by
-            ``MeanFieldVAE.encode``; deviations above 0.
-
-    Returns:
-        ndarray of float64, shape (n_samples,): Nats.
-
-    Raises:
-        TypeError, ValueError: If the shapes differ, or a deviation is not positive.
-
-    >>> gaussian_rate([[0.0, 1.0]], [[1.0, 1.0]])
-    array([0.5])
-    """
-    mean = check_finite_array(mean, "mean", ndim=2)
-    deviation = check_finite_array(deviation, "deviation", ndim=2)
-    if mean.shape != deviation.shape or np.any(deviation <= 0):
-        raise ValueError("deviation must be positive and of the shape of mean")
-    return 0.5 * np.sum(mean**2 + deviation**2 - 1 - 2 * np.log(deviation), axis=1)
+    return max(n_latents / 2 * math.log(n_sites) + n_latents / 2 * math.log(fisher), 0.0)
 
 
 @dataclass(frozen=True)
@@ -95,14 +48,11 @@ class ElboSurgery:
     """The rate of a trained model and its parts, nats per configuration.
 
     Attributes:
-        rate (Estimate): ``R = E KL(q(z|x) ‖ p(z))``.
-        mutual_information (Estimate): ``I_q(x; z)``, the middle of the interval; half of it is part
-            of the error.
-        mutual_information_bounds (tuple of Estimate): Ends of the interval: each errs outward on
-            average.
-        prior_mismatch (Estimate): ``KL(q̄(z) ‖ p(z)) = R - I_q``.
-        sphere_packing (Estimate): ``h(p) - E h(q(z|x))``, which for a Normal(0, 1) prior is ``d ln
-            1/σ̄``.
+        rate: ``R = E KL(q(z|x) ‖ p(z))``.
+        mutual_information: ``I_q(x; z)``, the middle of an interval, half of it part of the error.
+        mutual_information_bounds: Ends of the interval: each errs outward on average.
+        prior_mismatch: ``KL(q̄(z) ‖ p(z)) = R - I_q``.
+        sphere_packing: ``h(p) - E h(q(z|x))``, for a Normal(0, 1) prior ``d ln 1/σ̄``.
     """
 
     rate: Estimate
@@ -129,78 +79,50 @@ def elbo_surgery(
     average and the mixture.
 
     Args:
-        vae (MeanFieldVAE): Trained model.
-        X (array_like, shape (n_samples, n_sites, …)): Configurations, as in ``fit``; at least 64
-            for each value of the conditions.
-        conditions (array_like, shape (n_samples,) or (n_samples, n_conditions), optional): As in
-            ``fit``.
-        seed (int or numpy.random.SeedSequence): Source of the latents.
-
-    Returns:
-        ElboSurgery: Nats.
-
-    Raises:
-        TypeError, ValueError: If an argument is not as described, or a condition has too few rows.
+        vae: Trained model.
+        X: Configurations (n_samples, n_sites, …), as in ``fit``; at least 64 for each value of the
+            conditions, else ValueError.
+        conditions: (n_samples,) or (n_samples, n_conditions), as in ``fit``.
+        seed: Source of the latents.
     """
-    if not isinstance(vae, MeanFieldVAE):
-        raise TypeError(f"vae must be a MeanFieldVAE, got {type(vae).__name__}")
-    check_is_fitted(vae, "module_")
-    mean, deviation = (part.astype(np.float64) for part in vae.encode(X, conditions))
+    mean, deviation = (part.astype(float) for part in check_trained(vae).encode(X, conditions))
     groups = condition_groups(conditions, len(mean))
-    weighted = []
+    parts = []
     for child, (value, rows) in zip(check_seed(seed).spawn(len(groups)), groups, strict=True):
         if len(rows) < _MIN_ROWS:
             raise ValueError(f"need {_MIN_ROWS} rows for each condition, got {len(rows)}")
         noise_seed, prior_seed = child.spawn(2)
         noise = np.random.default_rng(noise_seed).standard_normal((len(rows), mean.shape[1]))
         z = mean[rows] + deviation[rows] * noise
-        log_own = -(noise**2 + np.log(2 * np.pi * deviation[rows] ** 2)).sum(axis=1) / 2
-        log_prior = vae.log_prior(z, value)
-        fresh = vae.log_prior(vae.sample_prior(max(len(rows), 4096), value, seed=prior_seed), value)
-        spheres = np.log(2 * np.pi * np.e * deviation[rows] ** 2).sum(axis=1) / 2
-        parts = _split(z, mean[rows], deviation[rows], log_own, log_prior, spheres)
-        packed, error = parts[1]
-        parts[1] = packed - fresh.mean(), np.hypot(error, fresh.std() / len(fresh) ** 0.5)
-        weighted.append((len(rows) / len(mean), parts))
-    values = sum(w * np.array([value for value, _ in parts]) for w, parts in weighted)
-    errors = np.sqrt(sum((w * np.array([e for _, e in parts])) ** 2 for w, parts in weighted))
-    rate, packed, low, high, mismatch_low, mismatch_high = (
-        Estimate(v, stderr=e, exact=False) for v, e in zip(values, errors, strict=True)
-    )
-    return ElboSurgery(
-        rate, _middle(low, high), (low, high), _middle(mismatch_low, mismatch_high), packed
-    )
-
-
-def _middle(low: Estimate, high: Estimate) -> Estimate:
-    half = max(high - low, 0.0) / 2
-    error = np.hypot(max(low.stderr, high.stderr), half)
-    return Estimate((low + high) / 2, stderr=float(error), exact=False)
+        condition = None if conditions is None else value
+        prior = vae.sample_prior(max(len(rows), 4096), condition, seed=prior_seed)
+        fresh, log_prior = vae.log_prior(prior, condition), vae.log_prior(z, condition)
+        values, errors = _split(z, mean[rows], deviation[rows], noise, log_prior)
+        values[1] -= fresh.mean()
+        errors[1] = np.hypot(errors[1], fresh.std() / len(fresh) ** 0.5)
+        parts.append([Estimate(*pair, exact=False) for pair in zip(values, errors, strict=True)])
+    shares = [len(rows) / len(mean) for _, rows in groups]
+    rate, packed, *bounds = (weighted_sum(shares, column) for column in zip(*parts, strict=True))
+    middles = []
+    for low, high in (bounds[:2], bounds[2:]):
+        error = np.hypot(max(low.stderr, high.stderr), max(high - low, 0.0) / 2)
+        middles.append(Estimate((low + high) / 2, stderr=float(error), exact=False))
+    return ElboSurgery(rate, middles[0], tuple(bounds[:2]), middles[1], packed)
 
 
 def condition_groups(
     conditions: np.ndarray | None, n_samples: int
-) -> list[tuple[np.ndarray | None, np.ndarray]]:
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return each distinct row of conditions with the indices of its samples, in order."""
-    if conditions is None:
-        return [(None, np.arange(n_samples))]
-    c = check_finite_array(conditions, "conditions")
-    c = c[:, None] if c.ndim == 1 else c
-    if c.ndim != 2 or len(c) != n_samples:
-        raise ValueError(f"conditions must have {n_samples} rows, got shape {np.shape(conditions)}")
-    values, which = np.unique(c, axis=0, return_inverse=True)
+    table = check_conditions(conditions, n_samples)
+    values, which = np.unique(table, axis=0, return_inverse=True)
     return [(value, np.flatnonzero(which.ravel() == k)) for k, value in enumerate(values)]
 
 
 def _split(
-    z: np.ndarray,
-    mean: np.ndarray,
-    deviation: np.ndarray,
-    log_own: np.ndarray,
-    log_prior: np.ndarray,
-    spheres: np.ndarray,
-) -> list[tuple[float, float]]:
-    """Rate, minus entropy of the spheres, ends of the information and of the mismatch."""
+    z: np.ndarray, mean: np.ndarray, deviation: np.ndarray, noise: np.ndarray, log_prior: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rate, minus entropy of the spheres, ends of the information and of the mismatch; errors."""
     n = len(z)
     block = np.arange(n) * _N_BLOCKS // n
     others = np.full((n, _N_BLOCKS), -np.inf)  # ln Σ_{j in block, j ≠ i} q(z_i | x_j)
@@ -214,6 +136,8 @@ def _split(
         with np.errstate(divide="ignore"):
             sums = np.log(np.add.reduceat(np.exp(log_q - top), starts, axis=1))
         others[rows] = sums + top
+    log_own = -(noise**2 + np.log(2 * np.pi * deviation**2)).sum(axis=1) / 2
+    spheres = np.log(2 * np.pi * np.e * deviation**2).sum(axis=1) / 2
     pairs = np.stack([log_own - log_prior, -spheres], axis=1)
 
     def estimate(kept: np.ndarray) -> np.ndarray:
@@ -227,4 +151,4 @@ def _split(
 
     every = np.ones(_N_BLOCKS, dtype=bool)
     left_out = np.array([estimate(every & (np.arange(_N_BLOCKS) != b)) for b in range(_N_BLOCKS)])
-    return list(zip(estimate(every), spread(left_out), strict=True))
+    return estimate(every), spread(left_out)

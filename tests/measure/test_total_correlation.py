@@ -8,8 +8,7 @@ import torch
 
 from mfvae import MeanFieldVAE
 from mfvae.measure import SaturationWarning, exact_gap, total_correlation
-from mfvae.measure._attribution import attribute
-from mfvae.measure._ratio_network import relative_loss
+from mfvae.measure.ratio_network import attribute, relative_loss
 from mfvae.systems import CurieWeiss, MaierSaupe
 
 
