@@ -1,21 +1,18 @@
 """The sweep of rivals on the retina: its rows are labelled, resumable, and computed again."""
 
+import importlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mfvae._sweep import load_sweep
 from mfvae.compare import compare_models
 from mfvae.data import RetinaWords, load_retina
-
-SCRIPT = Path(__file__).parents[2] / "book" / "results" / "retina_rivals.py"
 
 
 @pytest.fixture(scope="module")
 def rivals():
-    return load_sweep(SCRIPT)
+    return importlib.import_module("retina_rivals")
 
 
 @pytest.fixture(scope="module")
