@@ -34,8 +34,10 @@ ONE_PHASE_EPOCHS = 16
 ORDERED, DISORDERED = 0.5, 0.25
 REGIONS = ("FM+", "FM-", "AFM+", "AFM-", "PM", "between")
 
-#: The networks of the paper, smaller, with its Normal prior, Adam and batches of 128. With their
-#: batch normalisation one of two latents often stays unused; dense networks are reliable.
+#: The networks of the paper, with its Normal prior, Adam and batches of 128. They are smaller than
+#: there (channels 64 and 128, width 1024, 50 epochs); the lattice is not, since the window of beta
+#: scales with it. With their batch normalisation one of two latents often stays unused; dense
+#: networks without it are reliable.
 _NETWORK = {"channels": (16, 32), "width": 128}
 _PAPER = {
     "encoder": "normalized-cnn",
