@@ -22,8 +22,8 @@ from _sweep import RESULTS, sweep_command
 
 import mfvae
 from mfvae import measure
-from mfvae.data import LabelledSamples, three_phase_ising
-from mfvae.data.synthetic import DISORDERED_TEMPERATURES, ORDERED_TEMPERATURES
+from mfvae.data import three_phase_ising
+from mfvae.data.synthetic import DISORDERED_TEMPERATURES, ORDERED_TEMPERATURES, LabelledSamples
 from mfvae.systems import Ising2D
 
 OUTPUT = RESULTS / "beta_sweep.json"
