@@ -74,7 +74,7 @@ data: $(READY)
 	$(BIN)/python -m mfvae.data.retina
 
 results: $(READY)
-	@for script in book/results/*.py; do \
+	@for script in book/results/[!_]*.py; do \
 		[ -e "$$script" ] || continue; echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 # The peers live in an environment of their own; the benchmarks start them there.

@@ -10,12 +10,10 @@ __all__ = ["attach"]
 
 
 def attach(package: str, names: dict[str, str]) -> tuple[Callable, Callable, list[str]]:
-    """Return ``__getattr__``, ``__dir__`` and ``__all__`` for a package.
+    """Return ``__getattr__``, ``__dir__`` and ``__all__`` for the package named ``package``.
 
-    Args:
-        package (str): ``__name__`` of the calling package.
-        names (dict of str to str): For every public name, the module (relative to ``package``) that
-            defines it; a name mapped to itself is that submodule.
+    ``names`` has for every public name the module, relative to the package, that defines it; a
+    name mapped to itself is that submodule.
     """
 
     def __getattr__(name: str) -> Any:
@@ -24,7 +22,4 @@ def attach(package: str, names: dict[str, str]) -> tuple[Callable, Callable, lis
         module = importlib.import_module(f"{package}.{names[name]}")
         return module if names[name] == name else getattr(module, name)
 
-    def __dir__() -> list[str]:
-        return sorted(names)
-
-    return __getattr__, __dir__, list(names)
+    return __getattr__, lambda: sorted(names), list(names)

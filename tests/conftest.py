@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
+
+# The scripts of the long sweeps, which tests import by name.
+sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "results"))
 
 # Before NumPy, torch and Numba are imported: the workers of `make test -n 2` share two cores.
 if "PYTEST_XDIST_WORKER" in os.environ:

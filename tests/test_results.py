@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from mfvae._sweep import load_sweep
+import mfvae
 
-FOLDER = Path(__file__).parents[1] / "book" / "results"
 SIGMAS = 5.5
 
 
 def load(name: str) -> ModuleType:
-    return load_sweep(FOLDER / f"{name}.py")
+    return importlib.import_module(name)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,7 @@ def ising_gap() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def sweep() -> dict:
-    return json.loads((FOLDER / "ising_gap.json").read_text())
+    return mfvae.load_results("ising_gap")
 
 
 def find(sweep: dict, *key: object) -> dict:
@@ -92,8 +91,8 @@ def test_the_held_out_loss_above_the_entropy_is_the_gap(sweep) -> None:
 
 def test_the_sweep_keeps_the_rows_that_are_there(ising_gap, sweep, tmp_path) -> None:
     path = tmp_path / "copy.json"
-    shutil.copy(FOLDER / "ising_gap.json", path)
-    command = [sys.executable, FOLDER / "ising_gap.py", "--output", path]
+    shutil.copy(ising_gap.OUTPUT, path)
+    command = [sys.executable, ising_gap.__file__, "--output", path]
     command += ["--system", "curie-weiss"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     assert "there already: curie-weiss 1 base" in done.stdout

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from mfvae._sweep import load_sweep
 from mfvae.systems import Ising2D
 
-SCRIPT = Path(__file__).parents[1] / "book" / "results" / "beta_sweep.py"
 TINY = {"length": 8, "n_training": 300, "n_test": 90, "n_generated": 50, "n_epochs": 2}
 
 
 @pytest.fixture(scope="module")
 def sweep() -> ModuleType:
-    return load_sweep(SCRIPT)
+    return importlib.import_module("beta_sweep")
 
 
 def test_a_small_row_of_three_phases_is_complete(sweep) -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from mfvae._sweep import load_sweep
-
-SCRIPT = Path(__file__).parents[1] / "book" / "results" / "hopfield_decoding.py"
-
 
 @pytest.fixture(scope="module")
 def sweep() -> ModuleType:
-    return load_sweep(SCRIPT)
+    return importlib.import_module("hopfield_decoding")
 
 
 @pytest.fixture(scope="module")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-from mfvae._sweep import load_sweep, stored_rows
-
-SCRIPT = Path(__file__).parents[1] / "book" / "results" / "nematic_parameters.py"
+from _sweep import stored_rows
 
 
 @pytest.fixture(scope="module")
 def sweep():
-    return load_sweep(SCRIPT)
+    return importlib.import_module("nematic_parameters")
 
 
 def test_a_small_row_is_complete(sweep) -> None:

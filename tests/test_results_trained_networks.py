@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -11,17 +11,15 @@ import pytest
 
 import mfvae
 from mfvae import MeanFieldVAE
-from mfvae._sweep import load_sweep
 from mfvae.systems import CurieWeiss, Hopfield, MaierSaupe
 
-SCRIPT = Path(__file__).parents[1] / "book" / "results" / "trained_networks.py"
 SIGMAS = 6.0  # a few hundred cells
 QUICK = {"n_epochs": 1, "progress": False, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
 def sweep() -> ModuleType:
-    return load_sweep(SCRIPT)
+    return importlib.import_module("trained_networks")
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-
-from mfvae._sweep import run_sweep, stored_rows, sweep_command
+from _sweep import run_sweep, stored_rows, sweep_command
 
 ORDER = [("a", 1), ("a", 2), ("b", 1)]
 NAMES = ("system", "n_latents")
@@ -32,7 +31,7 @@ def test_rows_are_computed_once_in_the_order_of_the_sweep(tmp_path: Path) -> Non
     assert stored_rows(path, {"n": [3]}) == []
     run_sweep(path, {"n": [3]}, ORDER[:1], row, names=NAMES)
     assert len(json.loads(path.read_text())["rows"]) == 1
-    assert list(tmp_path.iterdir()) == [path]
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_a_row_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
@@ -69,7 +68,20 @@ def test_the_command_line_picks_rows(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert command("--latents", "1") == [("a", 1), ("a", 2), ("b", 1)]
     path.unlink()
     assert command() == ORDER
-    assert list(tmp_path.iterdir()) == [path]
+    assert list(tmp_path.glob("*.json")) == [path]
     with pytest.raises(SystemExit):
         command("--system", "c")
     assert "invalid choice" in capsys.readouterr().err
+
+
+def test_two_sweeps_into_one_file_keep_each_others_rows(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.json"
+
+    def row(system: str, n_latents: int) -> dict:
+        if n_latents == 2:  # Another process writes its rows while this one is computed.
+            others = [key for key in ORDER if key[1] == 1]
+            run_sweep(path, {}, others, lambda *_: {"gap": 2.0}, names=NAMES)
+        return {"gap": 1.0}
+
+    rows = run_sweep(path, {}, ORDER, row, names=NAMES, wanted=lambda key: key[1] == 2)
+    assert [row["gap"] for row in rows] == [2.0, 1.0, 2.0]

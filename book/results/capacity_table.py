@@ -2,7 +2,7 @@
 
 Each row sets a verdict from the exact demand and the supply of a regular decoder, before any
 training; then trains a network at that one temperature and measures rate, gap and the bound
-``gap ≥ I(A;B) - R``. They go to ``capacity_table.json`` beside this file; rows that are there are
+``gap ≥ I(A;B) - R``. They go to ``capacity_table.json`` in the package; rows that are there are
 skipped. The Ising model of 256 spins at its critical temperature is in ``ising_gap.json``.
 
     python book/results/capacity_table.py                  # all that is missing
@@ -11,15 +11,15 @@ skipped. The Ising model of 256 spins at its critical temperature is in ``ising_
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from _sweep import RESULTS, sweep_command
+
 import mfvae
-from mfvae._sweep import sweep_command
 from mfvae.measure import capacity, capacity_demand, capacity_supply, capacity_verdict
 from mfvae.systems import CurieWeiss, Estimate, Hopfield, Ising2D, MaierSaupe
 
-OUTPUT = Path(__file__).with_suffix(".json")
+OUTPUT = RESULTS / "capacity_table.json"
 CRITICAL = float(Ising2D.CRITICAL_TEMPERATURE)
 N_TRAINING, N_TEST = 20_000, 4_096
 NAMES = ("system", "temperature", "n_sites", "n_latents")

@@ -1,7 +1,7 @@
 """What correlations are left given the latent: four systems, every temperature, exact brackets.
 
 Trains one network after another over a range of temperatures, and writes what it finds on fresh
-configurations to ``conditional_tc.json`` beside this file: at each temperature the conditional
+configurations to ``conditional_tc.json`` in the package: at each temperature the conditional
 total correlation by density ratio, its lower limit, and the exact gap of the same rows, which is
 its upper end; and the residual couplings. Rows that are there already are skipped, so that the
 sweep can be interrupted and goes on where it was; ``--again`` computes them anew.
@@ -13,17 +13,16 @@ sweep can be interrupted and goes on where it was; ``--again`` computes them ane
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _sweep import RESULTS, sweep_command
 
 import mfvae
-from mfvae._sweep import sweep_command
 from mfvae.measure import SaturationWarning, total_correlation
 from mfvae.systems import CurieWeiss, Hopfield, Ising2D, MaierSaupe
 
-OUTPUT = Path(__file__).with_suffix(".json")
+OUTPUT = RESULTS / "conditional_tc.json"
 NAMES = ("system", "n_latents")
 FILTERS = {"system": "system", "latents": "n_latents"}
 LENGTH, N_PATTERNS = 8, 3

@@ -4,7 +4,7 @@ A row is one set of samples and one span that is to hold the patterns: the leadi
 of the samples' correlations ("covariance") or of pseudo-likelihood couplings, or the Jacobian of
 a trained decoder. Rows with equal keys but for the span have the same samples. Both ways of
 unmixing, as signs and by FastICA, are tried on every span, judged without a reference, and then
-compared with the stored patterns. Rows go to ``hopfield_decoding.json`` beside this file; those
+compared with the stored patterns. Rows go to ``hopfield_decoding.json`` in the package; those
 that are there are skipped, ``--again`` computes them anew.
 
     python book/results/hopfield_decoding.py                       # all that is missing (an hour)
@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import functools
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _sweep import RESULTS, sweep_command
 
 import mfvae
-from mfvae._sweep import sweep_command
 from mfvae.decode import (
     align_patterns,
     correlation_spectrum,
@@ -33,7 +32,7 @@ from mfvae.decode import (
 )
 from mfvae.systems import Hopfield, Ising2D
 
-OUTPUT = Path(__file__).with_suffix(".json")
+OUTPUT = RESULTS / "hopfield_decoding.json"
 NAMES = ("system", "n_sites", "n_patterns", "temperature", "n_samples", "draw", "span")
 FILTERS = {
     "system": "system",

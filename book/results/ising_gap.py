@@ -1,7 +1,7 @@
 """The gap against the number of latents: 2D Ising at its critical temperature, L = 16.
 
 Trains one network after another, always at the critical temperature alone, and writes what it
-finds to ``ising_gap.json`` beside this file: for each the gap in nats (ELBO and IWAE-256), the
+finds to ``ising_gap.json`` in the package: for each the gap in nats (ELBO and IWAE-256), the
 rate, and the validation loss of every epoch. Rows that are there already are skipped, so that the
 sweep can be interrupted and goes on where it was; ``--again`` computes them anew.
 
@@ -12,16 +12,15 @@ sweep can be interrupted and goes on where it was; ``--again`` computes them ane
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _sweep import RESULTS, sweep_command
 
 import mfvae
-from mfvae._sweep import sweep_command
 from mfvae.systems import CurieWeiss, Estimate, Ising2D
 
-OUTPUT = Path(__file__).with_suffix(".json")
+OUTPUT = RESULTS / "ising_gap.json"
 LENGTH = 16
 N_TRAINING, N_VALIDATION, N_TEST, N_GENERATED = 40_000, 4_000, 16_384, 20_000
 #: Importance-weighted bounds are dear: so many latents for each of the first so many.

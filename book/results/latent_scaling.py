@@ -2,7 +2,7 @@
 
 Trains one latent variable with an encoder that averages over sites and a small decoder, at one
 temperature at a time, below, at and above the transition, and writes the mean variance of the
-encoder over the variance of the prior to ``latent_scaling.json`` beside this file, with the exact
+encoder over the variance of the prior to ``latent_scaling.json`` in the package, with the exact
 value Var(m|s)/Var(m) of the Hubbard-Stratonovich field, and both sides of ``gap ≥ I(A;B) - R``.
 Both variances are those of the decoder's mean field, a function of the latent, so that the latent's
 own scale does not enter. Rows that are there are skipped.
@@ -13,16 +13,15 @@ own scale does not enter. Rows that are there are skipped.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _sweep import RESULTS, sweep_command
 
 import mfvae
-from mfvae._sweep import sweep_command
 from mfvae.systems import CurieWeiss
 
-OUTPUT = Path(__file__).with_suffix(".json")
+OUTPUT = RESULTS / "latent_scaling.json"
 TEMPERATURES = (0.6, 1.0, 1.5)
 SIZES = (64, 256, 1024, 4096)
 NAMES = ("temperature", "n_sites")

@@ -1,7 +1,7 @@
 """Rotation and eigenvalues, or five natural numbers: what a decoder of directors should emit.
 
 Trains the same encoder and prior on Maier-Saupe configurations with three decoders and writes gaps,
-R² of the order tensor and processor time to ``nematic_parameters.json`` beside this file. Rows
+R² of the order tensor and processor time to ``nematic_parameters.json`` in the package. Rows
 that are there already are skipped.
 
     python book/results/nematic_parameters.py
@@ -11,17 +11,16 @@ that are there already are skipped.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _sweep import RESULTS, sweep_command
 from sklearn.metrics import r2_score
 
 import mfvae
-from mfvae._sweep import sweep_command
 from mfvae.systems import MaierSaupe, to_components
 
-OUTPUT = Path(__file__).with_suffix(".json")
+OUTPUT = RESULTS / "nematic_parameters.json"
 NAMES = ("likelihood", "decoder")
 FILTERS = {"likelihood": "likelihood"}
 ROWS = [("bingham", "linear"), ("bingham", "mlp"), ("bingham-rotation", "mlp")]

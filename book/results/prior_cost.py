@@ -1,7 +1,7 @@
 """What a factorised prior costs: Hopfield and Maier-Saupe, three priors, every temperature.
 
 Trains the same encoder, decoder and likelihood with a factorised and with two priors that do not
-factorise, and writes the gaps in nats to ``prior_cost.json`` beside this file. Rows that are there
+factorise, and writes the gaps in nats to ``prior_cost.json`` in the package. Rows that are there
 already are skipped, so that the sweep can be interrupted and goes on where it was; ``--again``
 computes them anew.
 
@@ -12,16 +12,15 @@ computes them anew.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _sweep import RESULTS, sweep_command
 
 import mfvae
-from mfvae._sweep import sweep_command
 from mfvae.systems import Hopfield, MaierSaupe
 
-OUTPUT = Path(__file__).with_suffix(".json")
+OUTPUT = RESULTS / "prior_cost.json"
 NAMES = ("system", "prior")
 FILTERS = {"system": "system", "prior": "prior"}
 N_SITES, N_PATTERNS = 256, 3

@@ -4,8 +4,8 @@ Runs the code of one chapter (or all rows of a sweep) after another, with an eye
 and on what is trained. A network whose training data are recognised as draws from a system of
 `mfvae.systems` is measured against the exact law of every such system and temperature, on fresh
 configurations; for other data the cut is estimated from the data, and the gap from below by the
-difference between importance-weighted likelihood and ELBO. Writes ``trained_networks.json`` beside
-this file; rows that are there already are skipped, ``--again`` computes them anew.
+difference between importance-weighted likelihood and ELBO. Writes ``trained_networks.json`` in
+the package; rows that are there already are skipped, ``--again`` computes them anew.
 
     python book/results/trained_networks.py                        # everything that is missing
     python book/results/trained_networks.py --source curie-weiss
@@ -13,6 +13,7 @@ this file; rows that are there already are skipped, ``--again`` computes them an
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from collections import Counter
@@ -23,15 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _sweep import RESULTS, sweep_command
 
 import mfvae
 from mfvae import MeanFieldVAE
-from mfvae._sweep import load_sweep, sweep_command
 from mfvae.measure import capacity_demand, exact_gap
 from mfvae.measure.demand import cut_information
 from mfvae.systems import CurieWeiss, Estimate, Hopfield, Ising2D, MaierSaupe, System
 
-OUTPUT = Path(__file__).with_suffix(".json")
+OUTPUT = RESULTS / "trained_networks.json"
 NAMES = ("source",)
 FILTERS = {"source": "source"}
 BOOK = Path(__file__).resolve().parents[1]
@@ -189,7 +190,7 @@ def run_chapter(name: str) -> None:
 
 def run_sweep_rows(name: str) -> None:
     """Compute the rows of a sweep that are watched and forget what they say."""
-    module = load_sweep(Path(__file__).with_name(f"{name}.py"))
+    module = importlib.import_module(name)
     for row in filter(SWEEPS[name], module.ROWS):
         module.compute_row(*row)
 

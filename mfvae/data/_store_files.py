@@ -1,4 +1,4 @@
-"""The files of a sample store: laid out as Zarr 3, written whole or not at all, checksummed."""
+"""The files of a sample store: Zarr 3 arrays, written whole or not at all, with checksums."""
 
 from __future__ import annotations
 
@@ -15,52 +15,49 @@ from typing import Any
 
 import numpy as np
 import zarr
+from filelock import FileLock, Timeout
+from threadpoolctl import threadpool_limits
 from zarr.codecs import ZstdCodec
 
-try:
-    import fcntl
-except ImportError:  # Windows: two processes drawing one store are then not kept apart
-    fcntl = None
+from mfvae.data.diagnostics import COLUMNS, OBSERVABLES
 
-__all__ = ["attributes_sha256", "create_skeleton", "encode", "staging", "write_atomically"]
+__all__ = ["StoreFiles", "attributes_sha256", "describe", "staging"]
 
-
-def create_arrays(
-    store: Any, arrays: dict[str, dict[str, Any]], attributes: dict[str, Any] | None = None
-) -> zarr.Group:
-    """Create a group with the arrays described by their shape, dtype, chunks and fill value."""
-    group = zarr.create_group(store=store, zarr_format=3, attributes=attributes)
-    for name, description in arrays.items():
-        _create_array(group, name, description)
-    return group
+#: What a drawn chunk consists of, besides its checksum.
+DRAWN = ("x", "energy", "order_parameter", "seed")
 
 
-def _create_array(group: zarr.Group, name: str, description: dict[str, Any]) -> zarr.Array:
-    return group.create_array(
-        name=name,
-        shape=description["shape"],
-        dtype=description["dtype"],
-        chunks=description["chunks"],
-        fill_value=description["fill"],
-        compressors=ZstdCodec(level=3) if description.get("compress", True) else None,
-        filters=None,
-        attributes=description.get("attributes", {}),
-        config={"write_empty_chunks": True},
-    )
-
-
-def create_skeleton(
-    folder: Path, arrays: dict[str, dict[str, Any]], attributes: dict[str, Any]
-) -> None:
-    """Write the metadata of an empty store, with the checksums of its parts in its attributes."""
-    memory: dict[str, Any] = {}
-    create_arrays(zarr.storage.MemoryStore(store_dict=memory), arrays)
-    attributes = dict(attributes)
-    attributes["metadata_sha256"] = {
-        name: hashlib.sha256(memory[f"{name}/zarr.json"].to_bytes()).hexdigest() for name in arrays
-    }
-    attributes["attributes_sha256"] = attributes_sha256(attributes)
-    create_arrays(zarr.storage.LocalStore(folder), arrays, attributes)
+def describe(attributes: dict[str, Any], system: Any, x: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Return shape, dtype and chunks of every array, from one sample ``x`` (1, n_sites[, 3])."""
+    n_temperatures, n_chains = len(attributes["temperatures"]), attributes["n_chains"]
+    n_records, size = attributes["n_records"], attributes["chains_per_chunk"]
+    order_shape = np.shape(system.order_parameter(x))[1:]
+    arrays: dict[str, dict[str, Any]] = {}
+    for name, shape, dtype, axes in (
+        ("x", x.shape[1:], x.dtype.name, ["site", "component"][: x.ndim - 1]),
+        ("energy", (), "float64", []),
+        ("order_parameter", order_shape, "float32", ["component"]),
+    ):
+        arrays[name] = {
+            "shape": (n_temperatures, n_chains, n_records, *shape),
+            "chunks": (n_temperatures, size, n_records, *shape),
+            "dtype": dtype,
+            "fill": 0,
+            "attributes": {"axes": ["temperature", "chain", "record", *axes]},
+        }
+    own_seed = {"meaning": "first words of the random state of each chunk"}
+    hashes = {"rows": list(DRAWN), "last": "the diagnostics", "hash": "sha256"}
+    for name, n_rows, row, dtype, about in (
+        ("seed", n_chains // size, (4,), "uint32", own_seed),
+        ("checksum", n_chains // size + 1, (len(DRAWN), 32), "uint8", hashes),
+    ):
+        form = {"shape": (n_rows, *row), "chunks": (1, *row), "dtype": dtype, "fill": 0}
+        arrays[name] = form | {"compress": False, "attributes": about}
+    table = (n_temperatures, len(OBSERVABLES), len(COLUMNS))
+    form = {"shape": table, "chunks": table, "dtype": "float64", "fill": "NaN"}
+    columns = {"observables": list(OBSERVABLES), "columns": list(COLUMNS)}
+    arrays["diagnostics"] = form | {"attributes": columns}
+    return arrays
 
 
 def attributes_sha256(attributes: dict[str, Any]) -> str:
@@ -69,72 +66,133 @@ def attributes_sha256(attributes: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
-def chunk_file(name: str, index: tuple[int, ...]) -> str:
-    """Return the path, relative to the store, of one chunk of the array ``name``."""
-    return "/".join([name, "c", *map(str, index)])
+class StoreFiles:
+    """The files of each chunk: drawn, written, checked. Chunk ``n_chunks`` is the diagnostics."""
 
+    def __init__(self, path: Path, attributes: dict[str, Any]) -> None:
+        self.path, self.attributes, self.arrays = path, attributes, attributes["arrays"]
+        self.n_chunks = attributes["n_chains"] // attributes["chains_per_chunk"]
 
-def encode(name: str, description: dict[str, Any], index: tuple[int, ...], block: Any) -> bytes:
-    """Return the bytes of the file that holds chunk ``index`` of an array."""
-    memory: dict[str, Any] = {}
-    group = zarr.create_group(store=zarr.storage.MemoryStore(store_dict=memory), zarr_format=3)
-    array = _create_array(group, name, description)
-    region = tuple(
-        slice(i * size, min((i + 1) * size, length))
-        for i, size, length in zip(index, description["chunks"], description["shape"], strict=True)
-    )
-    array[region] = np.asarray(block)
-    return memory[chunk_file(name, index)].to_bytes()
+    def create(self, workspace: Path) -> tuple[zarr.Group, Path]:
+        """Write the metadata of all arrays to a new folder; return group and folder."""
+        folder = Path(tempfile.mkdtemp(dir=workspace)) / "store"
+        group = zarr.create_group(folder, zarr_format=3)
+        for name, about in self.arrays.items():
+            group.create_array(
+                name=name,
+                shape=about["shape"],
+                dtype=about["dtype"],
+                chunks=about["chunks"],
+                fill_value=about["fill"],
+                compressors=ZstdCodec(level=3) if about.get("compress", True) else None,
+                filters=None,
+                attributes=about["attributes"],
+                config={"write_empty_chunks": True},
+            )
+        return group, folder
 
+    def metadata_sha256(self, folder: Path) -> dict[str, str]:
+        """Return the checksum of the metadata of every array that is there."""
+        files = {name: folder / name / "zarr.json" for name in self.arrays}
+        files = {name: file for name, file in files.items() if file.is_file()}
+        return {k: hashlib.sha256(file.read_bytes()).hexdigest() for k, file in files.items()}
 
-def write_atomically(target: Path, content: bytes, workspace: Path) -> None:
-    """Write ``content`` under a temporary name, flush it to disk, and rename it to ``target``."""
-    handle, temporary = tempfile.mkstemp(dir=workspace)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(temporary, 0o644)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(temporary, target)
+    def names(self, chunk: int) -> dict[str, str]:
+        """Return the files of a chunk, relative to the store; that of its checksums is last."""
+        record = {"checksum": f"checksum/c/{chunk}/0/0"}
+        if chunk == self.n_chunks:
+            return {"diagnostics": "diagnostics/c/0/0/0"} | record
+        zeros = {name: "/0" * (len(self.arrays[name]["shape"]) - 2) for name in DRAWN[:3]}
+        chains = {name: f"{name}/c/0/{chunk}{zeros[name]}" for name in DRAWN[:3]}
+        return chains | {"seed": f"seed/c/{chunk}/0"} | record
+
+    def is_drawn(self, chunk: int) -> bool:
+        """Whether the checksum and all files of a chunk are there."""
+        return all((self.path / name).is_file() for name in self.names(chunk).values())
+
+    def seed(self, chunk: int) -> np.random.SeedSequence:
+        """Return the seed of a chunk: the child of the store's seed with the chunk's number."""
+        own = self.attributes["seed"]
+        return np.random.SeedSequence(
+            own["entropy"], spawn_key=(*own["spawn_key"], chunk), pool_size=own["pool_size"]
+        )
+
+    def draw(self, system: Any, chunk: int, workspace: Path) -> None:
+        """Draw one block of chains at all temperatures and write it; runs in a worker process."""
+        seed, shape = self.seed(chunk), tuple(self.arrays["x"]["chunks"])
+        temperatures = np.array(self.attributes["temperatures"])
+        options = self.attributes["options"]
+        with threadpool_limits(1):  # the order of a threaded sum would change the last bits
+            x = system.sample_chains(temperatures, *shape[1:3], seed=seed, **options)
+            if x.shape != shape:
+                raise ValueError(f"sample_chains returned shape {x.shape}, expected {shape}")
+            flat = x.reshape(-1, *shape[3:])
+            energy, order = system.energy(flat), np.asarray(system.order_parameter(flat))
+        blocks = {
+            "x": x,
+            "energy": energy.reshape(shape[:3]),
+            "order_parameter": order.reshape(self.arrays["order_parameter"]["chunks"]),
+            "seed": seed.generate_state(4),
+        }
+        self.write(chunk, blocks, workspace)
+
+    def write(self, chunk: int, blocks: dict[str, np.ndarray], workspace: Path) -> None:
+        """Write the files of a chunk elsewhere and move them here, the checksums last."""
+        group, folder = self.create(workspace)
+        names, size = self.names(chunk), self.attributes["chains_per_chunk"]
+        checksums = np.zeros((len(DRAWN), 32), dtype=np.uint8)
+        for row, (name, block) in enumerate(blocks.items()):
+            chains = np.s_[:, chunk * size : (chunk + 1) * size]
+            group[name][{"seed": chunk, "diagnostics": ...}.get(name, chains)] = block
+            content = (folder / names[name]).read_bytes()
+            checksums[row] = np.frombuffer(hashlib.sha256(content).digest(), dtype=np.uint8)
+        group["checksum"][chunk] = checksums
+        for name in names.values():
+            with open(folder / name, "rb") as file:
+                os.fsync(file.fileno())  # a name must not outlive its content
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(folder / name, self.path / name)
+        shutil.rmtree(folder.parent)
+
+    def damage(self, chunk: int) -> list[str]:
+        """Return what is wrong with the files of a chunk: those missing, or not as written."""
+        label = "diagnostics" if chunk == self.n_chunks else f"chunk {chunk}"
+        *names, record = self.names(chunk).values()
+        if missing := [n for n in (record, *names) if not (self.path / n).is_file()]:
+            return [f"{label}: missing {', '.join(missing)}"]
+        expected, contents = (self.path / record).read_bytes(), []
+        problems = []
+        for row, name in enumerate(names):
+            contents.append((self.path / name).read_bytes())
+            if hashlib.sha256(contents[-1]).digest() != expected[32 * row : 32 * (row + 1)]:
+                problems.append(f"{label}: {name} does not match its checksum")
+        if expected[32 * len(names) :] != bytes(32 * (len(DRAWN) - len(names))):
+            problems.append(f"{label}: its record of checksums is damaged")
+        state = self.seed(chunk).generate_state(4).astype("<u4").tobytes()
+        if chunk < self.n_chunks and not problems and contents[-1] != state:
+            problems.append(f"{label}: its seed is not the one of this store")
+        return problems
 
 
 @contextlib.contextmanager
 def staging(path: Path) -> Iterator[Path]:
     """Give a folder beside the store for unfinished files; held by one process at a time.
 
-    What a killed process left there is removed; the store itself only ever holds whole files.
+    It goes at the end, with what killed processes left there; the store only holds whole files.
     """
     folder = path.with_name(path.name + ".partial")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    try:
-        if fcntl is not None:
+        with FileLock(folder / "lock", timeout=0):
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RuntimeError(f"another process is drawing the store {path}") from None
-        for leftover in folder.iterdir():
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            elif leftover.name != "lock":
-                leftover.unlink(missing_ok=True)
-        try:
-            yield folder
-        except OSError as error:
-            raise _cannot_write(path, error) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(handle)
-
-
-def _cannot_write(path: Path, error: OSError) -> OSError:
-    message = (
-        f"cannot write the store {path}: {error.strerror or error}. Chunks already drawn stay "
-        "readable; to draw more, make its folder writable or copy the store to one that is."
-    )
-    return OSError(error.errno or errno.EACCES, message)
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    except Timeout:
+        raise RuntimeError(f"another process is drawing the store {path}") from None
+    except OSError as error:
+        raise OSError(
+            error.errno or errno.EACCES,
+            f"cannot write the store {path}: {error.strerror or error}. Chunks already drawn stay "
+            "readable; to draw more, make its folder writable or copy the store to one that is.",
+        ) from error

@@ -15,7 +15,6 @@ __all__ = [
     "NotEquilibratedWarning",
     "autocorrelation_time",
     "drift",
-    "effective_sample_size",
     "split_r_hat",
 ]
 
@@ -31,10 +30,6 @@ class NotEquilibratedWarning(UserWarning):
     """Chains still drift, disagree with each other, or are short against their memory."""
 
 
-def _chains(series: np.ndarray) -> np.ndarray:
-    return check_finite_array(series, "series", ndim=2)
-
-
 def autocorrelation_time(series: np.ndarray) -> float:
     """Return the integrated autocorrelation time ``τ = 1/2 + Σ_{t≥1} ρ(t)``, in records.
 
@@ -44,14 +39,14 @@ def autocorrelation_time(series: np.ndarray) -> float:
     2021, Bayesian Analysis 16, 667, eqs. 10-11).
 
     Args:
-        series (array_like, (n_chains, n_records)): One observable along each chain, at least 4
-            records.
+        series: One observable along each chain, ``(n_chains, n_records)``; NaN is returned for
+            fewer than 4 records.
 
     >>> rng = np.random.default_rng(0)
     >>> 0.4 < autocorrelation_time(rng.standard_normal((8, 1000))) < 0.6
     True
     """
-    series = _chains(series)
+    series = check_finite_array(series, "series", ndim=2)
     n_chains, n = series.shape
     if n < 4:
         return float("nan")
@@ -74,28 +69,15 @@ def autocorrelation_time(series: np.ndarray) -> float:
     return float(max(pairs.sum() - 0.5, smallest))
 
 
-def effective_sample_size(series: np.ndarray) -> float:
-    """Return the number of independent records worth as much as ``series``: ``n/2τ``.
-
-    Args:
-        series (array_like, (n_chains, n_records)): One observable along each chain, at least 4
-            records.
-    """
-    return _chains(series).size / (2 * autocorrelation_time(series))
-
-
 def split_r_hat(series: np.ndarray) -> float:
     """Return the split R-hat: 1 when halves of chains agree with each other.
 
     ``R² = (n − 1)/n + B/W`` with n the length of a half chain, B the variance of the means of
     the halves and W the mean variance inside them (Gelman et al., Bayesian Data Analysis,
     3rd ed., section 11.4). Chains in equilibrium have about ``1 + (2τ − 1)/2n``.
-
-    Args:
-        series (array_like, (n_chains, n_records)): One observable along each chain, at least 4
-            records.
+    Takes ``series`` as :func:`autocorrelation_time` does.
     """
-    series = _chains(series)
+    series = check_finite_array(series, "series", ndim=2)
     n = series.shape[1] // 2
     if n < 2:
         return float("nan")
@@ -110,16 +92,12 @@ def split_r_hat(series: np.ndarray) -> float:
 def drift(series: np.ndarray) -> tuple[float, float]:
     """Return the drift from first to second half of the chains, and its t statistic.
 
-    A burn-in that was too short moves all chains in the same direction. The difference
-    between the means of the two halves, in standard deviations of the observable, is
-    averaged over the chains and compared with its scatter between them (independent
-    chains: Student's t with ``n_chains − 1`` degrees of freedom).
-
-    Args:
-        series (array_like, (n_chains, n_records)): One observable along each chain, at least 4
-            records.
+    A burn-in that was too short moves all chains in the same direction. The difference between
+    the means of the two halves, in standard deviations of the observable, is averaged over the
+    chains and compared with its scatter between them (Student's t with ``n_chains − 1`` degrees
+    of freedom). Takes ``series`` as :func:`autocorrelation_time` does.
     """
-    series = _chains(series)
+    series = check_finite_array(series, "series", ndim=2)
     n = series.shape[1] // 2
     if n < 2 or len(series) < 2:
         return float("nan"), float("nan")
@@ -133,13 +111,11 @@ def drift(series: np.ndarray) -> tuple[float, float]:
 
 def diagnose(series: np.ndarray) -> np.ndarray:
     """Return the five :data:`COLUMNS`, worst over components, of ``(n_chains, n_records, …)``."""
-    components = series.reshape(*series.shape[:2], -1)
-    rows = np.array(
-        [
-            (autocorrelation_time(c), effective_sample_size(c), split_r_hat(c), *drift(c))
-            for c in np.moveaxis(components, 2, 0)
-        ]
-    )
+    rows = []
+    for c in np.moveaxis(series.reshape(*series.shape[:2], -1), 2, 0):
+        time = autocorrelation_time(c)
+        rows.append((time, c.size / (2 * time), split_r_hat(c), *drift(c)))
+    rows = np.array(rows)
     worst = rows[np.argmax(np.abs(rows[:, 4]))]
     return np.array([rows[:, 0].max(), rows[:, 1].min(), rows[:, 2].max(), worst[3], worst[4]])
 
@@ -149,15 +125,13 @@ class ChainDiagnostics:
     """Convergence of energy and order parameter at every temperature.
 
     Attributes:
-        temperatures (ndarray, float64 (n_temperatures,)): Units of J/k_B.
-        table (ndarray, float64 (n_temperatures, 2, 5)): For energy and order parameter: integrated
-            autocorrelation time in records (1/2 means independent), effective sample size, split
-            R-hat, drift in standard deviations, and the t statistic of the drift. An order
-            parameter with several components counts by its worst.
-        n_chains, n_records (int): Chains at each temperature and records in each.
-        n_components (int): Components of the order parameter.
-        schedule (sequence of pairs, or None): Burn-in and thinning at each temperature, in steps of
-            the sampler; None if the sampler does not tell (a direct sampler has neither).
+        temperatures: float64 ``(n_temperatures,)``, units of J/k_B.
+        table: float64 ``(n_temperatures, 2, 5)``, for energy and order parameter the
+            :data:`COLUMNS`: autocorrelation time in records (1/2 means independent), effective
+            sample size, split R-hat, drift in standard deviations, and its t statistic.
+        n_chains, n_records: Chains at each temperature and records in each.
+        n_components: Components of the order parameter; the worst one counts.
+        schedule: Burn-in and thinning at each temperature, in steps of the sampler, if known.
     """
 
     temperatures: np.ndarray
@@ -168,25 +142,23 @@ class ChainDiagnostics:
     schedule: Sequence[Sequence[int]] | None = None
 
     def column(self, name: str, observable: str = "order_parameter") -> np.ndarray:
-        """Return a column (``"r_hat"``, …) of one observable, float64 (n_temperatures,)."""
+        """Return a column (``"r_hat"``, …) of one observable, float64 ``(n_temperatures,)``."""
         return self.table[:, OBSERVABLES.index(observable), COLUMNS.index(name)]
 
     @property
     def equilibrated(self) -> np.ndarray:
-        """Whether each temperature passes, bool (n_temperatures,).
+        """Whether each temperature passes, bool ``(n_temperatures,)``.
 
         Fails if split R-hat exceeds 1.1, or if a drift of more than 0.05 standard deviations
         is significant; both at a family-wise false-alarm rate of 1e-6 for independent
         records. Chains of fewer than 4 records cannot be judged and pass.
         """
-        n_tests = len(self.temperatures) * (1 + self.n_components)
-        level = 1 - _FALSE_ALARM / n_tests
+        level = 1 - _FALSE_ALARM / (len(self.temperatures) * (1 + self.n_components))
         half, m = self.n_records // 2, 2 * self.n_chains
         if half < 2:
             return np.ones(len(self.temperatures), dtype=bool)
         ratio = scipy.stats.f.ppf(level, m - 1, m * (half - 1)) / half
-        limit = max(_R_HAT_LIMIT, np.sqrt((half - 1) / half + ratio))
-        failed = self.table[:, :, 2] > limit
+        failed = self.table[:, :, 2] > max(_R_HAT_LIMIT, np.sqrt((half - 1) / half + ratio))
         if self.n_chains > 1:
             t_limit = scipy.stats.t.ppf(0.5 + level / 2, self.n_chains - 1)
             moved = np.abs(self.table[:, :, 3]) > _DRIFT_LIMIT
@@ -195,8 +167,7 @@ class ChainDiagnostics:
 
     def warning(self) -> str | None:
         """Return what to say if some temperature is not equilibrated, else None."""
-        good = self.equilibrated
-        if good.all():
+        if (good := self.equilibrated).all():
             return None
         which = ", ".join(f"{t:g}" for t in self.temperatures[~good])
         return (
@@ -205,12 +176,11 @@ class ChainDiagnostics:
             f"longer chains.\n{self}"
         )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [
             f"{self.n_chains} chains of {self.n_records} records at each temperature",
-            "                              energy                          order parameter",
-            "       T  burn-in thinning   τ_int     ESS   R-hat  drift    "
-            "τ_int     ESS   R-hat  drift",
+            f"{'energy':>36}{'order parameter':>41}",
+            f"{'T':>8}  burn-in thinning{2 * '   τ_int     ESS   R-hat  drift '}".rstrip(),
         ]
         schedule = self.schedule or [("-", "-")] * len(self.temperatures)
         rows = zip(self.temperatures, schedule, self.table, self.equilibrated, strict=True)
@@ -223,5 +193,3 @@ class ChainDiagnostics:
             "(1/2: independent), drift in standard deviations"
         )
         return "\n".join(lines)
-
-    __repr__ = __str__

@@ -8,29 +8,32 @@ doi:10.15479/AT:ISTA:61, recorded for Tkačik et al., PLoS Comput. Biol. 10, e10
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-from collections.abc import Sequence
+import re
+import tempfile
+import urllib.parse
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pooch
 import scipy.io
 
 from mfvae._validation import check_choice, check_fraction, check_number, check_seed
-from mfvae.data._retina_download import (
-    FILE_BYTES,
-    FILE_NAME,
-    FILE_SHA256,
-    DownloadError,
-    download_retina,
-    retina_cache,
-)
-from mfvae.data.spikes import bin_spikes
 from mfvae.data.surrogate import sample_surrogate
 
-__all__ = ["RetinaWords", "load_retina", "words_from_spikes"]
+__all__ = ["RetinaWords", "download_retina", "load_retina"]
 
+FILE_NAME = "bint_fishmovie32_100.mat"
+FILE_SHA256 = "50fa85a05950b76033809c8468f70c91fcd0c76d04587a685c1b76085f7f4dae"
+FILE_BYTES = 1_336_936
+#: Tried in turn: the record of the publisher (by its DOI, since file addresses move) and the copy
+#: on figshare. Whatever an address delivers, only the file with the right checksum is kept.
+URLS = (
+    "https://doi.org/10.15479/AT:ISTA:61",
+    "https://figshare.com/ndownloader/articles/5009840/versions/1",
+)
 _SHAPE = (297, 953, 160)
 _CITATION = "Marre et al., salamander retina, doi:10.15479/AT:ISTA:61"
 
@@ -40,13 +43,11 @@ class RetinaWords:
     """Binary words of a population of cells, by trial and time bin.
 
     Attributes:
-        words (ndarray, uint8 (n_trials, n_bins, n_cells)): 1 where a cell fired at least once in a
-            bin.
-        source (str): Where the words come from, in a sentence fit for a figure's caption.
-        sha256 (str): Checksum of the recording's file, or of the words themselves if they come from
-            elsewhere.
-        bin_width (float): Width of a time bin in seconds.
-        is_surrogate (bool): Whether the words are drawn from a fitted model and not recorded.
+        words: uint8 ``(n_trials, n_bins, n_cells)``, 1 where a cell fired at least once in a bin.
+        source: Where the words come from, in a sentence fit for a figure's caption.
+        sha256: Checksum of the recording's file, or of the words if they come from elsewhere.
+        bin_width: Width of a time bin in seconds.
+        is_surrogate: Whether the words are drawn from a fitted model and not recorded.
     """
 
     words: np.ndarray = field(repr=False)
@@ -58,31 +59,18 @@ class RetinaWords:
     def __post_init__(self) -> None:
         words = np.asarray(self.words)
         if words.ndim != 3 or words.size == 0:
-            raise ValueError(
-                f"words must have shape (n_trials, n_bins, n_cells), got {words.shape}"
-            )
+            raise ValueError(f"words need shape (n_trials, n_bins, n_cells), got {words.shape}")
         if words.dtype.kind not in "bui" or words.max() > 1 or words.min() < 0:
             raise ValueError("words must hold the integers 0 (silent) and 1 (spike) only")
         object.__setattr__(self, "words", words.astype(np.uint8, copy=False))
         check_number(self.bin_width, "bin_width", positive=True)
 
-    @property
-    def n_trials(self) -> int:
-        """Number of repeats."""
-        return self.words.shape[0]
-
-    @property
-    def n_bins(self) -> int:
-        """Number of time bins a trial."""
-        return self.words.shape[1]
-
-    @property
-    def n_cells(self) -> int:
-        """Number of cells: the length of a word."""
-        return self.words.shape[2]
+    n_trials = property(lambda self: self.words.shape[0], doc="Number of repeats.")
+    n_bins = property(lambda self: self.words.shape[1], doc="Number of time bins a trial.")
+    n_cells = property(lambda self: self.words.shape[2], doc="Length of a word.")
 
     def flat(self) -> np.ndarray:
-        """Return all words in trial-major order, uint8 (n_trials · n_bins, n_cells)."""
+        """Return all words in trial-major order, uint8 ``(n_trials · n_bins, n_cells)``."""
         return self.words.reshape(-1, self.n_cells)
 
     def split_rows(
@@ -91,8 +79,7 @@ class RetinaWords:
         """Return the rows of :meth:`flat` for training and for testing, int64.
 
         The trial of a row is ``row // n_bins``, its time bin ``row % n_bins``: the groups
-        that an interval for a held-out likelihood has to respect. Arguments as in
-        :meth:`split`.
+        that an interval for a held-out likelihood has to respect. Arguments as in :meth:`split`.
         """
         by = check_choice(by, "by", ("bins", "trials", "movie"))
         test = check_fraction(test, "test")
@@ -107,50 +94,45 @@ class RetinaWords:
         order = rng.permutation(n)
         if by == "bins":
             return order[n_test:], order[:n_test]
-        chosen = np.zeros(n, dtype=bool)
-        chosen[order[:n_test]] = True
+        chosen = np.isin(np.arange(n), order[:n_test])
         return rows[~chosen].reshape(-1), rows[chosen].reshape(-1)
 
     def split(
         self, by: str = "bins", test: float = 0.1, seed: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Split the words into a training and a test set.
+        """Return words for training and for testing, each uint8 ``(n, n_cells)``.
 
         Args:
-            by ({"bins", "trials", "movie"}): ``"bins"``: random words, the test words being the
-                first ``test · n`` of ``numpy.random.default_rng(seed).permutation(n)`` in
-                trial-major order. Every frame of the movie is then on both sides, which leaks the
-                stimulus. ``"trials"``: random whole trials. ``"movie"``: the last bins of every
-                trial, a piece of the movie that training never sees.
-            test (float): Fraction, strictly between 0 and 1, of the bins, trials or movie held out.
-            seed (int or numpy.random.SeedSequence): Seed of the permutation; without effect on
-                ``"movie"``.
-
-        Returns:
-            train, test : ndarray, uint8 (n, n_cells)
+            by: ``"bins"``: random words, the test words being the first ``test · n`` of
+                ``numpy.random.default_rng(seed).permutation(n)`` in trial-major order. Every
+                frame of the movie is then on both sides, which leaks the stimulus. ``"trials"``:
+                random whole trials. ``"movie"``: the last bins of every trial, a piece of the
+                movie that training never sees.
+            test: Fraction, strictly between 0 and 1, of the bins, trials or movie held out.
+            seed: Seed of the permutation; without effect on ``"movie"``.
         """
         train, held_out = self.split_rows(by, test, seed)
         flat = self.flat()
         return flat[train], flat[held_out]
 
 
+def retina_cache() -> Path:
+    """Return the folder of the user's cache in which the recording is kept."""
+    return Path(pooch.os_cache("mfvae")) / "retina"
+
+
 def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> RetinaWords:
-    """Load the recording of 160 salamander ganglion cells, or a labelled surrogate.
+    """Return the recording of 160 salamander ganglion cells, or a labelled surrogate.
 
     Looks at ``path``; else in the folder ``MFVAE_DATA`` (an environment variable) for
     ``retina/bint_fishmovie32_100.mat``; else in the user's cache, where
     ``python -m mfvae.data.retina`` puts it. Found nowhere, and with no ``path`` given, words
-    of the same shape are drawn from a fitted mixture and labelled as a surrogate. The
-    network is never touched.
+    of the same shape, uint8 (297, 953, 160), are drawn from a fitted mixture and labelled as a
+    surrogate. The network is never touched.
 
     Args:
-        path (path or None): The MATLAB file, or a folder that holds it (possibly in a folder
-            ``retina``).
-        seed (int): Seed of the surrogate.
-
-    Returns:
-        retina : RetinaWords: Words uint8 (297, 953, 160) in bins of 20 ms, with their source and
-            checksum.
+        path: The MATLAB file, or a folder that holds it (possibly in a folder ``retina``).
+        seed: Seed of the surrogate.
 
     Raises:
         FileNotFoundError: If ``path`` is given and there is no such file.
@@ -161,82 +143,107 @@ def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> Reti
     (297, 953, 160)
     """
     if path is not None:
-        file = Path(path)
-        if file.is_dir():
-            inside = [file / FILE_NAME, file / "retina" / FILE_NAME]
-            file = next((candidate for candidate in inside if candidate.exists()), inside[0])
-        if not file.exists():
-            raise FileNotFoundError(f"no retina recording at {file}")
-        return _read(file)
-    candidates = [retina_cache() / FILE_NAME]
-    if folder := os.environ.get("MFVAE_DATA"):
-        candidates.insert(0, Path(folder) / "retina" / FILE_NAME)
-    for file in candidates:
-        if file.exists():
-            return _read(file)
+        places = [Path(path), Path(path) / FILE_NAME, Path(path) / "retina" / FILE_NAME]
+    else:
+        given = os.environ.get("MFVAE_DATA")
+        places = [Path(given) / "retina" / FILE_NAME] if given else []
+        places.append(retina_cache() / FILE_NAME)
+    for file in filter(Path.is_file, places):
+        if wrong := _what_is_wrong(file):
+            advice = "Delete it and fetch it again with `python -m mfvae.data.retina`."
+            raise ValueError(f"{file} is not the retina recording: {wrong}. {advice}")
+        spikes = scipy.io.loadmat(file, variable_names=["bint"])["bint"]
+        words = np.ascontiguousarray(spikes.transpose(0, 2, 1))
+        return RetinaWords(words, f"recording: {_CITATION}", FILE_SHA256)
+    if path is not None:
+        raise FileNotFoundError(f"no retina recording {FILE_NAME} at {path}")
     words = sample_surrogate(int(np.prod(_SHAPE[:2])), seed=seed).reshape(_SHAPE)
-    return RetinaWords(
-        words,
+    source = (
         "SURROGATE, not recorded: independent words drawn from a mixture of Bernoulli products "
-        f"fitted to the recording ({_CITATION})",
-        hashlib.sha256(words).hexdigest(),
-        is_surrogate=True,
+        f"fitted to the recording ({_CITATION})"
+    )
+    return RetinaWords(words, source, hashlib.sha256(words).hexdigest(), is_surrogate=True)
+
+
+def _what_is_wrong(file: Path) -> str:
+    """Return nothing if ``file`` is the recording, else why it is not."""
+    checksum, size = pooch.file_hash(file), file.stat().st_size
+    if checksum == FILE_SHA256:
+        return ""
+    return (
+        f"wrong checksum ({'cut short' if size < FILE_BYTES else 'another file'}): sha256 "
+        f"{checksum} ({size} bytes), expected {FILE_SHA256} ({FILE_BYTES} bytes)"
     )
 
 
-def words_from_spikes(
-    trials: Sequence[Sequence[np.ndarray]],
-    *,
-    stop: float,
-    start: float = 0.0,
-    bin_width: float = 0.02,
-    source: str = "a reader's own recording",
-) -> RetinaWords:
-    """Bin a recording given by spike times, any number of trials, into words.
+def download_retina(
+    url: str | None = None, folder: str | os.PathLike | None = None, *, timeout: float = 60.0
+) -> Path:
+    """Fetch the recording, verify its checksum, and return where it is kept.
+
+    It appears under its name only once it is complete and its checksum is right; a file already
+    there and right is not fetched again.
 
     Args:
-        trials (sequence over trials of sequences over cells of arrays): Spike times in seconds from
-            the beginning of each trial; a single continuous recording is one trial.
-        stop, start (float): Window of every trial, in seconds.
-        bin_width (float): Width of a bin in seconds.
-        source (str): A sentence that names the recording.
+        url: Addresses tried in turn, separated by blanks; by default ``MFVAE_RETINA_URL`` if that
+            environment variable is set, else the two public archives. An address may deliver the
+            MATLAB file, a zip archive that holds it, or a web page that links to it.
+        folder: Where the file is kept; by default the user's cache, where `load_retina` looks.
+        timeout: Seconds to wait for a server.
 
-    Returns:
-        words : RetinaWords: Words uint8 (n_trials, n_bins, n_cells); binned as in
-            :func:`bin_spikes`.
-
-    >>> own = words_from_spikes([[[0.01], [0.03]], [[], [0.01, 0.035]]], stop=0.04)
-    >>> own.words.shape, own.flat().tolist()
-    ((2, 2, 2), [[1, 0], [0, 1], [0, 1], [0, 1]])
+    Raises:
+        OSError: If no address delivered the file; it lists every address with what went wrong:
+            unreachable, cut short, or a wrong checksum (both are named).
     """
-    if len(trials) == 0:
-        raise ValueError("trials must hold at least one trial")
-    n_cells = {len(cells) for cells in trials}
-    if len(n_cells) != 1:
-        raise ValueError(f"every trial must have the same number of cells, got {sorted(n_cells)}")
-    words = np.stack(
-        [bin_spikes(cells, start=start, stop=stop, bin_width=bin_width) for cells in trials]
+    urls = (url or os.environ.get("MFVAE_RETINA_URL", "")).split() or URLS
+    folder = retina_cache() if folder is None else Path(folder)
+    target = folder / FILE_NAME
+    if target.exists() and not _what_is_wrong(target):
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    pooch.get_logger().setLevel("WARNING")  # else it advises on checksums
+    downloader = pooch.HTTPDownloader(
+        progressbar=True, timeout=timeout, headers={"User-Agent": "mfvae"}
     )
-    return RetinaWords(words, source, hashlib.sha256(words).hexdigest(), bin_width)
+    failures = []
+    for address in urls:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as workspace:
+            try:
+                found = _fetch(address, workspace, downloader)
+                if wrong := _what_is_wrong(found):
+                    raise ValueError(wrong)
+                os.replace(found, target)
+                return target
+            except Exception as error:
+                reason = " ".join(str(error).split())
+                failures.append(f"  {address}: {type(error).__name__}: {reason}")
+    raise OSError(
+        f"the retina recording {FILE_NAME} could not be downloaded; nothing was kept. Tried:\n"
+        + "\n".join(failures)
+        + "\nFetch it by hand (doi:10.15479/AT:ISTA:61) into a folder retina/ and set MFVAE_DATA "
+        "to the folder above, or set MFVAE_RETINA_URL to another address."
+    )
 
 
-def _read(file: Path) -> RetinaWords:
-    content = file.read_bytes()
-    checksum = hashlib.sha256(content).hexdigest()
-    if checksum != FILE_SHA256:
-        kind = "cut short" if len(content) < FILE_BYTES else "another file"
-        raise ValueError(
-            f"{file} is not the retina recording ({kind}): its sha256 is {checksum} "
-            f"({len(content)} bytes), expected {FILE_SHA256} ({FILE_BYTES} bytes). Delete it and "
-            "fetch it again with `python -m mfvae.data.retina`."
-        )
-    spikes = scipy.io.loadmat(io.BytesIO(content), variable_names=["bint"])["bint"]
-    words = np.ascontiguousarray(spikes.transpose(0, 2, 1))
-    return RetinaWords(words, f"recording: {_CITATION}", checksum)
+def _fetch(
+    address: str, workspace: str, downloader: pooch.HTTPDownloader, follow: bool = True
+) -> Path:
+    """Download ``address``; return the MATLAB file itself, out of a zip or a page if need be."""
+    name = "page" if follow else "linked"
+    file = pooch.retrieve(address, None, fname=name, path=workspace, downloader=downloader)
+    if zipfile.is_zipfile(file):
+        members = pooch.Unzip()(file, "download", None)
+        return Path(next((member for member in members if member.endswith(FILE_NAME)), file))
+    if follow and os.path.getsize(file) < 5_000_000:
+        pattern = rb"""href=["']([^"']*""" + re.escape(FILE_NAME.encode()) + rb"""[^"']*)"""
+        if link := re.search(pattern, Path(file).read_bytes()):
+            linked = urllib.parse.urljoin(address, link[1].decode().replace("&amp;", "&"))
+            return _fetch(linked, workspace, downloader, follow=False)
+    return Path(file)
 
 
 if __name__ == "__main__":
     try:
         print(f"{download_retina()} is in place, its checksum is right")
-    except DownloadError as error:
+    except OSError as error:
         raise SystemExit(f"error: {error}") from None

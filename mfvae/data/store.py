@@ -2,52 +2,89 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
+import math
 import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
 import mfvae
-from mfvae._validation import check_count, check_seed, check_temperatures
-from mfvae.data import _store_drawing as drawing
-from mfvae.data import _store_files as files
-from mfvae.data._store_view import FORMAT, VERSION, CorruptStoreError, StoredSamples
-from mfvae.data.diagnostics import NotEquilibratedWarning
+from mfvae._progress import progress_bar
+from mfvae._validation import check_count, check_fraction, check_seed, check_temperatures
+from mfvae.data._store_files import StoreFiles, attributes_sha256, describe, staging
+from mfvae.data.diagnostics import OBSERVABLES, ChainDiagnostics, NotEquilibratedWarning, diagnose
+from mfvae.systems.configuration import from_configuration
 
 __all__ = ["CorruptStoreError", "EquilibriumSamples"]
 
+FORMAT = ("mfvae equilibrium samples", 1)
+_CHUNK_BYTES = 32 * 2**20
+_SHORTEST_CHAIN = 25
 
-class EquilibriumSamples(StoredSamples):
+
+class CorruptStoreError(ValueError):
+    """A store whose bytes are not what was written; ``chunks`` lists the damaged chunks."""
+
+    def __init__(self, message: str, chunks: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.chunks = chunks
+
+
+class EquilibriumSamples:
     """Equilibrium configurations of one system on a grid of temperatures, in a Zarr 3 store.
 
     A chunk is a block of independent chains at *all* temperatures (replica exchange runs over
-    them), drawn with a seed of its own, so that the bytes of a store depend on its
-    configuration and seed alone: not on the number of workers, nor on interruptions. The store
-    holds the arrays ``x`` (n_temperatures, n_chains, n_records, n_sites[, 3]), ``energy`` and
-    ``order_parameter`` along the chains, for each chunk its ``seed`` and the SHA-256
-    ``checksum`` of its files, and the ``diagnostics`` of equilibration. Files appear under
-    their names only when they are complete.
+    them), drawn with a seed of its own, so that the bytes of a store depend on its configuration
+    and seed alone: not on the number of workers, nor on interruptions. The store holds the arrays
+    ``x`` (n_temperatures, n_chains, n_records, n_sites[, 3]), ``energy`` and ``order_parameter``
+    along the chains, for each chunk its ``seed`` and the SHA-256 ``checksum`` of its files, and
+    the ``diagnostics`` of equilibration. Files appear under their names only when complete.
 
-    Make one with :meth:`create`, open one with :meth:`open`.
+    Attributes:
+        temperatures: float64 ``(n_temperatures,)``, units of J/k_B.
+        n_samples: Samples per temperature, of the store or of this part of a split.
+        n_chunks: Number of chunks of the whole store.
 
     >>> import tempfile, mfvae
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> samples = EquilibriumSamples.create(
-    ...     folder.name + "/cw.zarr", mfvae.systems.CurieWeiss(16), [0.8, 1.2], 1000, seed=0,
-    ...     progress=False,
-    ... )
+    >>> folder, magnet = tempfile.TemporaryDirectory(), mfvae.systems.CurieWeiss(16)
+    >>> path = folder.name + "/magnet"
+    >>> samples = EquilibriumSamples.create(path, magnet, [0.8, 1.2], 1000, seed=0, progress=False)
+    >>> samples.verify()
     >>> train, validation = samples.split(0.1)
     >>> x, temperature = train.arrays()
     >>> x.shape, temperature.shape
     ((1800, 16), (1800,))
-    >>> samples.verify()
     >>> folder.cleanup()
     """
+
+    def __init__(self, path: Path, system: Any = None, chunks: range | None = None) -> None:
+        self.path, self._system = Path(path), system
+        try:
+            self._group = zarr.open_group(self.path, mode="r", zarr_format=3)
+            attributes = self.attributes = dict(self._group.attrs)
+            recognised = (attributes.get("format"), attributes.get("version")) == FORMAT
+        except FileNotFoundError:
+            raise FileNotFoundError(f"there is no store of samples at {path}") from None
+        except Exception as error:
+            raise CorruptStoreError(f"{path} is not a readable store: {error}") from error
+        if not recognised:
+            raise ValueError(
+                f"{path} is a Zarr store, but not one of equilibrium samples, version 1"
+            )
+        if attributes.get("attributes_sha256") != attributes_sha256(attributes):
+            raise CorruptStoreError(f"{path} is damaged: zarr.json does not match its checksum")
+        self._files = StoreFiles(self.path, attributes)
+        self.n_chunks = self._files.n_chunks
+        self._chunks = range(self.n_chunks) if chunks is None else chunks
+        self.temperatures = np.array(attributes["temperatures"])
+        per_chunk = attributes["chains_per_chunk"] * attributes["n_records"]
+        start, stop = self._chunks.start * per_chunk, self._chunks.stop * per_chunk
+        self.n_samples = min(stop, attributes["n_samples"]) - start
 
     @classmethod
     def create(
@@ -60,126 +97,84 @@ class EquilibriumSamples(StoredSamples):
         seed: int | np.random.SeedSequence,
         n_jobs: int = 1,
         n_chains: int | None = None,
-        chains_per_chunk: int | None = None,
-        burn_in: int | None = None,
-        thinning: int | None = None,
-        options: dict[str, Any] | None = None,
-        exist_ok: bool = False,
         progress: bool = True,
+        **options: Any,
     ) -> EquilibriumSamples:
         """Draw samples and store them; interrupted, the store is completed by :meth:`resume`.
 
+        Warns with :class:`NotEquilibratedWarning` if chains drift, disagree, or are short against
+        their autocorrelation time. A ``path`` that exists is a FileExistsError, one that cannot be
+        written an OSError.
+
         Args:
-            path (path): Folder of the new store.
-            system (System): What to sample; its ``sample_chains`` draws.
-            temperatures (array_like, (n_temperatures,)): Units of J/k_B.
-            n_samples (int): Samples per temperature.
-            seed (int or numpy.random.SeedSequence): The same seed gives the same bytes, whatever
-                the number of workers.
-            n_jobs (int): Worker processes (joblib's convention: -1 for one on each core).
-            n_chains, chains_per_chunk (int): Independent chains at each temperature, rounded up to
-                whole chunks, and how many of them a chunk holds. By default 20 chunks of 4 chains
-                (of ``system.chains_per_chunk`` if the system has a preference); more chunks if one
-                would exceed 32 MiB, fewer if a chain would be shorter than 25 records.
-            burn_in, thinning (int or None): Handed to the sampler: sweeps before the first record
-                and between records; None for its defaults.
-            options (dict or None): More keyword arguments of ``sample_chains``, ready for JSON.
-            exist_ok (bool): Accept a store that is already there, if it has this very configuration
-                and seed, and complete it if it was interrupted.
-            progress (bool): Show a progress bar.
-
-        Returns:
-            samples : EquilibriumSamples
-
-        Raises:
-            FileExistsError: If ``path`` exists (with ``exist_ok``: and holds anything else).
-            OSError: If ``path`` cannot be written, e.g. ``PermissionError`` in a read-only folder.
-            TypeError, ValueError: For a system without ``sample_chains`` and bad arguments.
-
-        Warns:
-            NotEquilibratedWarning: If chains drift, disagree, or are short against their
-                autocorrelation time.
+            path: Folder of the new store.
+            system: What to sample; its ``sample_chains`` draws.
+            temperatures: ``(n_temperatures,)``, units of J/k_B.
+            n_samples: Samples per temperature.
+            seed: The same seed gives the same bytes, whatever the number of workers.
+            n_jobs: Worker processes; -1 for one on each core.
+            n_chains: Independent chains at each temperature, rounded up to whole chunks of 4 (of
+                ``system.chains_per_chunk`` if the system has a preference). By default 20 chunks;
+                more if one would exceed 32 MiB, fewer if a chain would be shorter than 25 records.
+            progress: Show a progress bar.
+            **options: For ``sample_chains``, ready for JSON: ``burn_in`` (sweeps before the first
+                record), ``thinning`` (sweeps between records), and what else it takes.
         """
         path = Path(path)
-        for method in ("sample_chains", "configuration", "energy", "order_parameter"):
-            if not hasattr(system, method):
-                raise TypeError(f"system must have a method {method}, got {type(system).__name__}")
+        if path.exists():
+            raise FileExistsError(f"{path} exists already; EquilibriumSamples.open opens it")
+        if not hasattr(system, "sample_chains"):
+            raise TypeError(f"system must have a method sample_chains: {type(system).__name__}")
         temperatures, single = check_temperatures(temperatures, "temperatures")
         if single:
             raise ValueError("temperatures must be an array; give one as [temperature]")
-        n_samples = check_count(n_samples, "n_samples")
-        if chains_per_chunk is None:
-            chains_per_chunk = getattr(system, "chains_per_chunk", 4)
-        chains_per_chunk = check_count(chains_per_chunk, "chains_per_chunk")
-        options = dict(options or {})
-        if burn_in is not None:
-            options["burn_in"] = check_count(burn_in, "burn_in", minimum=0)
-        if thinning is not None:
-            options["thinning"] = check_count(thinning, "thinning")
-        seed = check_seed(seed)
-        n_jobs = _check_jobs(n_jobs)
-
-        if n_chains is not None:
-            n_chains = check_count(n_chains, "n_chains")
-
+        n_samples, seed = check_count(n_samples, "n_samples"), check_seed(seed)
+        if n_jobs != -1:
+            check_count(n_jobs, "n_jobs")
+        for name, minimum in (("burn_in", 0), ("thinning", 1)):
+            if name in options:
+                options[name] = check_count(options[name], name, minimum=minimum)
         once = options | {"burn_in": 1, "thinning": 1}
         probe = system.sample_chains(temperatures[:1], 1, 1, seed=0, **once)[0, 0]
-        sample_bytes = len(temperatures) * probe.nbytes
-        n_chunks, n_records = drawing.layout(n_samples, n_chains, chains_per_chunk, sample_bytes)
-        attributes = {
-            "format": FORMAT,
-            "version": VERSION,
-            "system": drawing.plain(system.configuration()),
-            "temperatures": temperatures.tolist(),
-            "n_samples": n_samples,
-            "n_chains": n_chunks * chains_per_chunk,
-            "chains_per_chunk": chains_per_chunk,
-            "n_records": n_records,
-            "options": drawing.plain(options),
-            "seed": {
-                "entropy": drawing.plain(seed.entropy),
-                "spawn_key": drawing.plain(seed.spawn_key),
-                "pool_size": seed.pool_size,
-            },
-        }
-        if path.exists():
-            existing = cls._existing(path, attributes, exist_ok)
-            existing._system = system
-            return existing.resume(n_jobs=n_jobs, progress=progress)
-        attributes["schedule"] = drawing.schedule(system, temperatures, options)
-        attributes["mfvae"] = mfvae.__version__
-        attributes["arrays"] = drawing.plain(drawing.describe(attributes, system, probe))
-        with files.staging(path) as workspace:
-            files.create_skeleton(workspace / "store", attributes["arrays"], attributes)
-            os.rename(workspace / "store", path)
-        return cls(path, system).resume(n_jobs=n_jobs, progress=progress)
 
-    @classmethod
-    def _existing(cls, path: Path, attributes: dict, exist_ok: bool) -> EquilibriumSamples:
-        if not exist_ok:
-            raise FileExistsError(
-                f"{path} exists already; open it with EquilibriumSamples.open, or complete it with "
-                "create(..., exist_ok=True)"
-            )
-        try:
-            existing = cls(path)
-        except (ValueError, FileNotFoundError) as error:
-            raise FileExistsError(f"{path} exists and is no usable store: {error}") from error
-        different = [k for k, v in attributes.items() if existing.attributes.get(k) != v]
-        if different:
-            raise FileExistsError(f"{path} holds other samples: they differ in {different}")
-        return existing
+        size = getattr(system, "chains_per_chunk", 4)
+        if n_chains is None:
+            n_chunks = min(20, max(2, n_samples // (size * _SHORTEST_CHAIN)))
+            n_bytes = n_samples * len(temperatures) * probe.nbytes
+            n_chunks = max(n_chunks, math.ceil(n_bytes / _CHUNK_BYTES))
+        else:
+            n_chunks = math.ceil(check_count(n_chains, "n_chains") / size)
+        n_records = math.ceil(n_samples / (n_chunks * size))
+        attributes = {
+            "format": FORMAT[0],
+            "version": FORMAT[1],
+            "system": system.configuration(),
+            "temperatures": temperatures,
+            "n_samples": n_samples,
+            "n_chains": math.ceil(n_samples / (n_records * size)) * size,
+            "chains_per_chunk": size,
+            "n_records": n_records,
+            "options": options,
+            "seed": {k: getattr(seed, k) for k in ("entropy", "spawn_key", "pool_size")},
+            "schedule": _schedule(system, temperatures, options),
+            "mfvae": mfvae.__version__,
+        }
+        attributes["arrays"] = describe(attributes, system, probe)
+        attributes = json.loads(json.dumps(attributes, default=_plain))
+        with staging(path) as workspace:
+            files = StoreFiles(path, attributes)
+            group, folder = files.create(workspace)
+            attributes["metadata_sha256"] = files.metadata_sha256(folder)
+            attributes["attributes_sha256"] = attributes_sha256(attributes)
+            group.update_attributes(attributes)
+            os.rename(folder, path)
+        return cls(path, system).resume(n_jobs=n_jobs, progress=progress)
 
     @classmethod
     def open(cls, path: str | os.PathLike, *, system: Any = None) -> EquilibriumSamples:
         """Open a store for reading; warns if its data are not equilibrated.
 
-        Args:
-            path (path): Folder of the store.
-            system (System or None): Only for a system that is not part of ``mfvae.systems``.
-
-        Raises:
-            FileNotFoundError, ValueError: If there is no store, or it is not readable as one.
+        ``system`` is needed only for one that is not part of ``mfvae.systems``.
         """
         samples = cls(Path(path), system)
         samples._warn()
@@ -191,17 +186,20 @@ class EquilibriumSamples(StoredSamples):
         A chunk counts as drawn when its checksum and all of its files are there.
         Arguments, errors and warnings as in :meth:`create`.
         """
-        n_jobs = _check_jobs(n_jobs)
         if not self.is_complete:
-            with files.staging(self.path) as workspace:
-                todo = [c for c in range(self.n_chunks) if not self._is_drawn(c)]
-                place = (self.path, self._arrays)
-                what = (self.attributes, self.system)
-                tasks = (delayed(drawing.draw_chunk)(*place, *what, c, workspace) for c in todo)
-                done = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
-                for _ in tqdm(done, total=len(todo), desc="chunks", disable=not progress):
-                    pass
-                drawing.write_diagnostics(*place, self._group, workspace)
+            with staging(self.path) as workspace:
+                todo = [c for c in range(self.n_chunks) if not self._files.is_drawn(c)]
+                tasks = (delayed(self._files.draw)(self.system, c, workspace) for c in todo)
+                with progress_bar(len(todo), "chunks", show=progress) as bar:
+                    for _ in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks):
+                        bar.update()
+                if not self._files.is_drawn(self.n_chunks):
+                    # A temperature at a time, in little memory.
+                    table = [
+                        [diagnose(self._group[name][t]) for name in OBSERVABLES]
+                        for t in range(len(self.temperatures))
+                    ]
+                    self._files.write(self.n_chunks, {"diagnostics": np.array(table)}, workspace)
         self._warn()
         return self
 
@@ -209,37 +207,109 @@ class EquilibriumSamples(StoredSamples):
         """Compare every file with its checksum.
 
         Raises:
-            CorruptStoreError: (a ``ValueError``) that names the damaged files and, in ``.chunks``,
-                the chunks.
-            ValueError: If the store is not complete.
+            CorruptStoreError: (a ``ValueError``) It names the damaged files and, in ``.chunks``,
+                the damaged chunks.
         """
-        problems, chunks = self._metadata_damage(), []
+        problems, chunks = [], []
+        try:
+            EquilibriumSamples(self.path)
+        except ValueError:
+            problems.append("zarr.json does not match its checksum")
+        found = self._files.metadata_sha256(self.path)
+        for name, expected in self.attributes["metadata_sha256"].items():
+            if found.get(name) != expected:
+                problems.append(f"{name}/zarr.json does not match its checksum")
         if not problems:
             self._require(range(self.n_chunks + 1))
-            for chunk in range(self.n_chunks + 1):
-                found = drawing.find_damage(self.path, self._arrays, self.attributes, chunk)
-                problems += found
-                if found and chunk < self.n_chunks:
-                    chunks.append(chunk)
+            damage = {c: self._files.damage(c) for c in range(self.n_chunks + 1)}
+            problems = [problem for found in damage.values() for problem in found]
+            chunks = [c for c, found in damage.items() if found and c < self.n_chunks]
         if problems:
             raise CorruptStoreError(
                 f"the store {self.path} is damaged:\n  " + "\n  ".join(problems), tuple(chunks)
             )
 
-    def _metadata_damage(self) -> list[str]:
-        problems = []
+    @property
+    def system(self) -> Any:
+        """The system that was sampled, built from the stored configuration."""
+        if self._system is None:
+            self._system = from_configuration(self.attributes["system"])
+        return self._system
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all chunks and the diagnostics are drawn."""
+        return all(self._files.is_drawn(c) for c in range(self.n_chunks + 1))
+
+    @property
+    def diagnostics(self) -> ChainDiagnostics:
+        """Autocorrelation times, effective sample sizes, R-hat and drift of the whole store."""
+        if not self._files.is_drawn(self.n_chunks):
+            raise ValueError(f"the store {self.path} is not complete: call resume() first")
         try:
-            StoredSamples(self.path)
-        except ValueError:
-            problems.append("zarr.json does not match its checksum")
-        for name, expected in self.attributes["metadata_sha256"].items():
-            file = self.path / name / "zarr.json"
-            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-                problems.append(f"{name}/zarr.json does not match its checksum")
-        return problems
+            table = self._group["diagnostics"][...]
+        except Exception as error:
+            raise CorruptStoreError(
+                f"diagnostics of {self.path} are unreadable: {error}"
+            ) from error
+        n_chains, n_records, *components = self._group["order_parameter"].shape[1:]
+        counts = n_chains, n_records, math.prod(components)
+        return ChainDiagnostics(self.temperatures, table, *counts, self.attributes["schedule"])
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return all samples and their temperatures, ready for ``vae.fit(x, conditions=…)``.
+
+        Returns:
+            x: ``(n_temperatures · n_samples, n_sites[, 3])``, spins int8 or directors float32; all
+                of the first temperature, then all of the second, and so on.
+            temperature: float64 ``(n_temperatures · n_samples,)``, units of J/k_B.
+        """
+        self._require(self._chunks)
+        size = self.attributes["chains_per_chunk"]
+        try:
+            x = self._group["x"][:, self._chunks.start * size : self._chunks.stop * size]
+        except Exception as error:
+            damaged = tuple(c for c in self._chunks if self._files.damage(c))
+            which = ", ".join(map(str, damaged))
+            message = f"chunk {which} of {self.path} cannot be read: {error}"
+            raise CorruptStoreError(message, damaged) from error
+        x = x.reshape(len(x), -1, *x.shape[3:])[:, : self.n_samples]
+        return x.reshape(-1, *x.shape[2:]), np.repeat(self.temperatures, self.n_samples)
+
+    def split(self, validation: float = 0.1) -> tuple[EquilibriumSamples, EquilibriumSamples]:
+        """Return two views of the store that share no chunk, so that no chain is on both sides.
+
+        The validation part is the last chunks: they are independent of each other, so that their
+        order does not matter. ``validation`` is a fraction, strictly between 0 and 1, rounded to
+        whole chunks (at least one).
+        """
+        validation = check_fraction(validation, "validation")
+        n = len(self._chunks)
+        if n < 2:
+            raise ValueError("a single chunk of chains cannot be split; use more chains")
+        cut = n - min(max(1, round(validation * n)), n - 1)
+        parts = self._chunks[:cut], self._chunks[cut:]
+        return tuple(type(self)(self.path, self._system, part) for part in parts)
+
+    def __repr__(self) -> str:
+        head = (
+            f"EquilibriumSamples of {self.attributes['system']['class']}: "
+            f"{len(self.temperatures)} temperatures × {self.n_samples} samples in "
+            f"{len(self._chunks)} chunks"
+        )
+        if len(self._chunks) < self.n_chunks:
+            return f"{head} (part of a split)"
+        return f"{head}\n{self.diagnostics if self.is_complete else 'incomplete: call resume()'}"
+
+    def _require(self, chunks: range) -> None:
+        if missing := [c for c in chunks if not self._files.is_drawn(c)]:
+            raise ValueError(
+                f"the store {self.path} is not complete: {len(missing)} of {len(chunks)} chunks "
+                "are missing; call resume()"
+            )
 
     def _warn(self) -> None:
-        if not drawing.is_drawn(self.path, self._arrays, self.n_chunks):
+        if not self._files.is_drawn(self.n_chunks):
             return
         try:
             message, kind = self.diagnostics.warning(), NotEquilibratedWarning
@@ -249,9 +319,19 @@ class EquilibriumSamples(StoredSamples):
             warnings.warn(f"{self.path}: {message}", kind, stacklevel=3)
 
 
-def _check_jobs(n_jobs: int) -> int:
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)):
-        raise TypeError(f"n_jobs must be an integer, got {type(n_jobs).__name__}: {n_jobs!r}")
-    if n_jobs == 0:
-        raise ValueError("n_jobs must not be 0; -1 stands for one worker on each core")
-    return int(n_jobs)
+def _plain(item: Any) -> Any:
+    if isinstance(item, (np.ndarray, np.generic)):
+        return item.tolist()
+    raise TypeError(f"{type(item).__name__} cannot be stored as JSON: {item!r}")
+
+
+def _schedule(system: Any, temperatures: np.ndarray, options: dict[str, Any]) -> list | None:
+    """Return burn-in and thinning at each temperature, or None if the system does not tell."""
+    given = [options.get("burn_in"), options.get("thinning")]
+    if None not in given:
+        return [given] * len(temperatures)
+    if not hasattr(system, "schedule"):
+        return None
+    others = {k: v for k, v in options.items() if k not in ("burn_in", "thinning")}
+    pairs = [system.schedule(float(t), **others) for t in temperatures]
+    return [[p if g is None else g for g, p in zip(given, pair, strict=True)] for pair in pairs]

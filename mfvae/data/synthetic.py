@@ -21,14 +21,10 @@ Z3_PROBABILITIES = np.array(
 
 
 class LabelledSamples(NamedTuple):
-    """Configurations with the class of each.
+    """Configurations ``(n_samples, n_sites)`` with the class of each, an index into ``names``.
 
-    Attributes:
-        x (numpy.ndarray): ``(n_samples, n_sites)``.
-        label (numpy.ndarray of int64): ``(n_samples,)``, indices into ``names``.
-        names (tuple of str): The names of the classes.
-        temperature (numpy.ndarray of float64 or None): ``(n_samples,)``, units of |J|/k_B, where
-            the data have one.
+    ``label`` is int64 ``(n_samples,)``; ``temperature``, where the data have one, float64
+    ``(n_samples,)`` in units of |J|/k_B.
     """
 
     x: np.ndarray
@@ -47,17 +43,11 @@ def three_phase_ising(
     the law of the data does not change if every second spin is flipped, as on a chessboard, and
     the two order parameters have equal rights. Every configuration is the end of a Wolff chain
     of its own (Huang, Hu & Yang 2022, section III, do not state their temperatures).
+    Spins are int8, names "FM", "AFM", "PM".
 
     Args:
-        length (int): L, even and at least 4.
-        n_samples (int): Configurations in all, at least 3.
-        seed (int or numpy.random.SeedSequence): Source of randomness.
-
-    Returns:
-        LabelledSamples: Spins int8 ``(n_samples, L^2)``; names "FM", "AFM", "PM".
-
-    Raises:
-        TypeError, ValueError: If ``length`` is odd or an argument is not such a number.
+        length: L, even and at least 4; the system has L^2 sites.
+        n_samples: Configurations in all, at least 3.
 
     >>> data = three_phase_ising(8, 30, seed=0)
     >>> data.x.shape, np.bincount(data.label), data.names
@@ -67,9 +57,7 @@ def three_phase_ising(
 
     length = check_count(length, "length", minimum=4)
     if length % 2:
-        raise ValueError(
-            f"length must be even for an antiferromagnet without frustration: {length}"
-        )
+        raise ValueError(f"length must be even for an antiferromagnet: {length}")
     n_samples = check_count(n_samples, "n_samples", minimum=3)
     *children, order_seed = check_seed(seed).spawn(5)
     sizes = [len(part) for part in np.array_split(np.arange(n_samples), 3)]
@@ -99,18 +87,8 @@ def z3_phases(
     """Draw independent three-letter sites from a disordered and three polarised phases.
 
     Site probabilities (1/3, 1/3, 1/3) and the permutations of (0.9, 0.05, 0.05) that Z3 makes of
-    one another (Huang, Hu & Yang 2022, section V A); equal parts, random order.
-
-    Args:
-        n_sites, n_samples (int): Sites, and configurations in all.
-        seed (int or numpy.random.SeedSequence): Source of randomness.
-
-    Returns:
-        LabelledSamples: Codes uint8 ``(n_samples, n_sites)`` of values 0, 1, 2; label 0 is
-            disordered.
-
-    Raises:
-        TypeError, ValueError: If an argument is not such a number.
+    one another (Huang, Hu & Yang 2022, section V A); equal parts, random order. Codes uint8 of
+    the letters 0, 1, 2; label 0 is disordered.
 
     >>> data = z3_phases(16, 8, seed=0)
     >>> data.x.shape, data.names
@@ -127,21 +105,11 @@ def z3_phases(
 
 
 def handwritten_digits(source: str = "scikit-learn") -> LabelledSamples:
-    """Return images of the ten digits.
+    """Return images of the ten digits, float32 in [0, 1], row by row, names "0" … "9".
 
-    Args:
-        source ({"scikit-learn", "mnist"}): The 1,797 images of 8 × 8 pixels that come with
-            scikit-learn (Alpaydin & Kaynak 1998), or the 70,000 of MNIST (LeCun et al. 1998) with a
-            margin that makes them 32 × 32, which ``sklearn.datasets.fetch_openml`` downloads at the
-            first call.
-
-    Returns:
-        LabelledSamples: float32 ``(n_samples, 64)`` or ``(n_samples, 1024)`` in [0, 1], row by row;
-            names "0" … "9".
-
-    Raises:
-        ValueError: If ``source`` is unknown.
-        OSError: If MNIST is neither there nor can be downloaded.
+    ``"scikit-learn"`` has 1,797 images of 8 × 8 pixels (Alpaydin & Kaynak 1998), ``"mnist"``
+    70,000 (LeCun et al. 1998) with a margin that makes them 32 × 32, which
+    ``sklearn.datasets.fetch_openml`` downloads at the first call.
 
     >>> digits = handwritten_digits()
     >>> digits.x.shape, float(digits.x.max())

@@ -1,21 +1,20 @@
 """The sweep of rivals on the retina: its rows are labelled, resumable, and computed again."""
 
+import importlib
 import json
-from pathlib import Path
 
+import jupytext
 import numpy as np
 import pytest
 
-from mfvae._sweep import load_sweep
+import mfvae
 from mfvae.compare import compare_models
 from mfvae.data import RetinaWords, load_retina
-
-SCRIPT = Path(__file__).parents[2] / "book" / "results" / "retina_rivals.py"
 
 
 @pytest.fixture(scope="module")
 def rivals():
-    return load_sweep(SCRIPT)
+    return importlib.import_module("retina_rivals")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +64,16 @@ def test_rows_are_of_the_present_settings(rivals, kept):
     for row in kept["rows"]:
         settings = json.loads(json.dumps(rivals.MODELS[row["model"]][1]))
         assert row["settings"] == settings, f"{row['split']}, {row['model']}: compute it --again"
+
+
+@pytest.mark.parametrize("page", ["first-recording", "retina"])
+def test_the_chapters_train_the_two_latents_of_the_table(rivals, page, monkeypatch):
+    monkeypatch.setenv("MFVAE_SCALE", "course")
+    chapter = jupytext.read(rivals.RESULTS.parents[2] / "book" / f"{page}.md")
+    (cell,) = (cell.source for cell in chapter.cells if "linear_vae = {" in cell.source)
+    scope = {"mfvae": mfvae}
+    exec(cell, scope)
+    assert scope["linear_vae"] == rivals.LINEAR
 
 
 @pytest.mark.parametrize("split", ["bins", "trials"])

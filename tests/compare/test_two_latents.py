@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from retina_rivals import LINEAR
 
 from mfvae import MeanFieldVAE, measure
 from mfvae.compare import IndependentModel
 from mfvae.data import load_retina
 from mfvae.decode import GeneralizedHopfield
-from mfvae.sizes import sizes
 
 pytestmark = pytest.mark.slow
 
@@ -23,10 +23,9 @@ def retina():
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 4])
-def test_gain_and_laws_of_two_latents(retina, seed, monkeypatch):
-    monkeypatch.setenv("MFVAE_SCALE", "course")
+def test_gain_and_laws_of_two_latents(retina, seed):
     train, test = retina.split("bins", seed=seed)
-    vae = MeanFieldVAE(2, **sizes("retina").linear_vae, progress=False, random_state=seed)
+    vae = MeanFieldVAE(2, **LINEAR, progress=False, random_state=seed)
     vae.fit(train)
     exact = vae.score_samples(test, method="quadrature")
     gain = exact - IndependentModel().fit(train).score_samples(test)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from retina_rivals import LINEAR
 
 from mfvae import MeanFieldVAE, measure
 from mfvae.compare import IndependentModel
 from mfvae.data import load_retina
-from mfvae.sizes import sizes
 
 FILE = Path(os.environ.get("MFVAE_DATA", "")) / "retina" / "bint_fishmovie32_100.mat"
 pytestmark = [
@@ -53,12 +53,11 @@ def test_statistics_of_the_recording(retina):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_two_latents_gain_three_nats_a_word(retina, seed, monkeypatch):
-    monkeypatch.setenv("MFVAE_SCALE", "course")
+def test_two_latents_gain_three_nats_a_word(retina, seed):
     train, test = retina.split("bins", seed=seed)
     order = np.random.default_rng(seed).permutation(len(retina.flat()))
     assert np.array_equal(test, retina.flat()[order[: len(order) // 10]])
-    vae = MeanFieldVAE(2, **sizes("retina").linear_vae, progress=False).fit(train)
+    vae = MeanFieldVAE(2, **LINEAR, progress=False).fit(train)
     baseline = IndependentModel().fit(train).score_samples(test)
     gain = vae.score_samples(test, method="elbo", n_importance=16) - baseline
     assert gain.mean() >= 3.1

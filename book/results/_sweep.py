@@ -1,0 +1,159 @@
+"""A long sweep, row by row: rows that are there are kept, and each new one is written at once.
+
+The scripts beside this file import it. What they find belongs to the package: `mfvae.load_results`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+import mfvae
+
+__all__ = ["RESULTS", "run_sweep", "stored_rows", "sweep_command"]
+
+PACKAGE = Path(__file__).resolve().parents[2] / "mfvae"
+RESULTS = PACKAGE / "data" / "results"
+
+
+def code_version() -> str:
+    """Return the package's version with the commit, and whether the package differs from it."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=PACKAGE, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "--short", "HEAD")
+        # The results themselves change while a sweep runs.
+        changed = ", changed" if git("status", "--porcelain", "--", ".", ":!data/results") else ""
+    except (OSError, subprocess.CalledProcessError):
+        return mfvae.__version__
+    return f"{mfvae.__version__} ({commit}{changed})"
+
+
+def machine() -> str:
+    """Return processor and number of cores that this process may use."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [
+            line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
+        name = models[0].split(":", 1)[1].strip() if models else name
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {n_cores} core(s)"
+
+
+def stored_rows(path: Path, configuration: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a results file; none if it is absent or of another configuration."""
+    if not path.exists():
+        return []
+    stored = json.loads(path.read_text())
+    return stored["rows"] if configuration in (None, stored["configuration"]) else []
+
+
+def run_sweep(
+    path: Path,
+    configuration: dict[str, Any],
+    order: Sequence[tuple],
+    compute_row: Callable[..., dict[str, Any]],
+    *,
+    names: Sequence[str],
+    wanted: Callable[[tuple], bool] = lambda key: True,
+    again: bool = False,
+) -> list[dict[str, Any]]:
+    """Compute the rows of ``order`` that are missing and write each as soon as it is there.
+
+    Args:
+        path: The results file: ``{"configuration": …, "rows": […]}``, written all or nothing; two
+            sweeps may write to it at the same time.
+        configuration: What all rows share; rows of another configuration are not comparable and
+            are dropped.
+        order: The keys of all rows, in the order of the file.
+        compute_row: Takes the values of a key and returns the row's measurements. The key's
+            entries under ``names``, ``seconds``, ``code`` and ``machine`` are added to the row.
+        names: The names of a key's entries.
+        wanted: Says of a key whether it is to be computed in this call.
+        again: Compute rows that are there anew.
+
+    Returns:
+        All rows that are in the file afterwards.
+    """
+    configuration = json.loads(json.dumps(configuration))
+
+    def rows_by_key() -> dict[tuple, dict[str, Any]]:
+        rows = stored_rows(path, configuration)
+        return {tuple(row[name] for name in names): row for row in rows}
+
+    for entry in filter(wanted, order):
+        if entry in rows_by_key() and not again:
+            print("there already:", *entry, flush=True)
+            continue
+        started = time.perf_counter()
+        measured = compute_row(*entry)
+        new = {
+            **dict(zip(names, entry, strict=True)),
+            **measured,
+            "seconds": round(time.perf_counter() - started, 3),
+            "code": code_version(),
+            "machine": machine(),
+        }
+        with FileLock(path.with_suffix(".lock")):
+            done = rows_by_key() | {entry: new}
+            rows = [done[other] for other in order if other in done]
+            lines = ",\n".join("    " + json.dumps(row) for row in rows)
+            shared = json.dumps(configuration)
+            partial = path.with_suffix(".partial")
+            partial.write_text(f'{{\n  "configuration": {shared},\n  "rows": [\n{lines}\n  ]\n}}\n')
+            os.replace(partial, path)
+        print(new, flush=True)
+    return stored_rows(path, configuration)
+
+
+def sweep_command(script: dict[str, Any], arguments: Sequence[str] | None = None) -> None:
+    """Run a sweep as its command line says: which rows, whether anew, into which file.
+
+    Args:
+        script: The globals of the script. Its docstring's first line is shown by ``--help``;
+            ``OUTPUT``, ``ROWS``, ``NAMES``, ``compute_row`` and the value of ``configuration()``
+            are as in `run_sweep`; ``FILTERS`` maps options that pick rows to the key's entry that
+            each refers to, an option taking one or more of the values that occur. ``--output``
+            names another file.
+        arguments: The command line, by default the process's own.
+    """
+    names, order, filters = (script[name] for name in ("NAMES", "ROWS", "FILTERS"))
+    parser = argparse.ArgumentParser(description=script["__doc__"].splitlines()[0])
+    for option, name in filters.items():
+        values = sorted({key[names.index(name)] for key in order})
+        parser.add_argument(f"--{option}", nargs="*", type=type(values[0]), choices=values)
+    parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
+    parser.add_argument("--output", type=Path, default=script["OUTPUT"])
+    given = vars(parser.parse_args(arguments))
+
+    def wanted(key: tuple) -> bool:
+        return all(
+            not given[option] or key[names.index(name)] in given[option]
+            for option, name in filters.items()
+        )
+
+    run_sweep(
+        given["output"],
+        script["configuration"](),
+        order,
+        script["compute_row"],
+        names=names,
+        wanted=wanted,
+        again=given["again"],
+    )

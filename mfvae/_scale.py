@@ -1,0 +1,30 @@
+"""Two sizes of everything, one switch: the environment variable ``MFVAE_SCALE``.
+
+"course" (the default) fits two CPU cores and a few minutes a chapter; "paper" is for a GPU or a
+cluster. Same code, other numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+from typing import Any
+
+from mfvae._validation import check_choice
+
+__all__ = ["at_scale"]
+
+
+def at_scale(course: Any, paper: Any) -> Any:
+    """Return ``course`` or ``paper``, as ``MFVAE_SCALE`` says; a dict by attributes.
+
+    >>> at_scale(course={"n_sites": 256}, paper={"n_sites": 1024}).n_sites >= 256
+    True
+    >>> at_scale("small", "large") in ("small", "large")
+    True
+    """
+    scale = check_choice(
+        os.environ.get("MFVAE_SCALE", "course"), "MFVAE_SCALE", ("course", "paper")
+    )
+    chosen = course if scale == "course" else paper
+    return SimpleNamespace(**chosen) if isinstance(chosen, dict) else chosen

@@ -1,0 +1,24 @@
+"""The results of the long sweeps, kept with the package."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from mfvae._validation import check_choice
+
+__all__ = ["load_results"]
+
+
+def load_results(name: str) -> dict[str, Any]:
+    """Return a kept sweep: its ``"configuration"`` and its ``"rows"``, each with its origin.
+
+    ``name`` is that of the script in ``book/results`` that computes it (`make results`).
+
+    >>> load_results("prior_cost")["rows"][0]["system"]
+    'hopfield'
+    """
+    folder = files("mfvae.data") / "results"
+    names = sorted(f.name.removesuffix(".json") for f in folder.iterdir() if ".json" in f.name)
+    return json.loads((folder / f"{check_choice(name, 'name', tuple(names))}.json").read_text())
