@@ -6,9 +6,8 @@ import subprocess
 import sys
 
 import numba
-from numba import config
-
 from mfvae._threads import thread_count
+from numba import config
 
 SCRIPT = """
 import os, sys
