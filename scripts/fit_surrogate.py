@@ -11,7 +11,7 @@ import numpy as np
 
 from mfvae.compare import BernoulliMixture
 from mfvae.data import load_retina
-from mfvae.data.surrogate import PARAMETERS, pack_parameters
+from mfvae.data.retina import LOGIT_LOWEST, LOGIT_STEP, SURROGATE
 
 
 def main() -> None:
@@ -20,9 +20,12 @@ def main() -> None:
         raise SystemExit("the surrogate is fitted to the recording, which was not found")
     words = retina.flat()
     mixture = BernoulliMixture(70, n_init=3, max_iter=300, random_state=0).fit(words)
-    np.savez_compressed(PARAMETERS, **pack_parameters(mixture.weights_, mixture.probabilities_))
+    p = mixture.probabilities_
+    codes = np.rint((np.log(p) - np.log1p(-p) - LOGIT_LOWEST) / LOGIT_STEP)
+    codes = np.clip(codes, 0, 255).astype(np.uint8)
+    np.savez_compressed(SURROGATE, weights=mixture.weights_.astype(np.float32), logits=codes)
     print(
-        f"{PARAMETERS.name}: {PARAMETERS.stat().st_size} bytes, "
+        f"{SURROGATE.name}: {SURROGATE.stat().st_size} bytes, "
         f"{-mixture.score_samples(words).mean():.3f} nats a word on the recording"
     )
 

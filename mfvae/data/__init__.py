@@ -1,4 +1,4 @@
-"""What a model is fed: stored equilibrium samples, recordings and synthetic phases."""
+"""What a model is fed: stored equilibrium samples, recordings and known phases."""
 
 from mfvae._lazy import attach
 
@@ -9,13 +9,10 @@ __getattr__, __dir__, __all__ = attach(
         "NotEquilibratedWarning": "diagnostics",
         "RetinaWords": "retina",
         "autocorrelation_time": "diagnostics",
-        "bin_spikes": "spikes",
         "download_retina": "retina",
-        "handwritten_digits": "synthetic",
         "load_retina": "retina",
         "split_r_hat": "diagnostics",
         "three_phase_ising": "synthetic",
         "words_from_spikes": "spikes",
-        "z3_phases": "synthetic",
     },
 )

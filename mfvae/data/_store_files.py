@@ -31,33 +31,30 @@ def describe(attributes: dict[str, Any], system: Any, x: np.ndarray) -> dict[str
     """Return shape, dtype and chunks of every array, from one sample ``x`` (1, n_sites[, 3])."""
     n_temperatures, n_chains = len(attributes["temperatures"]), attributes["n_chains"]
     n_records, size = attributes["n_records"], attributes["chains_per_chunk"]
-    order_shape = np.shape(system.order_parameter(x))[1:]
-    arrays: dict[str, dict[str, Any]] = {}
-    for name, shape, dtype, axes in (
-        ("x", x.shape[1:], x.dtype.name, ["site", "component"][: x.ndim - 1]),
-        ("energy", (), "float64", []),
-        ("order_parameter", order_shape, "float32", ["component"]),
-    ):
-        arrays[name] = {
-            "shape": (n_temperatures, n_chains, n_records, *shape),
-            "chunks": (n_temperatures, size, n_records, *shape),
-            "dtype": dtype,
-            "fill": 0,
-            "attributes": {"axes": ["temperature", "chain", "record", *axes]},
-        }
-    own_seed = {"meaning": "first words of the random state of each chunk"}
+    chains, block = (n_temperatures, n_chains, n_records), (n_temperatures, size, n_records)
+    site, order = x.shape[1:], np.shape(system.order_parameter(x))[1:]
+    axes = ["temperature", "chain", "record"]
+    sites, components = [*axes, "site", "component"][: x.ndim + 2], [*axes, "component"]
+    table, row = (n_temperatures, len(OBSERVABLES), len(COLUMNS)), (len(DRAWN), 32)
+    seeds = {"meaning": "first words of the random state of each chunk"}
     hashes = {"rows": list(DRAWN), "last": "the diagnostics", "hash": "sha256"}
-    for name, n_rows, row, dtype, about in (
-        ("seed", n_chains // size, (4,), "uint32", own_seed),
-        ("checksum", n_chains // size + 1, (len(DRAWN), 32), "uint8", hashes),
-    ):
-        form = {"shape": (n_rows, *row), "chunks": (1, *row), "dtype": dtype, "fill": 0}
-        arrays[name] = form | {"compress": False, "attributes": about}
-    table = (n_temperatures, len(OBSERVABLES), len(COLUMNS))
-    form = {"shape": table, "chunks": table, "dtype": "float64", "fill": "NaN"}
     columns = {"observables": list(OBSERVABLES), "columns": list(COLUMNS)}
-    arrays["diagnostics"] = form | {"attributes": columns}
-    return arrays
+    n_chunks = n_chains // size
+    arrays = {
+        "x": ((*chains, *site), (*block, *site), x.dtype.name, {"axes": sites}),
+        "energy": (chains, block, "float64", {"axes": axes}),
+        "order_parameter": ((*chains, *order), (*block, *order), "float32", {"axes": components}),
+        "seed": ((n_chunks, 4), (1, 4), "uint32", seeds),
+        "checksum": ((n_chunks + 1, *row), (1, *row), "uint8", hashes),
+        "diagnostics": (table, table, "float64", columns),
+    }
+    about = {}
+    for name, (shape, chunks, dtype, meaning) in arrays.items():
+        fill = "NaN" if name == "diagnostics" else 0
+        raw = {"compress": False} if name in ("seed", "checksum") else {}
+        about[name] = {"shape": shape, "chunks": chunks, "dtype": dtype, "fill": fill, **raw}
+        about[name]["attributes"] = meaning
+    return about
 
 
 def attributes_sha256(attributes: dict[str, Any]) -> str:
@@ -93,9 +90,9 @@ class StoreFiles:
 
     def metadata_sha256(self, folder: Path) -> dict[str, str]:
         """Return the checksum of the metadata of every array that is there."""
-        files = {name: folder / name / "zarr.json" for name in self.arrays}
-        files = {name: file for name, file in files.items() if file.is_file()}
-        return {k: hashlib.sha256(file.read_bytes()).hexdigest() for k, file in files.items()}
+        there = [name for name in self.arrays if (folder / name / "zarr.json").is_file()]
+        contents = {name: (folder / name / "zarr.json").read_bytes() for name in there}
+        return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
     def names(self, chunk: int) -> dict[str, str]:
         """Return the files of a chunk, relative to the store; that of its checksums is last."""

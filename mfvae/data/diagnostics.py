@@ -37,10 +37,8 @@ def autocorrelation_time(series: np.ndarray) -> float:
     The autocorrelations of all chains are combined with the variance between chains, so
     that stuck chains show, and summed over Geyer's initial monotone sequence (Vehtari et al.
     2021, Bayesian Analysis 16, 667, eqs. 10-11).
-
-    Args:
-        series: One observable along each chain, ``(n_chains, n_records)``; NaN is returned for
-            fewer than 4 records.
+    ``series`` is one observable along each chain, ``(n_chains, n_records)``; of fewer than 4
+    records nothing can be said, and NaN is returned.
 
     >>> rng = np.random.default_rng(0)
     >>> 0.4 < autocorrelation_time(rng.standard_normal((8, 1000))) < 0.6
@@ -70,12 +68,11 @@ def autocorrelation_time(series: np.ndarray) -> float:
 
 
 def split_r_hat(series: np.ndarray) -> float:
-    """Return the split R-hat: 1 when halves of chains agree with each other.
+    """Return the split R-hat of ``(n_chains, n_records)``: 1 when halves of chains agree.
 
     ``R² = (n − 1)/n + B/W`` with n the length of a half chain, B the variance of the means of
     the halves and W the mean variance inside them (Gelman et al., Bayesian Data Analysis,
     3rd ed., section 11.4). Chains in equilibrium have about ``1 + (2τ − 1)/2n``.
-    Takes ``series`` as :func:`autocorrelation_time` does.
     """
     series = check_finite_array(series, "series", ndim=2)
     n = series.shape[1] // 2
@@ -90,12 +87,11 @@ def split_r_hat(series: np.ndarray) -> float:
 
 
 def drift(series: np.ndarray) -> tuple[float, float]:
-    """Return the drift from first to second half of the chains, and its t statistic.
+    """Return the drift of ``(n_chains, n_records)`` between halves of the chains, and its t.
 
     A burn-in that was too short moves all chains in the same direction. The difference between
     the means of the two halves, in standard deviations of the observable, is averaged over the
-    chains and compared with its scatter between them (Student's t with ``n_chains − 1`` degrees
-    of freedom). Takes ``series`` as :func:`autocorrelation_time` does.
+    chains and compared with its scatter between them (Student's t, ``n_chains − 1`` degrees).
     """
     series = check_finite_array(series, "series", ndim=2)
     n = series.shape[1] // 2
@@ -122,16 +118,12 @@ def diagnose(series: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class ChainDiagnostics:
-    """Convergence of energy and order parameter at every temperature.
+    """Convergence of energy and order parameter at every temperature (units of J/k_B).
 
-    Attributes:
-        temperatures: float64 ``(n_temperatures,)``, units of J/k_B.
-        table: float64 ``(n_temperatures, 2, 5)``, for energy and order parameter the
-            :data:`COLUMNS`: autocorrelation time in records (1/2 means independent), effective
-            sample size, split R-hat, drift in standard deviations, and its t statistic.
-        n_chains, n_records: Chains at each temperature and records in each.
-        n_components: Components of the order parameter; the worst one counts.
-        schedule: Burn-in and thinning at each temperature, in steps of the sampler, if known.
+    ``table``, float64 ``(n_temperatures, 2, 5)``, has the :data:`COLUMNS` of both observables:
+    autocorrelation time in records (1/2 means independent), effective sample size, split R-hat,
+    drift in standard deviations, and its t statistic. ``schedule`` is burn-in and thinning at
+    each temperature, in steps of the sampler, if known.
     """
 
     temperatures: np.ndarray
@@ -141,21 +133,16 @@ class ChainDiagnostics:
     n_components: int = 1
     schedule: Sequence[Sequence[int]] | None = None
 
-    def column(self, name: str, observable: str = "order_parameter") -> np.ndarray:
-        """Return a column (``"r_hat"``, …) of one observable, float64 ``(n_temperatures,)``."""
-        return self.table[:, OBSERVABLES.index(observable), COLUMNS.index(name)]
-
     @property
     def equilibrated(self) -> np.ndarray:
         """Whether each temperature passes, bool ``(n_temperatures,)``.
 
-        Fails if split R-hat exceeds 1.1, or if a drift of more than 0.05 standard deviations
-        is significant; both at a family-wise false-alarm rate of 1e-6 for independent
-        records. Chains of fewer than 4 records cannot be judged and pass.
+        Fails if split R-hat exceeds 1.1, or if a drift of more than 0.05 standard deviations is
+        significant; both at a family-wise false-alarm rate of 1e-6 for independent records.
         """
         level = 1 - _FALSE_ALARM / (len(self.temperatures) * (1 + self.n_components))
         half, m = self.n_records // 2, 2 * self.n_chains
-        if half < 2:
+        if half < 2:  # too short to be judged
             return np.ones(len(self.temperatures), dtype=bool)
         ratio = scipy.stats.f.ppf(level, m - 1, m * (half - 1)) / half
         failed = self.table[:, :, 2] > max(_R_HAT_LIMIT, np.sqrt((half - 1) / half + ratio))

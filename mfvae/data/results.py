@@ -12,9 +12,7 @@ __all__ = ["load_results"]
 
 
 def load_results(name: str) -> dict[str, Any]:
-    """Return a kept sweep: its ``"configuration"`` and its ``"rows"``, each with its origin.
-
-    ``name`` is that of the script in ``book/results`` that computes it (`make results`).
+    """Return the ``"configuration"`` and the ``"rows"`` that ``book/results/NAME.py`` computed.
 
     >>> load_results("prior_cost")["rows"][0]["system"]
     'hopfield'

@@ -14,14 +14,15 @@ import tempfile
 import urllib.parse
 import zipfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pooch
 import scipy.io
+from scipy.special import expit
 
-from mfvae._validation import check_choice, check_fraction, check_number, check_seed
-from mfvae.data.surrogate import sample_surrogate
+from mfvae._validation import check_choice, check_fraction, check_seed
 
 __all__ = ["RetinaWords", "download_retina", "load_retina"]
 
@@ -34,6 +35,8 @@ URLS = (
     "https://doi.org/10.15479/AT:ISTA:61",
     "https://figshare.com/ndownloader/articles/5009840/versions/1",
 )
+SURROGATE = Path(__file__).with_name("retina_surrogate.npz")
+LOGIT_STEP, LOGIT_LOWEST = 1 / 16, -12.0  # logits are stored in one byte
 _SHAPE = (297, 953, 160)
 _CITATION = "Marre et al., salamander retina, doi:10.15479/AT:ISTA:61"
 
@@ -63,7 +66,6 @@ class RetinaWords:
         if words.dtype.kind not in "bui" or words.max() > 1 or words.min() < 0:
             raise ValueError("words must hold the integers 0 (silent) and 1 (spike) only")
         object.__setattr__(self, "words", words.astype(np.uint8, copy=False))
-        check_number(self.bin_width, "bin_width", positive=True)
 
     n_trials = property(lambda self: self.words.shape[0], doc="Number of repeats.")
     n_bins = property(lambda self: self.words.shape[1], doc="Number of time bins a trial.")
@@ -76,10 +78,10 @@ class RetinaWords:
     def split_rows(
         self, by: str = "bins", test: float = 0.1, seed: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of :meth:`flat` for training and for testing, int64.
+        """Return the rows of :meth:`flat` for training and for testing, int64, as :meth:`split`.
 
         The trial of a row is ``row // n_bins``, its time bin ``row % n_bins``: the groups
-        that an interval for a held-out likelihood has to respect. Arguments as in :meth:`split`.
+        that an interval for a held-out likelihood has to respect.
         """
         by = check_choice(by, "by", ("bins", "trials", "movie"))
         test = check_fraction(test, "test")
@@ -108,7 +110,7 @@ class RetinaWords:
                 frame of the movie is then on both sides, which leaks the stimulus. ``"trials"``:
                 random whole trials. ``"movie"``: the last bins of every trial, a piece of the
                 movie that training never sees.
-            test: Fraction, strictly between 0 and 1, of the bins, trials or movie held out.
+            test: Fraction of the bins, trials or movie held out.
             seed: Seed of the permutation; without effect on ``"movie"``.
         """
         train, held_out = self.split_rows(by, test, seed)
@@ -124,19 +126,15 @@ def retina_cache() -> Path:
 def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> RetinaWords:
     """Return the recording of 160 salamander ganglion cells, or a labelled surrogate.
 
-    Looks at ``path``; else in the folder ``MFVAE_DATA`` (an environment variable) for
-    ``retina/bint_fishmovie32_100.mat``; else in the user's cache, where
-    ``python -m mfvae.data.retina`` puts it. Found nowhere, and with no ``path`` given, words
-    of the same shape, uint8 (297, 953, 160), are drawn from a fitted mixture and labelled as a
-    surrogate. The network is never touched.
-
-    Args:
-        path: The MATLAB file, or a folder that holds it (possibly in a folder ``retina``).
-        seed: Seed of the surrogate.
+    Looks at ``path``, the MATLAB file or a folder that holds it; without one in the folder
+    ``MFVAE_DATA`` (an environment variable) for ``retina/bint_fishmovie32_100.mat``, then in the
+    user's cache, where ``python -m mfvae.data.retina`` puts it. Found in neither, words of the
+    same shape, uint8 (297, 953, 160), are drawn by ``seed`` from a fitted mixture and labelled as
+    a surrogate. The network is never touched.
 
     Raises:
-        FileNotFoundError: If ``path`` is given and there is no such file.
-        ValueError: If the file found is not the recording: names both checksums and both sizes.
+        FileNotFoundError: If there is no such file at ``path``.
+        ValueError: If the file found is another one: names both checksums and both sizes.
 
     >>> retina = load_retina()
     >>> retina.words.shape
@@ -165,6 +163,28 @@ def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> Reti
     return RetinaWords(words, source, hashlib.sha256(words).hexdigest(), is_surrogate=True)
 
 
+@cache
+def surrogate_mixture() -> tuple[np.ndarray, np.ndarray]:
+    """Return weights ``(70,)`` and firing probabilities ``(70, 160)`` of the fitted mixture."""
+    with np.load(SURROGATE, allow_pickle=False) as stored:
+        weights = stored["weights"].astype(np.float64)
+        logits = LOGIT_LOWEST + LOGIT_STEP * stored["logits"].astype(np.float64)
+    return weights / weights.sum(), expit(logits).astype(np.float32)
+
+
+def sample_surrogate(n_words: int, *, seed: int | np.random.SeedSequence = 0) -> np.ndarray:
+    """Draw words, uint8 ``(n_words, 160)``, independent: the three splits are alike on them."""
+    rng = np.random.default_rng(seed)
+    weights, probabilities = surrogate_mixture()
+    cumulative = np.cumsum(weights)
+    words = np.empty((n_words, probabilities.shape[1]), dtype=np.uint8)
+    for i in range(0, n_words, 16384):
+        block = words[i : i + 16384]
+        component = np.searchsorted(cumulative[:-1], rng.random(len(block)), side="right")
+        block[:] = rng.random(block.shape, dtype=np.float32) < probabilities[component]
+    return words
+
+
 def _what_is_wrong(file: Path) -> str:
     """Return nothing if ``file`` is the recording, else why it is not."""
     checksum, size = pooch.file_hash(file), file.stat().st_size
@@ -176,24 +196,18 @@ def _what_is_wrong(file: Path) -> str:
     )
 
 
-def download_retina(
-    url: str | None = None, folder: str | os.PathLike | None = None, *, timeout: float = 60.0
-) -> Path:
+def download_retina(url: str | None = None, folder: str | os.PathLike | None = None) -> Path:
     """Fetch the recording, verify its checksum, and return where it is kept.
 
     It appears under its name only once it is complete and its checksum is right; a file already
-    there and right is not fetched again.
+    there and right is not fetched again. OSError if no address delivered it, with what went wrong
+    at each: unreachable, cut short, or a wrong checksum (both are named).
 
     Args:
         url: Addresses tried in turn, separated by blanks; by default ``MFVAE_RETINA_URL`` if that
             environment variable is set, else the two public archives. An address may deliver the
             MATLAB file, a zip archive that holds it, or a web page that links to it.
         folder: Where the file is kept; by default the user's cache, where `load_retina` looks.
-        timeout: Seconds to wait for a server.
-
-    Raises:
-        OSError: If no address delivered the file; it lists every address with what went wrong:
-            unreachable, cut short, or a wrong checksum (both are named).
     """
     urls = (url or os.environ.get("MFVAE_RETINA_URL", "")).split() or URLS
     folder = retina_cache() if folder is None else Path(folder)
@@ -202,14 +216,11 @@ def download_retina(
         return target
     folder.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel("WARNING")  # else it advises on checksums
-    downloader = pooch.HTTPDownloader(
-        progressbar=True, timeout=timeout, headers={"User-Agent": "mfvae"}
-    )
     failures = []
     for address in urls:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as workspace:
             try:
-                found = _fetch(address, workspace, downloader)
+                found = _fetch(address, workspace)
                 if wrong := _what_is_wrong(found):
                     raise ValueError(wrong)
                 os.replace(found, target)
@@ -225,12 +236,11 @@ def download_retina(
     )
 
 
-def _fetch(
-    address: str, workspace: str, downloader: pooch.HTTPDownloader, follow: bool = True
-) -> Path:
+def _fetch(address: str, workspace: str, follow: bool = True) -> Path:
     """Download ``address``; return the MATLAB file itself, out of a zip or a page if need be."""
+    http = pooch.HTTPDownloader(progressbar=True, timeout=60, headers={"User-Agent": "mfvae"})
     name = "page" if follow else "linked"
-    file = pooch.retrieve(address, None, fname=name, path=workspace, downloader=downloader)
+    file = pooch.retrieve(address, None, fname=name, path=workspace, downloader=http)
     if zipfile.is_zipfile(file):
         members = pooch.Unzip()(file, "download", None)
         return Path(next((member for member in members if member.endswith(FILE_NAME)), file))
@@ -238,7 +248,7 @@ def _fetch(
         pattern = rb"""href=["']([^"']*""" + re.escape(FILE_NAME.encode()) + rb"""[^"']*)"""
         if link := re.search(pattern, Path(file).read_bytes()):
             linked = urllib.parse.urljoin(address, link[1].decode().replace("&amp;", "&"))
-            return _fetch(linked, workspace, downloader, follow=False)
+            return _fetch(linked, workspace, follow=False)
     return Path(file)
 
 

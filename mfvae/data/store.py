@@ -45,10 +45,8 @@ class EquilibriumSamples:
     along the chains, for each chunk its ``seed`` and the SHA-256 ``checksum`` of its files, and
     the ``diagnostics`` of equilibration. Files appear under their names only when complete.
 
-    Attributes:
-        temperatures: float64 ``(n_temperatures,)``, units of J/k_B.
-        n_samples: Samples per temperature, of the store or of this part of a split.
-        n_chunks: Number of chunks of the whole store.
+    ``temperatures`` is float64 (n_temperatures,) in units of J/k_B, ``n_samples`` the samples per
+    temperature of the store or of this part of a split, ``n_chunks`` those of the whole store.
 
     >>> import tempfile, mfvae
     >>> folder, magnet = tempfile.TemporaryDirectory(), mfvae.systems.CurieWeiss(16)
@@ -73,15 +71,13 @@ class EquilibriumSamples:
         except Exception as error:
             raise CorruptStoreError(f"{path} is not a readable store: {error}") from error
         if not recognised:
-            raise ValueError(
-                f"{path} is a Zarr store, but not one of equilibrium samples, version 1"
-            )
+            raise ValueError(f"{path} is not one of equilibrium samples that this mfvae reads")
         if attributes.get("attributes_sha256") != attributes_sha256(attributes):
             raise CorruptStoreError(f"{path} is damaged: zarr.json does not match its checksum")
         self._files = StoreFiles(self.path, attributes)
+        self.temperatures = np.array(attributes["temperatures"])
         self.n_chunks = self._files.n_chunks
         self._chunks = range(self.n_chunks) if chunks is None else chunks
-        self.temperatures = np.array(attributes["temperatures"])
         per_chunk = attributes["chains_per_chunk"] * attributes["n_records"]
         start, stop = self._chunks.start * per_chunk, self._chunks.stop * per_chunk
         self.n_samples = min(stop, attributes["n_samples"]) - start
@@ -176,15 +172,12 @@ class EquilibriumSamples:
 
         ``system`` is needed only for one that is not part of ``mfvae.systems``.
         """
-        samples = cls(Path(path), system)
-        samples._warn()
-        return samples
+        return cls(Path(path), system)._warn()
 
     def resume(self, *, n_jobs: int = 1, progress: bool = True) -> EquilibriumSamples:
         """Draw the chunks that are missing, then compute the diagnostics; return the store.
 
         A chunk counts as drawn when its checksum and all of its files are there.
-        Arguments, errors and warnings as in :meth:`create`.
         """
         if not self.is_complete:
             with staging(self.path) as workspace:
@@ -193,24 +186,18 @@ class EquilibriumSamples:
                 with progress_bar(len(todo), "chunks", show=progress) as bar:
                     for _ in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks):
                         bar.update()
-                if not self._files.is_drawn(self.n_chunks):
-                    # A temperature at a time, in little memory.
-                    table = [
-                        [diagnose(self._group[name][t]) for name in OBSERVABLES]
-                        for t in range(len(self.temperatures))
-                    ]
-                    self._files.write(self.n_chunks, {"diagnostics": np.array(table)}, workspace)
-        self._warn()
-        return self
+                # A temperature at a time, in little memory.
+                grid = range(len(self.temperatures))
+                table = [[diagnose(self._group[name][t]) for name in OBSERVABLES] for t in grid]
+                self._files.write(self.n_chunks, {"diagnostics": np.array(table)}, workspace)
+        return self._warn()
 
     def verify(self) -> None:
         """Compare every file with its checksum.
 
-        Raises:
-            CorruptStoreError: (a ``ValueError``) It names the damaged files and, in ``.chunks``,
-                the damaged chunks.
+        The CorruptStoreError, a ValueError, names damaged files and, in ``.chunks``, the chunks.
         """
-        problems, chunks = [], []
+        problems, damage = [], {}
         try:
             EquilibriumSamples(self.path)
         except ValueError:
@@ -222,12 +209,10 @@ class EquilibriumSamples:
         if not problems:
             self._require(range(self.n_chunks + 1))
             damage = {c: self._files.damage(c) for c in range(self.n_chunks + 1)}
-            problems = [problem for found in damage.values() for problem in found]
-            chunks = [c for c, found in damage.items() if found and c < self.n_chunks]
+            problems = sum(damage.values(), [])
         if problems:
-            raise CorruptStoreError(
-                f"the store {self.path} is damaged:\n  " + "\n  ".join(problems), tuple(chunks)
-            )
+            chunks = tuple(c for c, found in damage.items() if found and c < self.n_chunks)
+            raise CorruptStoreError(f"{self.path} is damaged: {'; '.join(problems)}", chunks)
 
     @property
     def system(self) -> Any:
@@ -244,14 +229,11 @@ class EquilibriumSamples:
     @property
     def diagnostics(self) -> ChainDiagnostics:
         """Autocorrelation times, effective sample sizes, R-hat and drift of the whole store."""
-        if not self._files.is_drawn(self.n_chunks):
-            raise ValueError(f"the store {self.path} is not complete: call resume() first")
+        self._require(range(self.n_chunks + 1))
         try:
             table = self._group["diagnostics"][...]
         except Exception as error:
-            raise CorruptStoreError(
-                f"diagnostics of {self.path} are unreadable: {error}"
-            ) from error
+            raise CorruptStoreError(f"{self.path}: unreadable diagnostics: {error}") from error
         n_chains, n_records, *components = self._group["order_parameter"].shape[1:]
         counts = n_chains, n_records, math.prod(components)
         return ChainDiagnostics(self.temperatures, table, *counts, self.attributes["schedule"])
@@ -269,19 +251,17 @@ class EquilibriumSamples:
         try:
             x = self._group["x"][:, self._chunks.start * size : self._chunks.stop * size]
         except Exception as error:
-            damaged = tuple(c for c in self._chunks if self._files.damage(c))
-            which = ", ".join(map(str, damaged))
-            message = f"chunk {which} of {self.path} cannot be read: {error}"
-            raise CorruptStoreError(message, damaged) from error
+            chunks = tuple(c for c in self._chunks if self._files.damage(c))
+            message = f"cannot read chunk {', '.join(map(str, chunks))} of {self.path}: {error}"
+            raise CorruptStoreError(message, chunks) from error
         x = x.reshape(len(x), -1, *x.shape[3:])[:, : self.n_samples]
         return x.reshape(-1, *x.shape[2:]), np.repeat(self.temperatures, self.n_samples)
 
     def split(self, validation: float = 0.1) -> tuple[EquilibriumSamples, EquilibriumSamples]:
         """Return two views of the store that share no chunk, so that no chain is on both sides.
 
-        The validation part is the last chunks: they are independent of each other, so that their
-        order does not matter. ``validation`` is a fraction, strictly between 0 and 1, rounded to
-        whole chunks (at least one).
+        The second is the last chunks, which are independent of the others: the fraction
+        ``validation`` of all, strictly between 0 and 1, rounded to whole chunks (at least one).
         """
         validation = check_fraction(validation, "validation")
         n = len(self._chunks)
@@ -303,20 +283,19 @@ class EquilibriumSamples:
 
     def _require(self, chunks: range) -> None:
         if missing := [c for c in chunks if not self._files.is_drawn(c)]:
-            raise ValueError(
-                f"the store {self.path} is not complete: {len(missing)} of {len(chunks)} chunks "
-                "are missing; call resume()"
-            )
+            n = f"{len(missing)} of {len(chunks)} chunks are missing"
+            raise ValueError(f"the store {self.path} is not complete: {n}; call resume()")
 
-    def _warn(self) -> None:
-        if not self._files.is_drawn(self.n_chunks):
-            return
-        try:
-            message, kind = self.diagnostics.warning(), NotEquilibratedWarning
-        except CorruptStoreError as error:
-            message, kind = f"{error}; verify() tells what is damaged", UserWarning
-        if message:
-            warnings.warn(f"{self.path}: {message}", kind, stacklevel=3)
+    def _warn(self) -> EquilibriumSamples:
+        """Say so if the samples are not equilibrated, or if that cannot be known."""
+        if self.is_complete:
+            try:
+                message, kind = self.diagnostics.warning(), NotEquilibratedWarning
+            except CorruptStoreError as error:
+                message, kind = f"{error}; verify() tells what is damaged", UserWarning
+            if message:
+                warnings.warn(f"{self.path}: {message}", kind, stacklevel=3)
+        return self
 
 
 def _plain(item: Any) -> Any:
