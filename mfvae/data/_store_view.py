@@ -15,7 +15,7 @@ from mfvae._validation import check_count, check_fraction
 from mfvae.data import _store_drawing as drawing
 from mfvae.data import _store_files as files
 from mfvae.data.diagnostics import ChainDiagnostics
-from mfvae.systems.configuration import from_configuration
+from mfvae.systems.base import System
 
 __all__ = ["FORMAT", "VERSION", "CorruptStoreError", "StoredSamples"]
 
@@ -61,7 +61,7 @@ class StoredSamples:
     def system(self) -> Any:
         """The system that was sampled, built from the stored configuration."""
         if self._system is None:
-            self._system = from_configuration(self.attributes["system"])
+            self._system = System.from_configuration(self.attributes["system"])
         return self._system
 
     @property

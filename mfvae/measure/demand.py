@@ -112,17 +112,13 @@ def capacity_demand(
 def _system_demand(
     system: System, temperature: float, seed: int | np.random.SeedSequence
 ) -> CapacityDemand:
-    half = checkerboard = None
-    options = {}
+    checkerboard = None
     length = getattr(system, "length", None)
-    if length is not None or not hasattr(system, "mutual_information"):
-        options["seed"] = seed  # Ising and Maier-Saupe sample
-    total = system.dual_total_correlation(temperature, **options)
-    if hasattr(system, "mutual_information"):
-        try:
-            half = system.mutual_information(temperature)
-        except NotImplementedError:  # half a torus with L > 4
-            half = None
+    total = system.dual_total_correlation(temperature, seed=seed)
+    try:
+        half = system.mutual_information(temperature)
+    except NotImplementedError:  # half a torus with L > 4, Maier-Saupe
+        half = None
     if length is not None and length % 2 == 0:
         checkerboard = total  # given one sublattice, the spins of the other are independent
     one_site = Estimate(
