@@ -186,7 +186,8 @@ class SolvedHopfield:
             density = np.exp(log_density) * (step**self.n_patterns * (1 if m == 0 else 2))
             weight += np.sum(density)
             entropy -= np.sum(density * log_density)
-        _check_weight(weight)  # the normaliser is known
+        if abs(weight - 1) > 1e-9:  # the normaliser is known
+            raise RuntimeError(f"the density of the field integrates to {weight}, not 1")
         noise = np.log(2 * np.pi * np.e / (self.beta * self.n_sites))
         return float(entropy - self.n_patterns / 2 * noise)
 
@@ -242,13 +243,9 @@ class SolvedHopfield:
             more = _sum_over_classes(i, log_ratio, *free)
             weight += more[0]
             negentropy += more[1]
-        _check_weight(weight)
+        if abs(weight - 1) > 1e-9:
+            raise RuntimeError(f"the law of half the sites sums to {weight}, not 1")
         return negentropy
-
-
-def _check_weight(weight: float) -> None:
-    if abs(weight - 1) > 1e-9:
-        raise RuntimeError(f"a law of the Hopfield model sums to {weight}, not 1")
 
 
 def _sum_and_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:

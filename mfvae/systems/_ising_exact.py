@@ -191,14 +191,9 @@ def mean_conditional_entropy(
 ) -> Estimate:
     """Return Σ_i H(s_i | neighbours), nats, averaged over independent chains of a square torus.
 
-    The known mean energy serves as control variate: the means of the chains are regressed on
-    their mean energies, and the line is read off at the known value.
-
-    Args:
-        chains: Spins, int8 ``(n_chains, n_records, n_sites)``.
-        kappa: J/T.
-        energies: Energies of the records, ``(n_chains, n_records)``.
-        known_energy: The exact mean energy, in the same unit.
+    The known mean energy serves as control variate: the means of the ``chains`` of spins, int8
+    ``(n_chains, n_records, n_sites)``, are regressed on those of their ``energies``, ``(n_chains,
+    n_records)``, and the line is read off at the known value.
     """
     n_chains, n_records, n_sites = chains.shape
     table = _conditional_entropy(kappa)

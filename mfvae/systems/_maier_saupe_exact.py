@@ -17,20 +17,11 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import roots_legendre
 
 from mfvae.systems._bingham_quadrature import integrate_bingham, log_normalizer_sorted
-from mfvae.systems.base import Estimate
 
-__all__ = [
-    "TensorLaw",
-    "branch",
-    "dual_total_correlation",
-    "nematic_order_parameter",
-    "tensor_law",
-    "transition",
-]
+__all__ = ["TensorLaw", "branch", "nematic_order_parameter", "tensor_law", "transition_fields"]
 
 _DEPTH = 42.0  # what lies e^{-42} below the largest weight is left out: 6e-19
 _MARGIN = 0.02  # added to the bound of a cell's log weight beyond its curvature
-_BLOCK = 200_000  # directors treated at a time
 _LARGEST_FIELD = 1e7
 
 
@@ -140,33 +131,6 @@ def tensor_law(n_sites: int, temperature: float) -> TensorLaw:
     return TensorLaw(n_sites, temperature)
 
 
-def dual_total_correlation(x: np.ndarray, law: TensorLaw) -> Estimate:
-    """Return the mean of ``-ln p(x) - Σ_i h_i(x)``, h_i the entropy of site i given the others.
-
-    ``x`` holds independent configurations, float32 ``(n_samples, n_sites, 3)``. The mean is
-    regressed on the energy and on tr q³, whose means are exact.
-    """
-    n_samples, n_sites, _ = x.shape
-    values, controls = [], []
-    for start in range(0, n_samples, max(1, _BLOCK // n_sites)):
-        block = x[start : start + max(1, _BLOCK // n_sites)].astype(np.float64)
-        q = np.matmul(block.swapaxes(1, 2), block) / n_sites - np.eye(3) / 3.0
-        own = np.einsum("nsi,nsj->nsij", block, block) / n_sites
-        eigenvalues = np.linalg.eigvalsh(law.a * (q[:, None] - own))
-        log_z, squares = integrate_bingham(eigenvalues)
-        entropy = log_z - np.sum(eigenvalues * squares, axis=-1)
-        square, cube = np.sum(q**2, axis=(1, 2)), np.einsum("nij,njk,nki->n", q, q, q)
-        log_prob = 0.5 * law.a * n_sites * square - law.log_partition
-        values.append(-log_prob - entropy.sum(axis=1))
-        controls.append(np.stack([square, cube], axis=1))
-    value, control = np.concatenate(values), np.concatenate(controls)
-    exact = np.array([law.mean_square - 5.0 / (law.a * n_sites), law.mean_cube])
-    design = np.column_stack([np.ones(n_samples), control - exact])
-    solution, *_ = np.linalg.lstsq(design, value, rcond=None)
-    rest = value - design @ solution
-    return Estimate(solution[0], float(np.sqrt(rest @ rest / (n_samples - 3) / n_samples)))
-
-
 def branch(field: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return T, S and the excess free energy of a director along the uniaxial solutions, h > 0.
 
@@ -185,33 +149,23 @@ def branch(field: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=1)
-def transition() -> dict[str, float]:
-    """Return the transition temperature, the limits of metastability, and S and h at both."""
+def transition_fields() -> tuple[float, float]:
+    """Return the fields h of the nematic at the transition and at its limit of superheating."""
     top = minimize_scalar(
         lambda h: -float(branch(np.array(h))[0]), bounds=(1.0, 4.0), options={"xatol": 1e-10}
     ).x
-    field = brentq(lambda h: float(branch(np.array(h))[2]), top, 10.0, xtol=1e-13)
-    temperature, order, _ = branch(np.array([field, top]))
-    return {
-        "temperature": float(temperature[0]),
-        "order_parameter": float(order[0]),
-        "superheating_temperature": float(temperature[1]),
-        "superheating_order_parameter": float(order[1]),
-        "supercooling_temperature": 0.2,
-        "field": float(field),
-        "superheating_field": float(top),
-    }
+    return brentq(lambda h: float(branch(np.array(h))[2]), top, 10.0, xtol=1e-13), top
 
 
 def nematic_order_parameter(temperature: float) -> float:
     """Return S of the ordered (meta)stable solution, or 0 above its superheating limit."""
-    known = transition()
-    if temperature > known["superheating_temperature"]:
+    (_, limit), (_, order), _ = branch(np.array(transition_fields()))
+    if temperature > limit:
         return 0.0
-    low, high = known["superheating_field"], 3.0 / temperature + 10.0
+    low, high = transition_fields()[1], 3.0 / temperature + 10.0
     if high > _LARGEST_FIELD:
         return 1.0 - temperature  # S = 1 - T + O(T²): equipartition of two soft modes
     excess = lambda h: float(branch(np.array(h))[0]) - temperature  # noqa: E731
     if excess(low) <= 0.0:
-        return known["superheating_order_parameter"]
+        return float(order)
     return float(branch(np.array(brentq(excess, low, high, xtol=1e-12)))[1])

@@ -125,9 +125,8 @@ class System:
         """
         if not isinstance(configuration, Mapping):
             raise TypeError(f"configuration must be a mapping, got {type(configuration).__name__}")
-        arguments = dict(configuration)
+        arguments, maker = dict(configuration), cls
         name = arguments.pop("class", None)
-        maker = cls
         if cls is System:
             systems = importlib.import_module("mfvae.systems")
             maker = getattr(systems, name) if name in systems.__all__ else None
@@ -189,10 +188,9 @@ class System:
 
         Args:
             temperatures: One temperature, or ``(n_temperatures,)``, units of J/k_B.
-            n_chains: Number of independent chains for each temperature.
-            n_records: Number of records of each chain.
-            burn_in: Steps before the first record; by default enough for equilibrium.
-            thinning: Steps from record to record.
+            n_chains, n_records: Independent chains for each temperature, and records of each.
+            burn_in, thinning: Steps before the first record, and from record to record; by default
+                enough for equilibrium.
             seed: Source of randomness; parts of the result use children that it spawns.
             **options: Those of the system, see there.
         """

@@ -9,7 +9,6 @@ import numpy as np
 from mfvae._validation import (
     check_choice,
     check_count,
-    check_finite_array,
     check_seed,
     check_spins,
     check_temperature,
@@ -50,8 +49,6 @@ class Hopfield(System):
 
     >>> system = Hopfield.random(64, 2, seed=0)
     >>> x = system.sample(0.6, 100, seed=1)
-    >>> x.shape, x.dtype
-    ((100, 64), dtype('int8'))
     >>> bool(abs(system.order_parameter(x)).max(axis=1).mean() > 0.8)
     True
     """
@@ -59,9 +56,7 @@ class Hopfield(System):
     _n_chains, _interleaved = 256, True
 
     def __init__(self, patterns: Any) -> None:
-        array = check_spins(
-            check_finite_array(patterns, "patterns", ndim=2, dtype=None), name="patterns"
-        )
+        array = check_spins(patterns, name="patterns")
         if array.shape[0] < 2:
             raise ValueError(f"patterns must have at least 2 sites (rows), got {array.shape}")
         if array.shape[0] ** 2 * array.shape[1] >= 2**33:
@@ -103,16 +98,7 @@ class Hopfield(System):
         bits = np.unpackbits(packed, count=n_bits).astype(np.int8)
         return cls(2 * bits.reshape(n_sites, n_patterns) - 1)
 
-    def _draw(
-        self,
-        temperatures: np.ndarray,
-        shape: tuple,
-        steps: tuple,
-        seed: np.random.SeedSequence,
-        *,
-        start: str = "random",
-        n_threads: int = 1,
-    ) -> np.ndarray:
+    def _draw(self, temperatures, shape, steps, seed, *, start="random", n_threads=1):
         x, _ = _replica_exchange.run(
             self.patterns,
             temperatures,

@@ -52,9 +52,8 @@ class Ising2D(System):
     >>> system = Ising2D(16)
     >>> round(float(system.entropy(2.269185)), 3)
     74.714
-    >>> x = system.sample(2.269185, 5, seed=0)
-    >>> x.shape, x.dtype
-    ((5, 256), dtype('int8'))
+    >>> system.sample(2.269185, 5, seed=0).shape
+    (5, 256)
     """
 
     #: The critical temperature of the infinite lattice, units of |J|/k_B.
@@ -87,15 +86,7 @@ class Ising2D(System):
         row, column = np.divmod(np.arange(self.n_sites), self.length)
         return (1 - 2 * ((row + column) % 2)).astype(np.int8)
 
-    def _draw(
-        self,
-        temperatures: np.ndarray,
-        shape: tuple,
-        steps: tuple,
-        seed: np.random.SeedSequence,
-        *,
-        algorithm: str = "auto",
-    ) -> np.ndarray:
+    def _draw(self, temperatures, shape, steps, seed, *, algorithm="auto"):
         from mfvae.systems import wolff
 
         clusters = self._algorithm(algorithm) == "wolff"
@@ -187,20 +178,17 @@ class Ising2D(System):
 
         Args:
             temperature: One temperature, or ``(n_temperatures,)`` for a list of `Estimate`.
-            n_chains: Number of chains, at least 8.
-            n_records: Records of each; by default 1000, fewer above L = 32, so that their spins
-                take 64 MB.
-            seed: Source of randomness; temperature number i uses its i-th spawned child.
+            n_chains, n_records: Size of the sample, at least 8 chains; by default 1000 records of
+                each, fewer above L = 32, so that their spins take 64 MB.
+            seed: Temperature number i uses child i.
         """
         temperatures, single = check_temperatures(temperature)
         n_chains = check_count(n_chains, "n_chains", minimum=8)
         if n_records is None:
             n_records = min(max(1_000_000 // self.n_sites, 20), 1000)
         n_records = check_count(n_records, "n_records")
-        results = []
-        for t, child in zip(
-            temperatures.tolist(), check_seed(seed).spawn(len(temperatures)), strict=True
-        ):
+        children, results = check_seed(seed).spawn(len(temperatures)), []
+        for t, child in zip(temperatures.tolist(), children, strict=True):
             if self.length <= ENUMERABLE:
                 results.append(Estimate(self._enumeration(t, "").dual_total_correlation()))
                 continue
@@ -215,13 +203,10 @@ class Ising2D(System):
     def mutual_information(self, temperature: Any, cut: str = "half", **options: Any) -> Any:
         """Return the mutual information between two sets of sites, nats.
 
-        Args:
-            temperature: One temperature, or ``(n_temperatures,)``.
-            cut: "half": the first L // 2 rows against the rest (two boundaries, on a torus), exact
-                by enumeration for L <= 4. "checkerboard": one colour against the other; for even L
-                spins of one colour are independent given the other, so that it equals, and is
-                obtained as, `dual_total_correlation`; for odd L by enumeration, L = 3.
-            **options: Of `dual_total_correlation`.
+        With ``cut="half"`` of the first L // 2 rows and the rest (two boundaries, on a torus),
+        exact by enumeration for L <= 4. With "checkerboard" of the two colours: for even L spins of
+        one colour are independent given the other, so that it equals, and is obtained (with its
+        ``options``) as, `dual_total_correlation`; for odd L by enumeration, L = 3.
         """
         cut = check_choice(cut, "cut", ("half", "checkerboard"))
         if self.length > ENUMERABLE and cut == "checkerboard" and self.length % 2 == 0:
@@ -239,12 +224,8 @@ class Ising2D(System):
     def cylinder_mutual_information(circumference: int, temperature: Any) -> Any:
         """Return the exact mutual information across one cut of an infinite cylinder, nats.
 
-        By the row-to-row transfer matrix (Kramers & Wannier 1941, Phys. Rev. 60, 252), at J = 1;
-        a torus cut into halves has two such cuts.
-
-        Args:
-            circumference: Spins around the cylinder, from 3 to 20 (a second or two at 20).
-            temperature: One temperature, or ``(n_temperatures,)``.
+        By the row-to-row transfer matrix (Kramers & Wannier 1941, Phys. Rev. 60, 252), at J = 1,
+        with ``circumference`` from 3 to 20 (a second or two). A torus has two such cuts.
 
         >>> round(float(Ising2D.cylinder_mutual_information(8, 2.269185314213022)), 6)
         0.780493

@@ -11,16 +11,15 @@ from mfvae._validation import (
     check_count,
     check_directors,
     check_temperature,
-    check_temperatures,
 )
 from mfvae.systems._bingham_kernels import lane_states, scalar_states
+from mfvae.systems._bingham_quadrature import integrate_bingham
 from mfvae.systems._maier_saupe_exact import (
     TensorLaw,
     branch,
-    dual_total_correlation,
     nematic_order_parameter,
     tensor_law,
-    transition,
+    transition_fields,
 )
 from mfvae.systems._maier_saupe_gibbs import random_frames, run_ladder
 from mfvae.systems.base import Estimate, Seed, System, each_temperature, over_temperatures
@@ -29,7 +28,8 @@ from mfvae.systems.bingham import draw_rows
 __all__ = ["MaierSaupe"]
 
 _LARGEST = 1e8  # of N/T: beyond, the quadrature would need too many nodes
-_HOT = 0.24  # the ladder of replicas reaches up to here, above every metastable state
+_BLOCK = 200_000  # directors treated at a time
+_HOT = 0.24  # above every metastable state
 
 
 class MaierSaupe(System):
@@ -59,8 +59,8 @@ class MaierSaupe(System):
 
     >>> system = MaierSaupe(64)
     >>> n = system.sample(0.18, 200, seed=0)
-    >>> n.shape, n.dtype
-    ((200, 64, 3), dtype('float32'))
+    >>> n.shape
+    (200, 64, 3)
     >>> bool(abs(system.energy(n).mean() / system.internal_energy(0.18) - 1) < 0.05)
     True
     """
@@ -70,29 +70,12 @@ class MaierSaupe(System):
     def __init__(self, n_sites: int) -> None:
         self.n_sites = check_count(n_sites, "n_sites")
 
-    def sample(
-        self,
-        temperature: Any,
-        n_samples: int,
-        *,
-        algorithm: str = "direct",
-        n_chains: int = 8,
-        seed: Seed,
-        **options: Any,
-    ) -> np.ndarray:
-        chains = {} if algorithm == "direct" else {"n_chains": n_chains}
-        options |= {"algorithm": algorithm, "seed": seed}
-        return super().sample(temperature, n_samples, **chains, **options)
+    def sample(self, temperature: Any, n_samples: int, *, seed: Seed, **options: Any) -> np.ndarray:
+        if options.get("algorithm") == "gibbs":
+            options.setdefault("n_chains", 8)
+        return super().sample(temperature, n_samples, seed=seed, **options)
 
-    def _draw(
-        self,
-        temperatures: np.ndarray,
-        shape: tuple,
-        steps: tuple,
-        seed: np.random.SeedSequence,
-        *,
-        algorithm: str = "direct",
-    ) -> np.ndarray:
+    def _draw(self, temperatures, shape, steps, seed, *, algorithm="direct"):
         n_chains, n_records = shape
         if check_choice(algorithm, "algorithm", ("direct", "gibbs")) == "direct":
             n_samples = n_chains * n_records
@@ -107,7 +90,17 @@ class MaierSaupe(System):
             return x.reshape(len(x), *shape, self.n_sites, 3)
         steps = [d if s is None else s for s, d in zip(steps, (400, 5), strict=True)]
         wanted, inverse = np.unique(temperatures, return_inverse=True)
-        ladder = self.replica_temperatures(wanted)
+        # Replicas reach above every metastable state; between neighbours Δβ ΔU stays below 1.2, so
+        # that about a third of the exchanges or more are accepted.
+        ladder, low = sorted({*wanted.tolist(), max(_HOT, wanted[-1])}), 0
+        while low < len(ladder) - 1:
+            cold, hot = ladder[low : low + 2]
+            gain = float(self.internal_energy(hot) - self.internal_energy(cold))
+            if (1.0 / cold - 1.0 / hot) * gain > 1.2:
+                ladder.insert(low + 1, 2.0 / (1.0 / cold + 1.0 / hot))
+            else:
+                low += 1
+        ladder = np.array(ladder)
         place = np.full(len(ladder), -1)
         place[np.searchsorted(ladder, wanted)] = np.arange(len(wanted))
         x = np.empty((n_chains, len(wanted), n_records, self.n_sites, 3), dtype=np.float32)
@@ -117,24 +110,6 @@ class MaierSaupe(System):
             counts = (self.n_sites, *steps, chain % 2 == 1)
             run_ladder(ladder, place, *counts, *states, x[chain], np.empty(len(ladder) - 1))
         return np.ascontiguousarray(x.swapaxes(0, 1)[inverse])
-
-    def replica_temperatures(self, temperatures: Any) -> np.ndarray:
-        """Return the temperatures of the replicas used to sample at the ones given, ascending.
-
-        They reach above every metastable state; between neighbours ``Δβ ΔU`` stays below 1.2 (U the
-        mean energy), so that about a third of the exchanges or more are accepted.
-        """
-        wanted, _ = check_temperatures(temperatures, "temperatures")
-        ladder = sorted({*wanted.tolist(), max(_HOT, wanted.max())})
-        low = 0
-        while low < len(ladder) - 1:
-            cold, hot = ladder[low], ladder[low + 1]
-            gain = float(self.internal_energy(hot) - self.internal_energy(cold))
-            if (1.0 / cold - 1.0 / hot) * gain > 1.2:
-                ladder.insert(low + 1, 2.0 / (1.0 / cold + 1.0 / hot))
-            else:
-                low += 1
-        return np.array(ladder)
 
     def tensor(self, x: np.ndarray) -> np.ndarray:
         """Return ``q = Σ_i (n_i n_iᵀ - 1/3)/N`` of configurations: float64 (n_samples, 3, 3)."""
@@ -179,30 +154,50 @@ class MaierSaupe(System):
         return -0.75 * self.n_sites * self.mean_square_tensor(temperature)
 
     def dual_total_correlation(
-        self,
-        temperature: float,
-        *,
-        n_samples: int = 1000,
-        seed: Seed = 0,
+        self, temperature: float, *, n_samples: int = 1000, seed: Seed = 0
     ) -> Estimate:
         """Return ``D = H - Σ_i H(n_i | the others)`` at one temperature, from direct samples.
 
         Given the others a director is a Bingham draw with matrix ``(3/2TN) Σ_{j≠i} Q_j``, whose
-        entropy is known. The average is of ``-ln p(x) - Σ_i h_i(x)``, in which the fluctuations
+        entropy h_i is known. The average is of ``-ln p(x) - Σ_i h_i(x)``, in which the fluctuations
         of the energy nearly cancel; what is left is regressed on the energy and on tr q³,
         whose means are exact. ``n_samples`` configurations are drawn, at least 10.
         """
         temperature = check_temperature(temperature)
         n_samples = check_count(n_samples, "n_samples", minimum=10)
-        x = self.sample(temperature, n_samples, seed=seed)
-        return dual_total_correlation(x, self._law(temperature))
+        law, x = self._law(temperature), self.sample(temperature, n_samples, seed=seed)
+        values, controls = [], []
+        for start in range(0, n_samples, max(1, _BLOCK // self.n_sites)):
+            block = x[start : start + max(1, _BLOCK // self.n_sites)].astype(np.float64)
+            q = self.tensor(block)
+            own = np.einsum("nsi,nsj->nsij", block, block) / self.n_sites
+            eigenvalues = np.linalg.eigvalsh(law.a * (q[:, None] - own))
+            log_z, squares = integrate_bingham(eigenvalues)
+            entropy = log_z - np.sum(eigenvalues * squares, axis=-1)
+            square, cube = np.sum(q**2, axis=(1, 2)), np.einsum("nij,njk,nki->n", q, q, q)
+            log_prob = 0.5 * law.a * self.n_sites * square - law.log_partition
+            values.append(-log_prob - entropy.sum(axis=1))
+            controls.append(np.stack([square, cube], axis=1))
+        value, control = np.concatenate(values), np.concatenate(controls)
+        exact = np.array([law.mean_square - 5.0 / (law.a * self.n_sites), law.mean_cube])
+        design = np.column_stack([np.ones(n_samples), control - exact])
+        solution, *_ = np.linalg.lstsq(design, value, rcond=None)
+        rest = value - design @ solution
+        return Estimate(solution[0], float(np.sqrt(rest @ rest / (n_samples - 3) / n_samples)))
 
     @staticmethod
     def transition() -> dict[str, float]:
         """Return the N → ∞ transition: ``temperature`` (0.2201935) and ``order_parameter`` there
         (0.429029), and the limits of metastability ``superheating_temperature`` (0.222833, with
         ``superheating_order_parameter`` 0.3236) and ``supercooling_temperature`` (0.2)."""
-        return {name: value for name, value in transition().items() if "field" not in name}
+        temperature, order, _ = branch(np.array(transition_fields()))
+        return {
+            "temperature": float(temperature[0]),
+            "order_parameter": float(order[0]),
+            "superheating_temperature": float(temperature[1]),
+            "superheating_order_parameter": float(order[1]),
+            "supercooling_temperature": 0.2,
+        }
 
     @staticmethod
     def mean_field_order_parameter(temperature: Any, *, phase: str = "stable") -> Any:
@@ -214,17 +209,16 @@ class MaierSaupe(System):
                 metastable up to 0.222833 and 0 above.
         """
         stable = check_choice(phase, "phase", ("stable", "nematic")) == "stable"
-        limit = transition()["temperature"] if stable else np.inf
+        limit = MaierSaupe.transition()["temperature"] if stable else np.inf
         return over_temperatures(
             lambda t: nematic_order_parameter(t) if t <= limit else 0.0, temperature
         )
 
     @staticmethod
     def self_consistent_curve(n_points: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return every uniaxial solution as N → ∞, unstable ones included: T, S, excess F.
+        """Return T, S and the excess free energy of every uniaxial solution as N → ∞.
 
-        ``n_points`` at equal ratios of the field between 1e-3 and 100, float64 (n_points,) each: T
-        in units of J/k_B, S, and the free energy in J per director, relative to the isotropic
-        phase.
+        Float64 (n_points,) each, unstable solutions included, at equal ratios of the field between
+        1e-3 and 100; the energy is in J per director, relative to the isotropic phase.
         """
         return branch(np.geomspace(1e-3, 100.0, check_count(n_points, "n_points", minimum=2)))

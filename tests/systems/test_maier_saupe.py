@@ -259,13 +259,6 @@ def test_contract_shapes_and_seeds():
         assert more.shape == (2, 3, 5, 3)
 
 
-def test_replica_temperatures_hold_the_ones_wanted():
-    ladder = MaierSaupe(1024).replica_temperatures([0.21, 0.2])
-    assert np.all(np.diff(ladder) > 0)
-    assert {0.2, 0.21, 0.24} <= set(ladder.tolist())
-    assert MaierSaupe(8).replica_temperatures(0.5).tolist() == [0.5]
-
-
 @settings(deadline=None, max_examples=30, derandomize=True)
 @given(st.lists(st.floats(-10, 10), min_size=5, max_size=5))
 def test_components_are_orthonormal(values):
