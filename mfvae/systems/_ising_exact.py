@@ -61,10 +61,10 @@ def log_partition_derivatives(length: int, kappa: float) -> tuple[float, float, 
     z3, z4, (v, v1, v2) = _products(length, x, 0)
     # Z4 = ± (regular product) · (1 - v), v = w_0^L: the factor that vanishes at T_c.
     sign = -1.0 if above else 1.0
-    vanishing = (sign * (1 - v), -sign * v1, -sign * v2)
+    terms = [(*z, 1.0, 0.0, 0.0) for z in (z1, z2, z3)]
+    terms.append((*z4, sign * (1 - v), -sign * v1, -sign * v2))
     total, total1, total2 = 0.0, 0.0, 0.0
-    for (log, log1, log2), factor in zip((z1, z2, z3, z4), (None,) * 3 + (vanishing,), strict=True):
-        h, h1, h2 = factor or (1.0, 0.0, 0.0)
+    for log, log1, log2, h, h1, h2 in terms:
         # Relative to Z1, so that derivatives are differences and the variance does not cancel.
         weight = np.exp(log - z1[0])
         slope, curve = log1 - z1[1], log2 - z1[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,6 +50,9 @@ class CurieWeiss(System):
 
     def __init__(self, n_sites: int) -> None:
         self.n_sites = check_count(n_sites, "n_sites", minimum=2)
+        # The values of M, and their log probabilities for free spins.
+        self._values = 2 * np.arange(self.n_sites + 1) - self.n_sites
+        self._log_free = log_binomial(self.n_sites)
 
     def _draw(self, temperatures, shape, steps, seed):
         # M from its exact law, then a uniform set of up-spins.
@@ -73,14 +75,9 @@ class CurieWeiss(System):
     def order_parameter(self, x: np.ndarray) -> np.ndarray:
         return check_spins(x, self.n_sites).mean(axis=1, dtype=np.float64)
 
-    @cached_property
-    def _binomial(self) -> tuple[np.ndarray, np.ndarray]:
-        """The values of M, and their log probabilities for free spins."""
-        return 2 * np.arange(self.n_sites + 1) - self.n_sites, log_binomial(self.n_sites)
-
     def _law(self, beta: float) -> tuple[np.ndarray, float]:
         """The log probabilities of M, and ln(Z/2^N)."""
-        values, log_free = self._binomial
+        values, log_free = self._values, self._log_free
         gain = beta / (2 * self.n_sites)
         # Energies are taken relative to that of the likeliest M, in integers: where the law lives,
         # the logarithms then stay small enough to be exact in every decimal that matters.
@@ -95,7 +92,7 @@ class CurieWeiss(System):
 
         ``P(M) = C(N, (N+M)/2) exp(βM²/2N) / Z``; int64 and float64, both ``(n_sites + 1,)``.
         """
-        return self._binomial[0], self._law(1 / check_temperature(temperature))[0]
+        return self._values, self._law(1 / check_temperature(temperature))[0]
 
     def magnetization_moments(self, temperature: float, order: int = 4) -> np.ndarray:
         """Return the exact ⟨|m|^k⟩, m = M/N, for k = 0, …, ``order``: float64 (order + 1,)."""
@@ -136,7 +133,7 @@ class CurieWeiss(System):
     def total_correlation(self, temperature: Any) -> Any:
         # As the divergence from free spins: no large terms to cancel.
         log_law = self._law(1 / temperature)[0]
-        return max(float(np.exp(log_law) @ (log_law - self._binomial[1])), 0.0)
+        return max(float(np.exp(log_law) @ (log_law - self._log_free)), 0.0)
 
     @each_temperature
     def dual_total_correlation(self, temperature: Any, *, seed: Seed = 0) -> Any:
