@@ -157,7 +157,6 @@ def in_process(python: Path, threads: int, *arguments) -> dict[str, float]:
 def where_the_time_goes() -> None:
     """Compare a draw with the number of proposals it takes."""
     import numpy as np
-
     from mfvae.systems._bingham_kernels import lane_states, sample_bingham
 
     print("\nour kernel on one thread: proposals per draw, ns per proposal")
@@ -189,7 +188,7 @@ def main() -> int:
 
     import numpy as np
 
-    from mfvae.systems import bingham_mean_squares
+    from mfvae.systems import Bingham
 
     ours, every = Path(sys.executable), os.cpu_count() or 1
     contestants = [("mfvae", ours, 1), ("mfvae", ours, every)]
@@ -201,7 +200,7 @@ def main() -> int:
     rows = [(name, values, False) for name, values in LAWS.items()]
     rows.append(("many", LAWS["biaxial"], True))
     for name, eigenvalues, many in rows:
-        exact = bingham_mean_squares(np.array(eigenvalues))[2]
+        exact = Bingham(np.diag(eigenvalues)).moment()[2, 2]
         rates: list[list[float]] = [[] for _ in contestants]
         for _ in range(options.rounds):
             for values, (contestant, python, threads) in zip(rates, contestants, strict=True):

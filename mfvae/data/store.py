@@ -18,7 +18,7 @@ from mfvae._progress import progress_bar
 from mfvae._validation import check_count, check_fraction, check_seed, check_temperatures
 from mfvae.data._store_files import StoreFiles, attributes_sha256, describe, staging
 from mfvae.data.diagnostics import OBSERVABLES, ChainDiagnostics, NotEquilibratedWarning, diagnose
-from mfvae.systems.configuration import from_configuration
+from mfvae.systems.base import System
 
 __all__ = ["CorruptStoreError", "EquilibriumSamples"]
 
@@ -218,7 +218,7 @@ class EquilibriumSamples:
     def system(self) -> Any:
         """The system that was sampled, built from the stored configuration."""
         if self._system is None:
-            self._system = from_configuration(self.attributes["system"])
+            self._system = System.from_configuration(self.attributes["system"])
         return self._system
 
     @property

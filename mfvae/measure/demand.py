@@ -102,16 +102,13 @@ def _system_demand(
     system: System, temperature: float, seed: int | np.random.SeedSequence
 ) -> CapacityDemand:
     length, half = getattr(system, "length", None), None
-    samples = length is not None or not hasattr(system, "mutual_information")
-    options = {"seed": seed} if samples else {}  # Ising and Maier-Saupe
-    total = system.dual_total_correlation(temperature, **options)
+    total = system.dual_total_correlation(temperature, seed=seed)
     both = system.total_correlation(temperature) + total
     n_sites = system.n_sites
     cuts = [Estimate(both / n_sites, stderr=total.stderr / n_sites, exact=total.exact)]
-    if hasattr(system, "mutual_information"):
-        with suppress(NotImplementedError):  # half a torus with L > 4
-            half = system.mutual_information(temperature)
-            cuts.insert(0, half)
+    with suppress(NotImplementedError):  # half a torus with L > 4, Maier-Saupe
+        half = system.mutual_information(temperature)
+        cuts.insert(0, half)
     if length is not None and length % 2 == 0:
         cuts.append(total)  # the checkerboard
     note = "exact" if total.exact else "H exact, conditional entropies averaged over samples"

@@ -32,13 +32,8 @@ def _nodes(n_nodes: int, octave: int) -> tuple[np.ndarray, np.ndarray]:
 def axis_nodes(spread: float, *, double: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Return quadrature nodes ``s = 1 - t²`` and weights of ``∫ dt`` over 0 <= t <= 1.
 
-    Args:
-        spread (float): Largest minus smallest eigenvalue; the largest of a batch serves the whole
-            batch.
-        double (bool): Nodes for a relative error below 1e-12; otherwise below 1e-6 (float32).
-
-    Returns:
-        (ndarray, ndarray): ``s`` and the weights, float64 vectors of one length.
+    ``spread`` is the largest minus the smallest eigenvalue, the largest of a batch. The relative
+    error is below 1e-12, without ``double`` below 1e-6 (float32).
     """
     octave = max(0, int(np.ceil(np.log2(max(spread, 1.0)))))
     n_nodes = (11 + 2.7 * octave) if double else (6.5 + 1.5 * octave)
@@ -56,15 +51,7 @@ def log_normalizer_sorted(eigenvalues: np.ndarray) -> np.ndarray:
 
 
 def integrate_bingham(eigenvalues: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the log-normaliser and its gradient, the mean squares along the eigenvectors.
-
-    Args:
-        eigenvalues (ndarray): float64 ``(..., 3)`` in ascending order, dimensionless.
-
-    Returns:
-        (ndarray, ndarray): ``ln ∫ exp(nᵀAn) dn`` in nats, float64 ``(...)``, and ``E[n_k²]``,
-            float64 ``(..., 3)``.
-    """
+    """Return that log-normaliser and its gradient ``E[n_k²]``, float64 ``(..., 3)``."""
     lowest, middle, top = np.moveaxis(eigenvalues, -1, 0)[..., None]
     s, weight = axis_nodes(float(np.max(top - lowest)))
     x = 0.5 * s * (middle - lowest)

@@ -12,9 +12,6 @@ sum of positive terms of order N² or, for joint laws, a product of matrices of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 from numba import njit
 from scipy.special import logsumexp
@@ -40,70 +37,42 @@ def _log_free(n: int) -> np.ndarray:
     return log_binomial(int(n)) if n else np.zeros(1)
 
 
-def _log(p: np.ndarray) -> np.ndarray:
-    return np.log(p, out=np.full(p.shape, -np.inf), where=p > 0)
-
-
-@dataclass(frozen=True)
 class SolvedHopfield:
     """Finite sums for patterns (n_sites, P) int8, P <= 3, at inverse temperature ``beta``."""
 
-    patterns: np.ndarray
-    beta: float
-
-    @property
-    def n_sites(self) -> int:
-        return len(self.patterns)
-
-    @property
-    def n_patterns(self) -> int:
-        return self.patterns.shape[1]
-
-    @property
-    def multiplicity(self) -> int:
-        """2^{P-1}, the number of classes and the factor of Σ c_k² in Σ M_μ²."""
-        return 2 ** (self.n_patterns - 1)
-
-    @cached_property
-    def class_of_site(self) -> np.ndarray:
-        """Number of each site's class; bit μ - 1 is set where ξ_i^μ differs from ξ_i^0."""
-        differs = self.patterns[:, 1:] != self.patterns[:, :1]
-        return differs @ (1 << np.arange(self.n_patterns - 1))
-
-    @cached_property
-    def class_sizes(self) -> np.ndarray:
-        return np.bincount(self.class_of_site, minlength=self.multiplicity)
-
-    @cached_property
-    def class_signs(self) -> np.ndarray:
-        """The row ξ of each class, its first entry +1: (2^{P-1}, P)."""
-        bits = np.arange(self.multiplicity)[:, None] >> np.arange(self.n_patterns - 1) & 1
-        return np.column_stack([np.ones(self.multiplicity, dtype=int), 1 - 2 * bits])
-
-    @property
-    def fourth_signs(self) -> np.ndarray:
-        """Sign with which each class sum enters M₄."""
-        return self.class_signs.prod(axis=1)
-
-    # ---------------------------------------------------------------- laws of class sums
-
-    @cached_property
-    def _class_laws(self) -> tuple[list[np.ndarray], float]:
-        """Laws of the class sums without the M₄ factor, and Σ_k ln z_k relative to free spins."""
-        laws, total = [], 0.0
+    def __init__(self, patterns: np.ndarray, beta: float) -> None:
+        self.patterns, self.beta = patterns, beta
+        self.n_sites, self.n_patterns = patterns.shape
+        #: 2^{P-1}, the number of classes and the factor of Σ c_k² in Σ M_μ².
+        self.n_classes = 2 ** (self.n_patterns - 1)
+        # Bit μ - 1 of the class of a site is set where ξ_i^μ differs from ξ_i^0.
+        places = np.arange(self.n_patterns - 1)
+        self.class_of_site = (patterns[:, 1:] != patterns[:, :1]) @ (1 << places)
+        self.class_sizes = np.bincount(self.class_of_site, minlength=self.n_classes)
+        # The row ξ of each class, its first entry +1, and the sign of its sum in M₄.
+        signs = 1 - 2 * (np.arange(self.n_classes)[:, None] >> places & 1)
+        self.class_signs = np.column_stack([np.ones(self.n_classes, dtype=int), signs])
+        self.fourth_signs = self.class_signs.prod(axis=1)
+        # Laws of the class sums without the M₄ factor, and Σ_k ln z_k relative to free spins.
+        self.class_laws, total = [], 0.0
         for size in self.class_sizes:
-            values = _sums(size).astype(float)
-            gain = self.beta * self.multiplicity / (2 * self.n_sites)
-            log_weights = _log_free(size) + gain * (values**2 - size**2)
+            gain = beta * self.n_classes / (2 * self.n_sites)
+            log_weights = _log_free(size) + gain * (_sums(size).astype(float) ** 2 - size**2)
             log_sum = logsumexp(log_weights)
-            laws.append(np.exp(log_weights - log_sum))
+            self.class_laws.append(np.exp(log_weights - log_sum))
             total += log_sum + gain * float(size) ** 2
-        return laws, float(total)
+        # Mean of exp(-βM₄²/2N) over independent classes; 1 for P < 3.
+        self.fourth_mean = 1.0
+        if self.n_patterns == 3:
+            factor = self._fourth_factor(_sums(self.n_sites))
+            self.fourth_mean = float(self._fourth_law() @ factor)
+        #: ln(Z/2^N).
+        self.log_partition_ratio = float(total) + float(np.log(self.fourth_mean))
 
     def _fourth_law(self, skip: int | None = None) -> np.ndarray:
         """Law of M₄ without its own factor, all classes or all but one (P = 3)."""
         law = np.ones(1)
-        for k, (sign, p) in enumerate(zip(self.fourth_signs, self._class_laws[0], strict=True)):
+        for k, (sign, p) in enumerate(zip(self.fourth_signs, self.class_laws, strict=True)):
             if k != skip:
                 law = np.convolve(law, p[::sign])
         return law
@@ -111,16 +80,9 @@ class SolvedHopfield:
     def _fourth_factor(self, values: np.ndarray) -> np.ndarray:
         return np.exp(-self.beta * values.astype(float) ** 2 / (2 * self.n_sites))
 
-    @cached_property
-    def _fourth_mean(self) -> float:
-        """Mean of exp(-βM₄²/2N) over independent classes; 1 for P < 3."""
-        if self.n_patterns < 3:
-            return 1.0
-        return float(self._fourth_law() @ self._fourth_factor(_sums(self.n_sites)))
-
-    def class_and_fourth(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _class_and_fourth(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Joint law of (c_k, M₄), with both sets of values; for P < 3, M₄ is the single value 0."""
-        own, values = self._class_laws[0][k], _sums(self.class_sizes[k])
+        own, values = self.class_laws[k], _sums(self.class_sizes[k])
         if self.n_patterns < 3:
             return own[:, None], values, np.zeros(1, dtype=int)
         rest = self._fourth_law(skip=k)
@@ -129,21 +91,14 @@ class SolvedHopfield:
         for i, c in enumerate(values):
             start = (self.class_sizes[k] + self.fourth_signs[k] * c) // 2
             joint[i, start : start + len(rest)] = own[i] * rest
-        return joint * self._fourth_factor(fourth) / self._fourth_mean, values, fourth
+        return joint * self._fourth_factor(fourth) / self.fourth_mean, values, fourth
 
-    # ---------------------------------------------------------------- thermodynamics
-
-    @cached_property
-    def log_partition_ratio(self) -> float:
-        """ln(Z/2^N)."""
-        return self._class_laws[1] + float(np.log(self._fourth_mean))
-
-    @cached_property
-    def mean_energy(self) -> float:
+    @property
+    def internal_energy(self) -> float:
         squares = 0.0
-        for k in range(self.multiplicity):
-            joint, values, fourth = self.class_and_fourth(k)
-            squares += self.multiplicity * float(joint.sum(axis=1) @ values.astype(float) ** 2)
+        for k in range(self.n_classes):
+            joint, values, fourth = self._class_and_fourth(k)
+            squares += self.n_classes * float(joint.sum(axis=1) @ values.astype(float) ** 2)
         if self.n_patterns == 3:
             squares -= float(joint.sum(axis=0) @ fourth.astype(float) ** 2)
         return -squares / (2 * self.n_sites)
@@ -151,9 +106,8 @@ class SolvedHopfield:
     @property
     def negentropy(self) -> float:
         """N ln 2 - H(s), the total correlation."""
-        return max(-self.beta * self.mean_energy - self.log_partition_ratio, 0.0)
+        return max(-self.beta * self.internal_energy - self.log_partition_ratio, 0.0)
 
-    @property
     def dual_total_correlation(self) -> float:
         """Σ_i [ln 2 - H(s_i | others)] minus the negentropy.
 
@@ -163,22 +117,20 @@ class SolvedHopfield:
         for k, size in enumerate(self.class_sizes):
             if size == 0:
                 continue
-            joint, values, fourth = self.class_and_fourth(k)
-            field = self.multiplicity * values[:, None] - self.fourth_signs[k] * fourth
+            joint, values, fourth = self._class_and_fourth(k)
+            field = self.n_classes * values[:, None] - self.fourth_signs[k] * fourth
             for sign in (1, -1):
                 weight = joint * (1 + sign * values[:, None] / size) / 2
                 mean = np.tanh(self.beta * (field - sign * self.n_patterns) / self.n_sites)
                 total += size * float(np.sum(weight * binary_negentropy(mean)))
         return max(total - self.negentropy, 0.0)
 
-    # ---------------------------------------------------------------- overlaps
-
     def pair_law(self, first: int, second: int) -> np.ndarray:
         """Joint law of (M_first, M_second), ``(n_sites + 1, n_sites + 1)`` from -N to N."""
         n = self.n_sites
         third = [mu for mu in range(self.n_patterns) if mu not in (first, second)]
         ordered = SolvedHopfield(self.patterns[:, [first, second, *third]], self.beta)
-        laws, sizes = ordered._class_laws[0], ordered.class_sizes
+        laws, sizes = ordered.class_laws, ordered.class_sizes
         if self.n_patterns == 2:
             like, unlike = sizes
             joint = np.outer(*laws)
@@ -189,7 +141,7 @@ class SolvedHopfield:
             right = _sum_and_difference(laws[1], laws[3])
             # M₄ is the difference of classes 0 and 2 less that of 1 and 3.
             kernel = self._fourth_factor(_sums(like)[:, None] - _sums(unlike))
-            joint = left @ kernel @ right.T / ordered._fourth_mean
+            joint = left @ kernel @ right.T / ordered.fourth_mean
         law = np.zeros((n + 1, n + 1))
         u, v = _sums(like)[:, None], _sums(unlike)
         law[(n + u + v) // 2, (n + u - v) // 2] = joint
@@ -198,10 +150,8 @@ class SolvedHopfield:
     def overlap_law(self, pattern: int) -> np.ndarray:
         """Law of M_pattern = ξ·s, ``(n_sites + 1,)`` from -N to N."""
         if self.n_patterns == 1:
-            return self._class_laws[0][0]
+            return self.class_laws[0]
         return self.pair_law(pattern, (pattern + 1) % self.n_patterns).sum(axis=1)
-
-    # ---------------------------------------------------------------- the field
 
     def _nodes(self) -> tuple[np.ndarray, float]:
         """Equidistant values of one component of the field, and their distance."""
@@ -224,13 +174,8 @@ class SolvedHopfield:
             result = result + size * log_cosh(self.beta * argument)
         return result
 
-    @property
     def field_information(self) -> float:
-        """I(s; m) = h(m) - h(m | s), by the trapezoidal rule in P dimensions.
-
-        Accumulates the weight of the density and of its logarithm slab by slab, relative to the
-        known normaliser; the weight must come out as 1.
-        """
+        """I(s; m) = h(m) - h(m | s), by the trapezoidal rule in P dimensions, slab by slab."""
         nodes, step = self._nodes()
         shift = self.n_patterns / 2 * np.log(self.n_sites * self.beta / (2 * np.pi))
         shift -= self.log_partition_ratio
@@ -241,18 +186,16 @@ class SolvedHopfield:
             density = np.exp(log_density) * (step**self.n_patterns * (1 if m == 0 else 2))
             weight += np.sum(density)
             entropy -= np.sum(density * log_density)
-        if abs(weight - 1) > 1e-9:
+        if abs(weight - 1) > 1e-9:  # the normaliser is known
             raise RuntimeError(f"the density of the field integrates to {weight}, not 1")
         noise = np.log(2 * np.pi * np.e / (self.beta * self.n_sites))
         return float(entropy - self.n_patterns / 2 * noise)
-
-    # ---------------------------------------------------------------- half cut
 
     def half_cut(self) -> float:
         """I between the first N // 2 sites and the others."""
         half = self.n_sites // 2
         parts = [
-            np.bincount(part, minlength=self.multiplicity)
+            np.bincount(part, minlength=self.n_classes)
             for part in (self.class_of_site[:half], self.class_of_site[half:])
         ]
         if self.n_patterns < 3:
@@ -265,7 +208,7 @@ class SolvedHopfield:
     def _class_cut(self, left: int, right: int) -> float:
         """Mutual information of two parts of one class, P < 3."""
         values = _sums(left)[:, None] + _sums(right).astype(float)
-        gain = self.beta * self.multiplicity / (2 * self.n_sites)
+        gain = self.beta * self.n_classes / (2 * self.n_sites)
         log_joint = _log_free(left)[:, None] + _log_free(right) + gain * values**2
         log_joint -= logsumexp(log_joint)
         # In logarithms: the product of two tails underflows where their joint law does not.
@@ -280,13 +223,12 @@ class SolvedHopfield:
         three products of matrices with entries below one.
         """
         nodes, step = self._nodes()
+        stiffness = self.n_sites * self.beta / 4
         values = _sums(int(sizes.sum())).astype(float)
-        kernel = np.exp(
-            -self.n_sites * self.beta / 4 * (nodes - 2 * values[:, None] / self.n_sites) ** 2
-        )
+        kernel = np.exp(-stiffness * (nodes - 2 * values[:, None] / self.n_sites) ** 2)
         grid = np.meshgrid(nodes, nodes, nodes, indexing="ij", sparse=True)
         log_rest = self._log_density(tuple(grid), others)
-        log_rest += self.n_sites * self.beta / 4 * sum(m**2 for m in grid)
+        log_rest += stiffness * sum(m**2 for m in grid)
         top = log_rest.max()
         rest = np.exp(log_rest - top).reshape(len(nodes), -1)
         constant = top + 1.5 * np.log(self.n_sites * self.beta / (2 * np.pi)) + 3 * np.log(step)
@@ -296,7 +238,7 @@ class SolvedHopfield:
         weight = negentropy = 0.0
         for i in range(len(values)):  # a plane M₁ = constant at a time
             plane = kernel @ (kernel[i] @ rest).reshape(2 * [len(nodes)]) @ kernel.T
-            log_ratio = _log(plane)
+            log_ratio = np.log(plane, out=np.full(plane.shape, -np.inf), where=plane > 0)
             log_ratio += constant + squares[i] + squares[:, None] + squares
             more = _sum_over_classes(i, log_ratio, *free)
             weight += more[0]

@@ -22,14 +22,10 @@ BASIS.flags.writeable = False
 
 
 def to_components(tensor: np.ndarray) -> np.ndarray:
-    """Return the five components of symmetric tensors; a trace is projected out.
+    """Return the five components ``(..., 5)`` of symmetric tensors ``(..., 3, 3)``.
 
-    Args:
-        tensor (ndarray): ``(..., 3, 3)``, any unit.
-
-    Returns:
-        ndarray: float64 ``(..., 5)``, same unit; their squares add up to the squared Frobenius norm
-            of the traceless part.
+    A trace is projected out; the squares of the components add up to the squared Frobenius norm of
+    the traceless part.
 
     >>> to_components(np.diag([-1.0, -1.0, 2.0])).round(4).tolist()
     [2.4495, 0.0, 0.0, 0.0, 0.0]
@@ -40,13 +36,7 @@ def to_components(tensor: np.ndarray) -> np.ndarray:
 
 
 def from_components(components: np.ndarray) -> np.ndarray:
-    """Return the symmetric traceless tensors with the given components.
-
-    Args:
-        components (ndarray): ``(..., 5)``, any unit.
-
-    Returns:
-        ndarray: float64 ``(..., 3, 3)``, same unit.
+    """Return the symmetric traceless tensors ``(..., 3, 3)`` with components ``(..., 5)``.
 
     >>> a = np.arange(5.0)
     >>> np.allclose(to_components(from_components(a)), a)

@@ -10,77 +10,19 @@ from mfvae._validation import check_count, check_directors, check_finite_array, 
 from mfvae.systems._bingham_quadrature import integrate_bingham
 from mfvae.systems.kernels.bingham import draw_rows, eigen_decomposition
 
-__all__ = [
-    "Bingham",
-    "bingham_log_normalizer",
-    "bingham_mean_squares",
-]
-
-
-def _check_eigenvalues(value: object) -> np.ndarray:
-    array = check_finite_array(value, "eigenvalues")
-    if array.ndim == 0 or array.shape[-1] != 3:
-        raise ValueError(f"eigenvalues must have shape (..., 3), got {array.shape}")
-    return array
-
-
-def bingham_log_normalizer(eigenvalues: np.ndarray) -> np.ndarray:
-    """Return ``ln Z(λ) = ln ∫ exp(Σ λ_k n_k²) dn`` over the unit sphere.
-
-    Gauss-Legendre quadrature along the axis of the largest eigenvalue, with the scaled Bessel
-    function ``i0e`` for the azimuth; nodes follow the largest spread of the batch. Relative
-    error of Z below 1e-10 for eigenvalues up to 1e3.
-
-    Args:
-        eigenvalues (array_like): ``(..., 3)`` in any order, dimensionless.
-
-    Returns:
-        ndarray: float64 ``(...)``, nats; ``ln 4π`` for equal eigenvalues 0.
-
-    Raises:
-        TypeError, ValueError: If the eigenvalues are not finite real numbers in groups of three.
-
-    >>> float(bingham_log_normalizer([0.0, 0.0, 0.0]) - np.log(4 * np.pi)).__abs__() < 1e-14
-    True
-    """
-    return integrate_bingham(np.sort(_check_eigenvalues(eigenvalues), axis=-1))[0]
-
-
-def bingham_mean_squares(eigenvalues: np.ndarray) -> np.ndarray:
-    """Return ``E[n_k²] = ∂ ln Z/∂λ_k``, the gradient of the log-normaliser.
-
-    Args:
-        eigenvalues (array_like): ``(..., 3)`` in any order, dimensionless.
-
-    Returns:
-        ndarray: float64 ``(..., 3)`` in the same order; the three add up to 1.
-
-    Raises:
-        TypeError, ValueError: If the eigenvalues are not finite real numbers in groups of three.
-
-    >>> bingham_mean_squares([2.0, 2.0, 2.0]).round(12).tolist()
-    [0.333333333333, 0.333333333333, 0.333333333333]
-    """
-    array = _check_eigenvalues(eigenvalues)
-    order = np.argsort(array, axis=-1)
-    _, squares = integrate_bingham(np.take_along_axis(array, order, axis=-1))
-    return np.take_along_axis(squares, np.argsort(order, axis=-1), axis=-1)
+__all__ = ["Bingham"]
 
 
 class Bingham:
     """The law ``p(n) = exp(nᵀAn) / Z(A)`` of a director n on the unit sphere.
 
     The base measure is the surface measure, of total 4π. Adding a multiple of the identity to
-    A changes Z but not the law.
+    A changes Z but not the law. Bingham, Annals of Statistics 2:1201 (1974); draws: Kent, Ganeiber
+    & Mardia, arXiv:1310.8110 (2013).
 
     Args:
-        A (array_like): Symmetric matrix ``(3, 3)``, or a batch ``(..., 3, 3)``; dimensionless.
-
-    Raises:
-        TypeError, ValueError: If A is not an array of finite symmetric 3 x 3 matrices.
-
-    Bingham, Annals of Statistics 2:1201 (1974); draws: Kent, Ganeiber & Mardia,
-    arXiv:1310.8110 (2013).
+        A: Symmetric matrix ``(3, 3)``, or a batch ``(..., 3, 3)``; dimensionless. ValueError if it
+            is not symmetric.
 
     >>> law = Bingham(np.diag([0.0, 0.0, 5.0]))
     >>> n = law.sample(1000, seed=0)
@@ -107,7 +49,12 @@ class Bingham:
         return f"Bingham({self.A.tolist()!r})"
 
     def log_normalizer(self) -> float | np.ndarray:
-        """Return ``ln Z``, nats: a float, or float64 of the batch shape."""
+        """Return ``ln Z``, nats: a float, or float64 of the batch shape; ``ln 4π`` for A = 0.
+
+        Gauss-Legendre quadrature along the axis of the largest eigenvalue, with the scaled Bessel
+        function ``i0e`` for the azimuth; nodes follow the largest spread of the batch. Relative
+        error of Z below 1e-10 for eigenvalues up to 1e3.
+        """
         return self._integrals[0][()]
 
     def moment(self) -> np.ndarray:
@@ -120,17 +67,11 @@ class Bingham:
         return (self._integrals[0] - energy)[()]
 
     def log_prob(self, n: np.ndarray) -> np.ndarray:
-        """Return the log density of directors with respect to the surface measure.
+        """Return the log density of directors with respect to the surface measure, nats.
 
         Args:
-            n (array_like): Unit vectors: ``(m, 3)`` or ``(3,)`` for one matrix, ``(..., m, 3)`` for
-                a batch.
-
-        Returns:
-            ndarray: float64, the shape of ``n`` without its last axis; nats.
-
-        Raises:
-            TypeError, ValueError: If ``n`` does not hold unit vectors or does not match the batch.
+            n: Unit vectors: ``(m, 3)`` or ``(3,)`` for one matrix, ``(..., m, 3)`` for a batch,
+                else ValueError. The result is float64, of this shape without its last axis.
         """
         n = check_directors(n, "n")
         batch = self.A.shape[:-2]
@@ -145,15 +86,12 @@ class Bingham:
         """Draw independent directors by rejection from an angular central Gaussian envelope.
 
         Args:
-            n (int): Number of draws, for each matrix of a batch.
-            seed (int or numpy.random.SeedSequence): Same seed, same bits.
+            n: Number of draws, for each matrix of a batch.
+            seed: Same seed, same bits.
 
         Returns:
-            ndarray: float32 ``(n, 3)``, or ``(..., n, 3)`` for a batch; unit vectors. Proposals and
-                acceptance are computed in float32 too.
-
-        Raises:
-            TypeError, ValueError: If ``n`` is not an integer >= 1 or the seed is not valid.
+            Unit vectors, float32 ``(n, 3)``, or ``(..., n, 3)`` for a batch. Proposals and
+            acceptance are computed in float32 too.
         """
         n = check_count(n, "n")
         eigenvalues = self._eigenvalues.reshape(-1, 3)

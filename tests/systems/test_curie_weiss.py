@@ -65,7 +65,7 @@ def test_everything_agrees_with_enumeration(n_sites: int, temperature: float) ->
     entropy = entropy_of(p)
     assert system.entropy(temperature) == pytest.approx(entropy, abs=1e-12)
     mean_energy = p @ system.energy(states)
-    assert system.mean_energy(temperature) == pytest.approx(mean_energy, abs=1e-12)
+    assert system.internal_energy(temperature) == pytest.approx(mean_energy, abs=1e-12)
     free_energy = mean_energy - temperature * entropy
     assert system.free_energy(temperature) == pytest.approx(free_energy, abs=1e-11)
     single = sum(marginal_entropy(states, p, [i]) for i in range(n_sites))
@@ -209,7 +209,7 @@ def test_exact_results_are_estimates_and_vectors() -> None:
     for name in (
         "entropy",
         "free_energy",
-        "mean_energy",
+        "internal_energy",
         "total_correlation",
         "dual_total_correlation",
         "mutual_information",

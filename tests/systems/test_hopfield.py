@@ -64,7 +64,7 @@ def smallest_p(system: Hopfield, x: np.ndarray, temperature: float) -> float:
     n_sites, n_patterns = system.patterns.shape
     energy = system.energy(x)
     p_values = [
-        z_test(energy.mean() - system.mean_energy(temperature), energy.std() / np.sqrt(len(x)))
+        z_test(energy.mean() - system.internal_energy(temperature), energy.std() / np.sqrt(len(x)))
     ]
     index = (x.astype(int) @ system.patterns.astype(int) + n_sites) // 2
     for mu in range(n_patterns):
@@ -96,7 +96,7 @@ def test_everything_agrees_with_enumeration(n_patterns, n_sites, temperature) ->
     np.testing.assert_allclose(
         system.log_prob(states, temperature), log_weights - log_partition, atol=1e-11
     )
-    assert system.mean_energy(temperature) == pytest.approx(p @ system.energy(states), **close)
+    assert system.internal_energy(temperature) == pytest.approx(p @ system.energy(states), **close)
     assert system.entropy(temperature) == pytest.approx(entropy, **close)
     assert system.free_energy(temperature) == pytest.approx(-temperature * log_partition, **close)
     total = n_sites * np.log(2) - entropy
@@ -160,7 +160,7 @@ def test_one_pattern_is_curie_weiss(temperature: float) -> None:
     system, reference = Hopfield.random(256, 1, seed=0), CurieWeiss(256)
     for name in (
         "free_energy",
-        "mean_energy",
+        "internal_energy",
         "entropy",
         "dual_total_correlation",
         "mutual_information",
@@ -212,7 +212,9 @@ def test_sampler_follows_the_exact_law(n_patterns: int) -> None:
 def test_wells_with_wrong_weights_are_noticed() -> None:
     system = Hopfield.random(256, 3, seed=3)
     lone = system.sample_chains(0.6, 3000, 1, burn_in=12, seed=1, start="patterns")[0, :, 0]
-    assert abs(system.energy(lone).mean() / system.mean_energy(0.6) - 1) < 0.02  # inside the wells
+    assert (
+        abs(system.energy(lone).mean() / system.internal_energy(0.6) - 1) < 0.02
+    )  # inside the wells
     assert smallest_p(system, lone, 0.6) < FAMILY / N_TESTS
 
 
@@ -442,7 +444,7 @@ def test_more_than_three_patterns_have_no_exact_results() -> None:
         "log_partition",
         "entropy",
         "free_energy",
-        "mean_energy",
+        "internal_energy",
         "total_correlation",
         "dual_total_correlation",
         "mutual_information",

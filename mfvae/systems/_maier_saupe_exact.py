@@ -1,7 +1,7 @@
-"""The exact law of the Hubbard-Stratonovich tensor of the Maier-Saupe model, in two variables.
+"""Exact results of the Maier-Saupe model: the law of its tensor, and the limit N → ∞.
 
-With ``a = 3/(2T)`` the tensor A has the density ``∝ exp(-aN‖A‖²/2) Z_B(aA)^N`` in its five
-components, Z_B being the Bingham normaliser. It depends on ``r = ‖A‖`` and on
+With ``a = 3/(2T)`` the Hubbard-Stratonovich tensor A has the density ``∝ exp(-aN‖A‖²/2) Z_B(aA)^N``
+in its five components, Z_B being the Bingham normaliser. It depends on ``r = ‖A‖`` and on
 ``c = √6 tr(A³)/r³`` alone. In the eigenbasis the weight ``Π|λ_i - λ_j| dλ`` of the ordered chamber
 becomes, with ``λ_k = r √(2/3) cos(φ + 2πk/3)`` and ``c = cos 3φ``, just ``r⁴ dr dc`` on
 ``r > 0, -1 <= c <= 1``: the kinks of ``|λ_i - λ_j|`` lie on the chamber's walls ``c = ±1`` and are
@@ -13,30 +13,29 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import roots_legendre
 
-from mfvae.systems._bingham_quadrature import log_normalizer_sorted
+from mfvae.systems._bingham_quadrature import integrate_bingham, log_normalizer_sorted
 
-__all__ = ["TensorLaw", "chamber_eigenvalues", "tensor_law"]
+__all__ = ["TensorLaw", "branch", "nematic_order_parameter", "tensor_law", "transition_fields"]
 
 _DEPTH = 42.0  # what lies e^{-42} below the largest weight is left out: 6e-19
 _MARGIN = 0.02  # added to the bound of a cell's log weight beyond its curvature
+_LARGEST_FIELD = 1e7
 
 
-def chamber_eigenvalues(r: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Return the ascending eigenvalues ``(..., 3)`` of tensors of norm r and shape c."""
+def _chamber_eigenvalues(r: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Ascending eigenvalues ``(..., 3)`` of tensors of norm r and shape c."""
     phi = np.arccos(np.clip(c, -1.0, 1.0)) / 3.0
     angles = phi[..., None] + 2.0 * np.pi / 3.0 * np.array([1.0, 2.0, 0.0])
     return np.sqrt(2.0 / 3.0) * r[..., None] * np.cos(angles)
 
 
 class TensorLaw:
-    """The law of (r, c) at one size and temperature: normaliser, moments, exact draws.
+    """The law of (r, c) at one size and temperature (units of J/k_B): normaliser, moments, draws.
 
-    Args:
-        n_sites (int): Number of directors N.
-        temperature (float): In units of J/k_B.
-        refine (float): Multiplies the number of nodes in both directions.
+    ``refine`` multiplies the number of nodes in both directions.
     """
 
     def __init__(self, n_sites: int, temperature: float, *, refine: float = 1.0) -> None:
@@ -65,9 +64,9 @@ class TensorLaw:
         self.mean_cube = float((mass @ c * r**3).sum() / np.sqrt(6.0))
 
     def _log_smooth(self, r: np.ndarray, c: np.ndarray) -> np.ndarray:
-        """Return the log weight without its factor r⁴."""
+        """The log weight without its factor r⁴."""
         r, c = np.broadcast_arrays(r, c)
-        log_z = log_normalizer_sorted(self.a * chamber_eigenvalues(r, c))
+        log_z = log_normalizer_sorted(self.a * _chamber_eigenvalues(r, c))
         return self.n_sites * (log_z - 0.5 * self.a * r**2)
 
     def _bounds(self) -> None:
@@ -83,8 +82,7 @@ class TensorLaw:
         self._c_range = (c[max(0, columns[0] - 1)], c[min(len(c) - 1, columns[-1] + 1)])
 
     def _envelope(self) -> tuple[np.ndarray, ...]:
-        """Return cell edges in r and c, an upper bound of the log weight in each cell, and the
-        cumulated probabilities of the cells."""
+        """Edges of cells in r and c, a bound of the log weight in each, their cumulated masses."""
         r_edges = np.linspace(*self._r_range, 60 + int(4 * np.ptp(self._r_range) / self.width))
         c_edges = np.cos(np.linspace(*np.arccos(self._c_range), 49))
         smooth = self._log_smooth(r_edges[:, None], c_edges[None, :])
@@ -106,18 +104,8 @@ class TensorLaw:
         return r_edges, c_edges, bound, cumulated / cumulated[-1]
 
     def sample_eigenvalues(self, n_samples: int, generator: np.random.Generator) -> np.ndarray:
-        """Draw eigenvalues of A, independently: rejection from a law constant on cells.
-
-        Args:
-            n_samples (int): Number of draws.
-            generator (numpy.random.Generator): Advanced in place.
-
-        Returns:
-            ndarray: float64 ``(n_samples, 3)``, ascending, dimensionless.
-
-        Raises:
-            RuntimeError: If the weight exceeds its bound somewhere (it would bias the draws).
-        """
+        """Draw eigenvalues of A, ``(n_samples, 3)``, ascending: rejection from a law constant on
+        cells. RuntimeError if the weight exceeds its bound somewhere (it would bias the draws)."""
         if not hasattr(self, "_cells"):
             self._cells = self._envelope()
         r_edges, c_edges, bound, cumulated = self._cells
@@ -132,7 +120,7 @@ class TensorLaw:
             if excess.max() > 0.0:
                 raise RuntimeError("the envelope of the tensor law is too low: please report this")
             accept = u[3] < (r / r_edges[i + 1]) ** 4 * np.exp(excess)
-            accepted.append(chamber_eigenvalues(r[accept], c[accept]))
+            accepted.append(_chamber_eigenvalues(r[accept], c[accept]))
             missing -= len(accepted[-1])
         return np.concatenate(accepted)[:n_samples]
 
@@ -141,3 +129,43 @@ class TensorLaw:
 def tensor_law(n_sites: int, temperature: float) -> TensorLaw:
     """Return the law at one size and temperature, computed once."""
     return TensorLaw(n_sites, temperature)
+
+
+def branch(field: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return T, S and the excess free energy of a director along the uniaxial solutions, h > 0.
+
+    A director in the field ``h`` has the density ``∝ exp(h cos²θ)``; self-consistency,
+    ``h = 3S/(2T)``, gives T once S(h) is known, and the free energy per director relative to
+    the isotropic phase is ``S²/2 + T (h/3 - ln[Z_B(h)/4π])``.
+    """
+    field = np.asarray(field, dtype=np.float64)
+    zero = np.zeros_like(field)
+    log_z, squares = integrate_bingham(np.stack([zero, zero, field], axis=-1))
+    # 1 - <P2> from the small squares, exact where the order is nearly perfect.
+    order = 1.0 - 1.5 * (squares[..., 0] + squares[..., 1])
+    temperature = 1.5 * order / field
+    excess = 0.5 * order**2 + temperature * (field / 3.0 - log_z + np.log(4.0 * np.pi))
+    return temperature, order, excess
+
+
+@lru_cache(maxsize=1)
+def transition_fields() -> tuple[float, float]:
+    """Return the fields h of the nematic at the transition and at its limit of superheating."""
+    top = minimize_scalar(
+        lambda h: -float(branch(np.array(h))[0]), bounds=(1.0, 4.0), options={"xatol": 1e-10}
+    ).x
+    return brentq(lambda h: float(branch(np.array(h))[2]), top, 10.0, xtol=1e-13), top
+
+
+def nematic_order_parameter(temperature: float) -> float:
+    """Return S of the ordered (meta)stable solution, or 0 above its superheating limit."""
+    (_, limit), (_, order), _ = branch(np.array(transition_fields()))
+    if temperature > limit:
+        return 0.0
+    low, high = transition_fields()[1], 3.0 / temperature + 10.0
+    if high > _LARGEST_FIELD:
+        return 1.0 - temperature  # S = 1 - T + O(T²): equipartition of two soft modes
+    excess = lambda h: float(branch(np.array(h))[0]) - temperature  # noqa: E731
+    if excess(low) <= 0.0:
+        return float(order)
+    return float(branch(np.array(brentq(excess, low, high, xtol=1e-12)))[1])
