@@ -209,7 +209,7 @@ class EquilibriumSamples:
         if not problems:
             self._require(range(self.n_chunks + 1))
             damage = {c: self._files.damage(c) for c in range(self.n_chunks + 1)}
-            problems = sum(damage.values(), [])
+            problems = [problem for found in damage.values() for problem in found]
         if problems:
             chunks = tuple(c for c, found in damage.items() if found and c < self.n_chunks)
             raise CorruptStoreError(f"{self.path} is damaged: {'; '.join(problems)}", chunks)
