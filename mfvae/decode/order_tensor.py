@@ -29,8 +29,8 @@ from mfvae._validation import (
     check_temperatures,
 )
 from mfvae.systems._tensors import to_components
-from mfvae.vae.bingham import BinghamNatural
 from mfvae.vae.decoder import LinearDecoder
+from mfvae.vae.director_likelihood import BinghamNatural
 from mfvae.vae.estimator import MeanFieldVAE
 
 __all__ = [

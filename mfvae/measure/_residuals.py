@@ -14,7 +14,7 @@ import torch
 
 from mfvae._validation import check_directors, check_finite_array
 from mfvae.measure._ratio_network import Inputs
-from mfvae.systems import bingham_torch
+from mfvae.vae.director_likelihood import to_components
 from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.likelihood import Categorical, Likelihood
 
@@ -93,7 +93,7 @@ def independent_sites(
     X = check_finite_array(X, "X", dtype=np.float32)
     if X.ndim == 3:
         directors = torch.from_numpy(check_directors(X, "X", ndim=3).astype(np.float32))
-        values = bingham_torch.to_components(directors[..., :, None] * directors[..., None, :])
+        values = to_components(directors[..., :, None] * directors[..., None, :])
     elif X.ndim == 2:
         values = torch.from_numpy(X)[..., None]
     else:
@@ -126,7 +126,7 @@ def _values(likelihood: Likelihood, x: torch.Tensor) -> torch.Tensor:
 def _means(likelihood: Likelihood, parameters: torch.Tensor) -> torch.Tensor:
     mean = likelihood.mean(parameters)
     if likelihood.data_ndim == 3:
-        return bingham_torch.to_components(mean)
+        return to_components(mean)
     return mean if isinstance(likelihood, Categorical) else mean[..., None]
 
 

@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 from mfvae import MeanFieldVAE
 from mfvae.decode import GeneralizedHopfield
-from mfvae.vae.mixture import MixturePrior
+from mfvae.vae.mixture_prior import MixturePrior
 from mfvae.vae.prior import NormalPrior, Prior
 
 N = 12
