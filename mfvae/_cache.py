@@ -51,12 +51,7 @@ def _path(name: str, rooms: tuple[str, ...], configuration: dict[str, Any], *arr
 def sample_cached(
     system: Any, temperature: Any, n_samples: int, *, seed: int, **options: Any
 ) -> np.ndarray:
-    """Return ``system.sample(temperature, n_samples, seed=seed, **options)``, drawn once.
-
-    Args:
-        system: Any system of `mfvae.systems`.
-        temperature, n_samples, seed, options: As in its ``sample``.
-    """
+    """Return ``system.sample(temperature, n_samples, seed=seed, **options)``, drawn once."""
     configuration = {
         "system": system.configuration(),
         "temperature": np.asarray(temperature, dtype=float).tolist(),

@@ -47,12 +47,7 @@ class LinearDecoder(Decoder):
 
 
 class MLPDecoder(Decoder):
-    """A fully connected network.
-
-    Args:
-        sizes: Of the model.
-        widths: Widths of the hidden layers.
-    """
+    """A fully connected network; ``widths`` are those of its hidden layers."""
 
     def __init__(self, sizes: Sizes, *, widths: tuple[int, ...] = (256,)) -> None:
         super().__init__()

@@ -26,14 +26,7 @@ from mfvae.systems._bingham_quadrature import axis_nodes
 from mfvae.systems._tensors import BASIS
 from mfvae.vae.likelihood import Likelihood
 
-__all__ = [
-    "BinghamNatural",
-    "BinghamRotation",
-    "from_components",
-    "log_normalizer",
-    "moment",
-    "to_components",
-]
+__all__ = ["BinghamNatural", "BinghamRotation", "from_components", "to_components"]
 
 _BLOCK = 16384  # sites
 

@@ -15,18 +15,7 @@ from torch.nn import functional
 
 from mfvae._validation import check_choice, check_count
 
-__all__ = [
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "CNNEncoder",
-    "Encoder",
-    "MLPEncoder",
-    "SetEncoder",
-    "Sizes",
-    "check_convolutions",
-    "check_widths",
-    "multilayer",
-]
+__all__ = ["CNNEncoder", "Encoder", "MLPEncoder", "SetEncoder", "Sizes", "multilayer"]
 
 LOG_VARIANCE_RANGE = (-16.0, 6.0)
 SLOPE = 0.2  # of the leaky ReLU
@@ -89,12 +78,10 @@ class _OneRow:
         return super().forward(x)
 
 
-class BatchNorm1d(_OneRow, nn.BatchNorm1d):
-    """torch's, which also takes a last batch of one row."""
+class BatchNorm1d(_OneRow, nn.BatchNorm1d): ...
 
 
-class BatchNorm2d(_OneRow, nn.BatchNorm2d):
-    """torch's, which also takes a last batch of one row."""
+class BatchNorm2d(_OneRow, nn.BatchNorm2d): ...
 
 
 class Encoder(nn.Module):
@@ -177,10 +164,8 @@ class CNNEncoder(Encoder):
 class MLPEncoder(Encoder):
     """A fully connected network of all sites and conditions.
 
-    Args:
-        sizes: Of the model.
-        widths: Widths of the hidden layers; none makes the encoder affine, which is exact for
-            spins in Hubbard-Stratonovich fields.
+    ``widths`` are those of the hidden layers; none makes the encoder affine, which is exact for
+    spins in Hubbard-Stratonovich fields.
     """
 
     def __init__(self, sizes: Sizes, *, widths: tuple[int, ...] = (256,)) -> None:
@@ -201,11 +186,7 @@ class SetEncoder(Encoder):
     is O(N^{-1/2}) in a disordered phase), goes through a small network together with the
     conditions, and directly into the heads as well, times a gain that follows the conditions:
     where the sites feel a collective field, the mean of the field divided by the temperature
-    is a product of the two.
-
-    Args:
-        sizes: Of the model.
-        widths: Widths of the hidden layers, at least one.
+    is a product of the two. ``widths`` are those of the hidden layers, at least one.
     """
 
     def __init__(self, sizes: Sizes, *, widths: tuple[int, ...] = (64, 64)) -> None:

@@ -22,27 +22,17 @@ from mfvae._validation import (
     check_seed,
 )
 from mfvae.vae import evidence
-from mfvae.vae.model import LIKELIHOODS, build_model, configure, options_of
+from mfvae.vae.model import LIKELIHOODS, build_model, check_parameters, configure
 from mfvae.vae.storage import read_model, write_model
 
 __all__ = ["MeanFieldVAE"]
 
+Array = np.ndarray
 Conditions = np.ndarray | None
 Condition = float | np.ndarray | None
 Seed = int | np.random.SeedSequence
-Pair = tuple[torch.Tensor, torch.Tensor]
 
 _ROWS = 8192  # evaluated at once
-_TRAINING = {  # parameters of training, by what they must be
-    "beta": (check_number, {"minimum": 0.0}),
-    "n_epochs": (check_count, {}),
-    "batch_size": (check_count, {}),
-    "learning_rate": (check_number, {"positive": True}),
-    "weight_decay": (check_number, {"minimum": 0.0}),
-    "momentum": (check_number, {"minimum": 0.0, "maximum": 0.999}),
-    "schedule": (check_choice, {"choices": ("one-cycle", "exponential", "constant")}),
-    "random_state": (check_count, {"minimum": 0, "maximum": 2**32 - 1}),
-}
 
 
 class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
@@ -54,37 +44,29 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
 
     Args:
         n_latents: Number of latents.
-        encoder: "auto", "cnn", "mlp", "normalized-cnn" or "set"; "auto" is "set" for directors,
-            "cnn" where a ``lattice_shape`` is given or the number of sites is a square divisible by
-            16, "mlp" otherwise.
-        decoder: "auto", "cnn", "linear", "mlp" or "normalized-cnn"; "auto" is the encoder's mirror,
-            "linear" for "set".
-        likelihood: Law of a site given the latent: "bernoulli", "tempered", "categorical",
-            "gaussian", "bingham" or "bingham-rotation".
-        prior: Law of the latent given the conditions: "spline", "normal", "mixture" or "coupling".
+        encoder, decoder, likelihood, prior: Names in the registries of `mfvae.vae`. The encoder
+            "auto" is "set" for directors, "cnn" where a ``lattice_shape`` is given or the number of
+            sites is a square divisible by 16, "mlp" otherwise; the decoder "auto" is the encoder's
+            mirror, "linear" for "set".
         beta: Weight of the rate in the loss; 1 gives the evidence lower bound.
         lattice_shape: Rows and columns, needed by "cnn" where the number of sites is no square.
         encoder_options, decoder_options, prior_options, likelihood_options: Keyword arguments of
             the bricks: channels, widths, n_bins, padding_mode, …
         n_epochs, batch_size: Passes through the training data, and configurations a step.
-        learning_rate, weight_decay, momentum: Of AdamW; the momentum is the decay rate of its
-            average gradient (the one-cycle schedule sets it itself).
+        learning_rate, weight_decay, momentum: Of AdamW (the one-cycle schedule sets the momentum).
         schedule: Course of the learning rate: "one-cycle", "exponential" or "constant".
         patience: Stop after so many epochs without a better validation loss; None never.
-        device: Lightning's accelerator: "auto", "cpu", "gpu", …
-        precision: Lightning's precision; "auto" is bf16 where a GPU has it, else 32-bit.
+        device, precision: Lightning's accelerator ("auto", "cpu", "gpu", …) and precision; "auto"
+            is bf16 where a GPU has it, else 32-bit.
         checkpoint_path: Folder that keeps the end of every epoch; ``fit`` goes on from there.
         trainer_options: Further arguments of ``lightning.Trainer``: ``strategy``, ``devices``, …
         progress: Show a progress bar; the environment variable ``MFVAE_PROGRESS=0`` hides all.
         random_state: Seed of the initial weights, the order of the data, and the noise.
 
     Attributes:
-        module_ (LatentVariableModel): The trained torch module.
-        configuration_ (dict): The plain description that it is built from.
-        history_ (dict of list): Losses and rate (nats per configuration), learning rate and seconds
-            of every epoch.
-        training_seconds_ (float): Wall-clock time of ``fit``.
-        n_features_in_ (int): Number of sites.
+        module_, configuration_: The trained torch module, and the plain dict it is built from.
+        history_: Lists of losses and rate (nats per configuration), learning rate and seconds.
+        training_seconds_, n_features_in_: Wall-clock time of ``fit``; number of sites.
 
     >>> from mfvae import MeanFieldVAE
     >>> from mfvae.systems import CurieWeiss
@@ -127,45 +109,36 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
 
     def fit(
         self,
-        X: np.ndarray,
+        X: Array,
         y: None = None,
         *,
         conditions: Conditions = None,
         validation: float | tuple | None = None,
-        redraw: Callable[[int], tuple[np.ndarray, np.ndarray | None]] | None = None,
+        redraw: Callable[[int], tuple[Array, Array | None]] | None = None,
     ) -> MeanFieldVAE:
         """Train on configurations, keep the weights of the best epoch, and return self.
 
+        ValueError if a parameter or the data do not fit the model, or training diverges.
+
         Args:
             X: ``(n_samples, n_sites)``: spins -1/+1, words 0/1, category codes or real values;
-                directors ``(n_samples, n_sites, 3)``. Two-letter data are remembered and given
-                back by ``sample``.
-            y: Ignored.
+                directors ``(n_samples, n_sites, 3)``.
             conditions: ``(n_samples,)`` or ``(n_samples, n_conditions)``, the temperature first.
             validation: Fraction of rows held out at random, or held-out data (X, conditions); by
                 default a tenth if there are at least 100 rows. Correlated samples should be split
                 by chains: ``EquilibriumSamples.split``.
             redraw: ``redraw(epoch)`` returns fresh ``(X, conditions)`` of the same length, in place
                 of another pass through the same configurations.
-
-        Raises:
-            TypeError, ValueError: If a parameter or the data do not fit the model, or if training
-                diverges.
         """
         from mfvae.vae.training import train
 
         started = time.perf_counter()
-        given = self.get_params()
-        options = {name: check(given[name], name, **o) for name, (check, o) in _TRAINING.items()}
-        if self.patience is not None:
-            given["patience"] = check_count(self.patience, "patience")
-        given = {**given, **options, "trainer_options": options_of(given, "trainer")}
-        check_choice(self.likelihood, "likelihood", tuple(LIKELIHOODS))
+        given = check_parameters(self.get_params())
         X = self._check_data(X, reset=True)
         c = check_conditions(conditions, len(X))
         self.configuration_ = configure(given, X, c)
         self.module_ = build_model(self.configuration_)
-        training, held_out = self._tensors(X, c), None
+        training, held_out = self.as_tensors(X, conditions), None
         if isinstance(validation, tuple):
             if len(validation) != 2:
                 raise ValueError("validation must be a fraction or a pair (X, conditions)")
@@ -186,14 +159,14 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(
-        self, X: np.ndarray, y: None = None, *, conditions: Conditions = None, **fit_options: Any
-    ) -> np.ndarray:
+        self, X: Array, y: None = None, *, conditions: Conditions = None, **fit_options: Any
+    ) -> Array:
         """Fit, then return ``transform(X, conditions)``; arguments as in ``fit``."""
         return self.fit(X, conditions=conditions, **fit_options).transform(X, conditions)
 
     def refit_prior(
         self,
-        X: np.ndarray,
+        X: Array,
         conditions: Conditions = None,
         *,
         n_steps: int,
@@ -201,7 +174,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         learning_rate: float = 1e-2,
         seed: Seed = 0,
     ) -> MeanFieldVAE:
-        """Go on training the prior, encoder and decoder held fixed, and return self.
+        """Go on training the prior (if it has weights), the rest held fixed, and return self.
 
         Of the loss only ``-E[ln p(z | c)]``, ``z ~ q(z | x, c)``, depends on it: density estimation
         in ``n_latents`` dimensions, whatever the number of sites. It is least where the prior is
@@ -212,133 +185,92 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             n_steps, batch_size: Steps, and latents drawn for each.
             learning_rate: Largest of the one-cycle schedule.
             seed: Source of the rows and of the noise.
-
-        Raises:
-            ValueError: If the prior has no weights, or its loss is not finite.
-
-        >>> from mfvae.systems import CurieWeiss
-        >>> x = CurieWeiss(16).sample(0.8, 500, seed=0)
-        >>> vae = MeanFieldVAE(1, encoder="set", decoder="linear", n_epochs=1, progress=False)
-        >>> before = vae.fit(x).score_samples(x, method="elbo", seed=1).mean()
-        >>> after = vae.refit_prior(x, n_steps=200).score_samples(x, method="elbo", seed=1).mean()
-        >>> bool(after > before)
-        True
         """
         from mfvae.vae.training import train_prior
 
-        options = {
-            "n_steps": check_count(n_steps, "n_steps", minimum=2),
-            "batch_size": check_count(batch_size, "batch_size"),
-            "learning_rate": check_number(learning_rate, "learning_rate", positive=True),
-        }
-        posterior = self._posterior(X, conditions)
-        train_prior(self.module_.prior, *posterior, **options, generator=self._generator(seed, 2))
+        n_steps = check_count(n_steps, "n_steps", minimum=2)
+        batch_size = check_count(batch_size, "batch_size")
+        learning_rate = check_number(learning_rate, "learning_rate", positive=True)
+        posterior, c = self.encode(X, conditions), self.as_tensors(X, conditions)[1]
+        mean, deviation = (torch.from_numpy(part).to(c.device) for part in posterior)
+        steps = (n_steps, batch_size, learning_rate, self.module_.generator(seed, 2))
+        train_prior(self.module_.prior, mean, deviation, c, *steps)
         return self
 
     @torch.no_grad()
-    def sample(self, n_samples: int = 1, condition: Condition = None, *, seed: Seed) -> np.ndarray:
+    def sample(self, n_samples: int = 1, condition: Condition = None, *, seed: Seed) -> Array:
         """Return configurations drawn from the model, ``(n_samples, n_sites, …)``.
 
         They have the letters of the training data: spins, words and codes in their dtype, real
-        values and directors as float32.
-
-        Args:
-            n_samples: Number of configurations.
-            condition: One for all, a number or ``(n_conditions,)``, or one a sample,
-                ``(n_samples, n_conditions)``.
-            seed: Source of randomness.
+        values and directors as float32. The condition is one for all, a number or
+        ``(n_conditions,)``, or one a sample, ``(n_samples, n_conditions)``.
         """
         z = self.latents_as_tensor(self.sample_prior(n_samples, condition, seed=seed))
-        generator, likelihood = self._generator(seed, 1), self.module_.likelihood
-        drawn = [
-            likelihood.sample(self.module_.decoder(part), generator) for part in z.split(_ROWS)
-        ]
-        return likelihood.restore(torch.cat(drawn))
+        generator, likelihood = self.module_.generator(seed, 1), self.module_.likelihood
+        emitted = map(self.module_.decoder, z.split(_ROWS))
+        return likelihood.restore(torch.cat([likelihood.sample(p, generator) for p in emitted]))
 
     @torch.no_grad()
-    def sample_prior(
-        self, n_samples: int, condition: Condition = None, *, seed: Seed
-    ) -> np.ndarray:
-        """Return latents drawn from p(z | condition), ``(n_samples, n_latents)`` float32.
-
-        The latents are those behind ``sample`` with the same arguments.
-        """
+    def sample_prior(self, n_samples: int, condition: Condition = None, *, seed: Seed) -> Array:
+        """Return latents ``(n_samples, n_latents)`` float32, those behind ``sample``."""
         check_is_fitted(self, "module_")
         conditions = self.standardized_condition(condition, check_count(n_samples, "n_samples"))
-        return self.module_.prior.sample(conditions, self._generator(seed, 0)).cpu().numpy()
+        return self.module_.prior.sample(conditions, self.module_.generator(seed, 0)).cpu().numpy()
 
     @torch.no_grad()
-    def log_prior(self, z: np.ndarray, condition: Condition = None) -> np.ndarray:
+    def log_prior(self, z: Array, condition: Condition = None) -> Array:
         """Return ln p(z | condition) of latents ``(n_samples, n_latents)``, float64 nats."""
         z = self.latents_as_tensor(z)
         conditions = self.standardized_condition(condition, len(z))
         return self.module_.prior.log_prob(z, conditions).double().cpu().numpy()
 
-    def encode(self, X: np.ndarray, conditions: Conditions = None) -> tuple:
-        """Return mean and standard deviation of q(z | x, c), each ``(n_samples, n_latents)``.
-
-        Both are float32; X and conditions are as in ``fit``.
-        """
-        mean, deviation, _ = self._posterior(X, conditions)
-        return mean.cpu().numpy(), deviation.cpu().numpy()
-
     @torch.no_grad()
-    def _posterior(self, X: np.ndarray, conditions: Conditions) -> tuple[torch.Tensor, ...]:
-        """Return mean and deviation of q(z | x, c), and c, as tensors."""
+    def encode(self, X: Array, conditions: Conditions = None) -> tuple[Array, Array]:
+        """Return mean and deviation of q(z | x, c), each ``(n_samples, n_latents)`` float32."""
         x, c = self.as_tensors(X, conditions)
-        parts = [
-            self.module_.posterior(*part)
-            for part in zip(x.split(_ROWS), c.split(_ROWS), strict=True)
-        ]
+        batches = zip(x.split(_ROWS), c.split(_ROWS), strict=True)
+        parts = [self.module_.posterior(*batch) for batch in batches]
         mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
-        return mean, torch.exp(log_variance / 2), c
+        return mean.cpu().numpy(), torch.exp(log_variance / 2).cpu().numpy()
 
-    def transform(self, X: np.ndarray, conditions: Conditions = None) -> np.ndarray:
+    def transform(self, X: Array, conditions: Conditions = None) -> Array:
         """Return the mean of q(z | x, c), ``(n_samples, n_latents)`` float32."""
         return self.encode(X, conditions)[0]
 
     @torch.no_grad()
-    def decode(self, z: np.ndarray) -> np.ndarray:
-        """Return what the decoder emits, float32 ``(n_samples, n_sites, n_parameters)``.
+    def decode(self, z: Array) -> Array:
+        """Return what the decoder emits at z, float32 ``(n_samples, n_sites, n_parameters)``.
 
-        For latents ``(n_samples, n_latents)``. Bernoulli: the logit of the larger letter; the field
-        on a spin is half of it.
+        Bernoulli: the logit of the larger letter; the field on a spin is half of it.
         """
         z = self.latents_as_tensor(z)
         return self.module_.decoder(z).cpu().numpy()
 
     @torch.no_grad()
-    def reconstruct_mean(self, z: np.ndarray) -> np.ndarray:
-        """Return the mean configuration at latents ``(n_samples, n_latents)``.
-
-        Float32 ``(n_samples, n_sites, …)``, in the letters of the training data.
-        """
+    def reconstruct_mean(self, z: Array) -> Array:
+        """Return the mean configuration at z, in the user's letters, float32 like ``sample``'s."""
         z = self.latents_as_tensor(z)
         return self.module_.likelihood.mean(self.module_.decoder(z)).cpu().numpy()
 
     def score_samples(
         self,
-        X: np.ndarray,
+        X: Array,
         conditions: Conditions = None,
         *,
         method: str = "iwae",
         n_importance: int = 64,
         tolerance: float = 1e-4,
         seed: Seed | None = None,
-    ) -> np.ndarray:
+    ) -> Array:
         """Return ln p(x | c) of each configuration, or a bound, float64 ``(n_samples,)`` nats.
 
         Args:
             X, conditions: As in ``fit``.
             method: "iwae", the importance-weighted bound; "quadrature" over one or two latents; or
-                "elbo", the evidence lower bound.
+                "elbo".
             n_importance: Latents drawn for each configuration ("iwae", "elbo").
-            tolerance: Error of the quadrature, in nats.
+            tolerance: Error of the quadrature, in nats; RuntimeError if it is not reached.
             seed: Source of the latents; None takes ``random_state``, so that the call repeats.
-
-        Raises:
-            ValueError: If ``method`` is unknown, or "quadrature" is asked of more than two latents.
-            RuntimeError: If the quadrature does not reach its tolerance.
         """
         check_choice(method, "method", ("iwae", "quadrature", "elbo"))
         x, c = self.as_tensors(X, conditions)
@@ -346,11 +278,11 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             tolerance = check_number(tolerance, "tolerance", positive=True)
             return evidence.quadrature(self.module_, x, c, tolerance=tolerance).cpu().numpy()
         n_importance = check_count(n_importance, "n_importance")
-        generator = self._generator(self.random_state if seed is None else seed, 2)
-        bound = evidence.iwae if method == "iwae" else evidence.elbo
-        return bound(self.module_, x, c, n_importance, generator).cpu().numpy()
+        generator = self.module_.generator(self.random_state if seed is None else seed, 2)
+        scores = evidence.bound(self.module_, x, c, n_importance, generator, method=method)
+        return scores.cpu().numpy()
 
-    def score(self, X: np.ndarray, y: None = None, conditions: Conditions = None) -> float:
+    def score(self, X: Array, y: None = None, conditions: Conditions = None) -> float:
         """Return the mean of ``score_samples``, nats per configuration."""
         return float(self.score_samples(X, conditions).mean())
 
@@ -359,13 +291,15 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         """Number of conditions that the model was trained with."""
         return len(self.configuration_["condition_location"])
 
-    def as_tensors(self, X: np.ndarray, conditions: Conditions) -> Pair:
+    def as_tensors(self, X: Array, conditions: Conditions) -> tuple[torch.Tensor, torch.Tensor]:
         """Return X and standardised conditions, checked, as the module takes them."""
         check_is_fitted(self, "module_")
         X = self._check_data(X, reset=False)
-        return self._tensors(X, check_conditions(conditions, len(X), self.n_conditions_))
+        conditions = check_conditions(conditions, len(X), self.n_conditions_)
+        x = self.module_.likelihood.prepare(X).to(self.module_.device)
+        return x, self.module_.standardize(conditions)
 
-    def latents_as_tensor(self, z: np.ndarray) -> torch.Tensor:
+    def latents_as_tensor(self, z: Array) -> torch.Tensor:
         """Return latents ``(n_samples, n_latents)`` as the module takes them."""
         check_is_fitted(self, "module_")
         z = check_finite_array(z, "z", ndim=2)
@@ -379,9 +313,9 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         if condition is not None and np.ndim(condition) < 2:
             condition = np.atleast_1d(check_finite_array(condition, "condition"))
             condition = np.tile(condition, (n_samples, 1))
-        return self._standardize(check_conditions(condition, n_samples, self.n_conditions_))
+        return self.module_.standardize(check_conditions(condition, n_samples, self.n_conditions_))
 
-    def _check_data(self, X: np.ndarray, *, reset: bool) -> np.ndarray:
+    def _check_data(self, X: Array, *, reset: bool) -> Array:
         if LIKELIHOODS[self.likelihood].data_ndim == 2:
             dtype = np.float64 if self.likelihood == "gaussian" else "numeric"
             return validate_data(self, X, reset=reset, dtype=dtype)
@@ -391,25 +325,8 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         self.n_features_in_ = X.shape[1]
         return X
 
-    def _tensors(self, X: np.ndarray, conditions: np.ndarray) -> Pair:
-        x = self.module_.likelihood.prepare(X).to(self.module_.device)
-        return x, self._standardize(conditions)
-
-    def _standardize(self, conditions: np.ndarray) -> torch.Tensor:
-        c = torch.from_numpy(conditions).to(self.module_.device, self.module_.dtype)
-        return (c - self.module_.condition_location) / self.module_.condition_scale
-
-    def _generator(self, seed: Seed, stream: int) -> torch.Generator:
-        child = check_seed(seed).spawn(stream + 1)[stream]
-        state = int(child.generate_state(1, np.uint64)[0])
-        return torch.Generator(self.module_.device).manual_seed(state % 2**63)
-
     def save(self, path: str | Path) -> None:
-        """Write the trained model to one file: weights and plain settings, no pickles.
-
-        Raises:
-            OSError: If the file cannot be written; a file that was there before is then untouched.
-        """
+        """Write the trained model to one file, or (OSError) leave what was there: no pickles."""
         check_is_fitted(self, "module_")
         description = {
             "parameters": self.get_params(),
@@ -420,13 +337,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
 
     @classmethod
     def load(cls, path: str | Path) -> MeanFieldVAE:
-        """Return the model that ``save`` wrote to ``path``.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If the file is damaged, of another format version, or not a model of this
-                package.
-        """
+        """Return the model that ``save`` wrote; ValueError if the file is not a readable one."""
         description, module = read_model(Path(path))
         try:
             vae = cls(**description["parameters"])

@@ -20,7 +20,7 @@ import torch
 from mfvae.vae.model import LatentVariableModel
 from mfvae.vae.prior import Prior
 
-__all__ = ["elbo", "iwae", "log_weights", "panel_rule", "quadrature", "settled_integral"]
+__all__ = ["bound", "log_weights", "panel_rule", "quadrature", "settled_integral"]
 
 # (rows, latents) -> ln of the integrand, (n_rows, n_latents_rows)
 LogIntegrand = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -54,38 +54,23 @@ def log_weights(
 
 
 @torch.no_grad()
-def _reduced(reduce: Callable, model, x, conditions, n_importance, generator) -> torch.Tensor:
-    """Return ``reduce`` of the log weights of each configuration, batch by batch, float64."""
+def bound(
+    model: LatentVariableModel,
+    x: torch.Tensor,
+    conditions: torch.Tensor,
+    n_importance: int,
+    generator: torch.Generator,
+    *,
+    method: str,
+) -> torch.Tensor:
+    """Return the bound "elbo" or "iwae" of each configuration, float64 ``(n_samples,)`` nats."""
+    reduce = torch.mean if method == "elbo" else torch.logsumexp
     n_rows = max(1, _ROWS // n_importance)
-    return torch.cat(
-        [
-            reduce(log_weights(model, *part, n_importance, generator).double(), dim=0)
-            for part in zip(x.split(n_rows), conditions.split(n_rows), strict=True)
-        ]
-    )
-
-
-def elbo(
-    model: LatentVariableModel,
-    x: torch.Tensor,
-    conditions: torch.Tensor,
-    n_importance: int,
-    generator: torch.Generator,
-) -> torch.Tensor:
-    """Return the evidence lower bound of each configuration, ``(n_samples,)`` nats."""
-    return _reduced(torch.mean, model, x, conditions, n_importance, generator)
-
-
-def iwae(
-    model: LatentVariableModel,
-    x: torch.Tensor,
-    conditions: torch.Tensor,
-    n_importance: int,
-    generator: torch.Generator,
-) -> torch.Tensor:
-    """Return the importance-weighted bound of each configuration, ``(n_samples,)`` nats."""
-    total = _reduced(torch.logsumexp, model, x, conditions, n_importance, generator)
-    return total - math.log(n_importance)
+    values = [
+        reduce(log_weights(model, *part, n_importance, generator).double(), dim=0)
+        for part in zip(x.split(n_rows), conditions.split(n_rows), strict=True)
+    ]
+    return torch.cat(values) - (0 if method == "elbo" else math.log(n_importance))
 
 
 def panel_rule(

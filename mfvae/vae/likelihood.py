@@ -147,16 +147,16 @@ class Bernoulli(Likelihood):
         return x.unsqueeze(-1)
 
     def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
-        return functional.softplus(parameters).sum(dim=(-2, -1))
+        return functional.softplus(self.natural(parameters)).sum(dim=(-2, -1))
 
     def sample(self, parameters: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        probability = torch.sigmoid(parameters.squeeze(-1))
+        probability = torch.sigmoid(self.natural(parameters).squeeze(-1))
         uniform = torch.rand(probability.shape, generator=generator, device=probability.device)
         return (uniform < probability).to(torch.uint8)
 
     def mean(self, parameters: torch.Tensor) -> torch.Tensor:
         low, high = self.letters
-        return low + (high - low) * torch.sigmoid(parameters.squeeze(-1))
+        return low + (high - low) * torch.sigmoid(self.natural(parameters).squeeze(-1))
 
 
 class Tempered(Bernoulli):
@@ -182,15 +182,6 @@ class Tempered(Bernoulli):
     def natural(self, parameters: torch.Tensor) -> torch.Tensor:
         field, inverse_temperature = self.branches(parameters)
         return inverse_temperature * field
-
-    def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
-        return super().log_normalizer(self.natural(parameters))
-
-    def sample(self, parameters: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return super().sample(self.natural(parameters), generator)
-
-    def mean(self, parameters: torch.Tensor) -> torch.Tensor:
-        return super().mean(self.natural(parameters))
 
 
 class Categorical(Likelihood):

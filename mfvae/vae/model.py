@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mfvae._validation import check_choice, check_count
+from mfvae._validation import check_choice, check_count, check_number, check_seed
 from mfvae.vae.decoder import CNNDecoder, LinearDecoder, MLPDecoder
 from mfvae.vae.director_likelihood import BinghamNatural, BinghamRotation
 from mfvae.vae.encoder import CNNEncoder, MLPEncoder, SetEncoder, Sizes
@@ -88,6 +88,17 @@ class LatentVariableModel(nn.Module):
         """The floating type of the weights."""
         return self.condition_location.dtype
 
+    def standardize(self, conditions: np.ndarray) -> torch.Tensor:
+        """Return conditions ``(n_samples, n_conditions)`` in the bricks' units."""
+        c = torch.from_numpy(conditions).to(self.device, self.dtype)
+        return (c - self.condition_location) / self.condition_scale
+
+    def generator(self, seed: int | np.random.SeedSequence, stream: int) -> torch.Generator:
+        """Return one of a seed's streams of random numbers, on the device of the weights."""
+        child = check_seed(seed).spawn(stream + 1)[stream]
+        state = int(child.generate_state(1, np.uint64)[0])
+        return torch.Generator(self.device).manual_seed(state % 2**63)
+
     def posterior(
         self, x: torch.Tensor, conditions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,30 +138,49 @@ class LatentVariableModel(nn.Module):
             return distortion, self.prior.rate(mean, log_variance, noise, conditions)
 
 
-def options_of(parameters: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Return a copy of the estimator's ``{kind}_options``, for None an empty dict."""
-    options = parameters[f"{kind}_options"]
-    if options is not None and not isinstance(options, dict):
-        raise TypeError(f"{kind}_options must be a dict or None, got {options!r}")
-    return dict(options or {})
+# Parameters that are numbers or words, by what they must be.
+_CHECKS: dict[str, tuple[Callable, dict[str, Any]]] = {
+    "n_latents": (check_count, {}),
+    "beta": (check_number, {"minimum": 0.0}),
+    "n_epochs": (check_count, {}),
+    "batch_size": (check_count, {}),
+    "learning_rate": (check_number, {"positive": True}),
+    "weight_decay": (check_number, {"minimum": 0.0}),
+    "momentum": (check_number, {"minimum": 0.0, "maximum": 0.999}),
+    "schedule": (check_choice, {"choices": ("one-cycle", "exponential", "constant")}),
+    "random_state": (check_count, {"minimum": 0, "maximum": 2**32 - 1}),
+}
+
+
+def check_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the estimator's parameters, checked: plain Python numbers, options as dicts."""
+    checked = {name: f(parameters[name], name, **limits) for name, (f, limits) in _CHECKS.items()}
+    for kind, registry in REGISTRIES.items():
+        automatic = ("auto",) if kind in ("encoder", "decoder") else ()
+        check_choice(parameters[kind], kind, (*automatic, *registry))
+    if parameters["patience"] is not None:
+        checked["patience"] = check_count(parameters["patience"], "patience")
+    for kind in (*REGISTRIES, "trainer"):
+        options = parameters[f"{kind}_options"]
+        if options is not None and not isinstance(options, dict):
+            raise TypeError(f"{kind}_options must be a dict or None, got {options!r}")
+        checked[f"{kind}_options"] = dict(options or {})
+    return {**parameters, **checked}
 
 
 def configure(parameters: dict[str, Any], X: np.ndarray, conditions: np.ndarray) -> dict[str, Any]:
     """Return the plain description from which ``build_model`` makes a model for these data.
 
     Args:
-        parameters: Of ``MeanFieldVAE``, by name; those of training are checked already.
+        parameters: What ``check_parameters`` returns.
         X: Training data, ``(n_samples, n_sites)`` or ``(n_samples, n_sites, 3)``.
         conditions: ``(n_samples, n_conditions)``.
 
     Raises:
-        TypeError, ValueError: If a parameter, option or the data do not fit.
+        TypeError, ValueError: If the lattice, an option of the likelihood or the data do not fit.
     """
-    names, options = {}, {}
-    for kind, registry in REGISTRIES.items():
-        automatic = ("auto",) if kind in ("encoder", "decoder") else ()
-        names[kind] = check_choice(parameters[kind], kind, (*automatic, *registry))
-        options[kind] = options_of(parameters, kind)
+    names = {kind: parameters[kind] for kind in REGISTRIES}
+    options = {kind: parameters[f"{kind}_options"] for kind in REGISTRIES}
     n_sites, shape = X.shape[1], parameters["lattice_shape"]
     side = round(n_sites**0.5)
     if shape is not None:
@@ -176,7 +206,7 @@ def configure(parameters: dict[str, Any], X: np.ndarray, conditions: np.ndarray)
     return {
         **names,
         **{f"{kind}_options": given for kind, given in options.items()},
-        "n_latents": check_count(parameters["n_latents"], "n_latents"),
+        "n_latents": parameters["n_latents"],
         "n_sites": n_sites,
         "lattice_shape": shape,
         "condition_location": location.tolist(),

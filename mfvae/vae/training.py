@@ -242,8 +242,7 @@ def train(
 
     Args:
         model: Its weights are changed.
-        training, validation: Data and standardised conditions; without validation data the
-            training loss picks the best epoch.
+        training, validation: Without validation data the training loss picks the best epoch.
         options: The estimator's parameters by name, checked. With a ``checkpoint_path`` (a folder),
             the end of every epoch is kept there, and a run of the same model, options and data
             goes on from it.
@@ -251,8 +250,7 @@ def train(
         configuration: Plain description of the model, by which a run is known.
 
     Raises:
-        ValueError: If the loss is not finite, a checkpoint cannot be read, or ``checkpoint_path``
-            holds the run of another model, other options or other data.
+        ValueError: If the loss is not finite, or the folder holds another run or cannot be read.
     """
     n_epochs, batch_size, run, resume = options["n_epochs"], options["batch_size"], None, None
     if options["checkpoint_path"] is not None:
@@ -281,9 +279,7 @@ def train(
         hidden = not options["progress"] or os.environ.get("MFVAE_PROGRESS") == "0"
         bar = stack.enter_context(tqdm(total=n_epochs, desc="training", disable=hidden))
         module = VAETraining(model, options, -(-len(training[0]) // batch_size), bar)
-        folder = (
-            run.best.parent if run else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        )
+        folder = run.last.parent if run else stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(_lightning_tamed(model))
         best = _EpochCheckpoint(Path(folder, "best.ckpt"), monitor="validation_loss")
         callbacks: list[Callback] = [best]
@@ -327,16 +323,12 @@ def train_prior(
     mean: torch.Tensor,
     deviation: torch.Tensor,
     conditions: torch.Tensor,
-    *,
     n_steps: int,
     batch_size: int,
     learning_rate: float,
     generator: torch.Generator,
 ) -> None:
-    """Lower ``-E[ln p(z | c)]``, z ~ Normal(mean, deviation), by AdamW with a one-cycle schedule.
-
-    The last axis of ``mean`` and ``deviation`` are the latents; a step draws ``batch_size`` rows.
-    """
+    """Lower ``-E[ln p(z | c)]``, z ~ Normal(mean, deviation), by AdamW in one cycle."""
     weights = list(prior.parameters())
     if not weights:
         raise ValueError(f"{type(prior).__name__} has no weights to train")
