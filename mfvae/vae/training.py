@@ -77,7 +77,7 @@ class VAETraining(lightning.LightningModule):
         self.n_batches = n_batches
         self.bar = bar
         self.records: list[dict[str, float]] = []
-        self._sums: dict[str, torch.Tensor] = {}
+        self._totals: dict[str, tuple[int, torch.Tensor]] = {}  # rows; sums of loss and rate
 
     def epoch_seed(self, stream: int) -> int:
         """Return the seed of one stream of random numbers in the current epoch."""
@@ -85,23 +85,19 @@ class VAETraining(lightning.LightningModule):
 
     def _step(self, batch: Batch, stage: str) -> torch.Tensor:
         x, conditions = batch
-        noise = torch.randn(
-            len(x), self.model.prior.n_latents, generator=self.generator, device=x.device
-        )
-        distortion, rate = self.model.loss_terms(x, conditions, noise)
-        distortion, rate = distortion.mean(), rate.mean()
+        shape = (len(x), self.model.prior.n_latents)
+        noise = torch.randn(shape, generator=self.generator, device=x.device)
+        distortion, rate = (part.mean() for part in self.model.loss_terms(x, conditions, noise))
         loss = distortion + self.options["beta"] * rate
-        for name, value in (("loss", loss), ("rate", rate)):
-            key = f"{stage}{name}"
-            self._sums[key] = self._sums.get(key, 0.0) + value.detach() * len(x)
-        self._sums[f"{stage}n"] = self._sums.get(f"{stage}n", 0) + len(x)
+        n, total = self._totals.get(stage, (0, 0.0))
+        self._totals[stage] = n + len(x), total + torch.stack([loss, rate]).detach() * len(x)
         return loss
 
     def on_train_start(self) -> None:
         self.bar.update(self.current_epoch)
 
     def on_train_epoch_start(self) -> None:
-        self._sums = {}
+        self._totals = {}
         self._started = time.perf_counter()
         self.generator = torch.Generator(self.device).manual_seed(self.epoch_seed(0))
 
@@ -109,7 +105,7 @@ class VAETraining(lightning.LightningModule):
         return self._step(batch, "")
 
     def on_validation_epoch_start(self) -> None:
-        self._sums = {key: v for key, v in self._sums.items() if not key.startswith("validation_")}
+        self._totals.pop("validation_", None)
         self._training_generator = self.generator
         self.generator = torch.Generator(self.device).manual_seed(self.options["random_state"])
 
@@ -118,15 +114,13 @@ class VAETraining(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.generator = self._training_generator
-        self.log("validation_loss", self._sums["validation_loss"] / self._sums["validation_n"])
+        n, total = self._totals["validation_"]
+        self.log("validation_loss", total[0] / n)
 
     def on_train_epoch_end(self) -> None:
         record = {"epoch": self.current_epoch, "seconds": time.perf_counter() - self._started}
-        for stage in ("", "validation_"):
-            if f"{stage}n" in self._sums:
-                for name in ("loss", "rate"):
-                    total = self._sums[f"{stage}{name}"] / self._sums[f"{stage}n"]
-                    record[f"{stage}{name}"] = float(total)
+        for stage, (n, total) in self._totals.items():
+            record[f"{stage}loss"], record[f"{stage}rate"] = (total / n).tolist()
         record["learning_rate"] = self.optimizers().param_groups[0]["lr"]
         self.log("loss", record["loss"])
         if "validation_loss" not in record:
