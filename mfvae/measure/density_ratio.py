@@ -27,7 +27,7 @@ from mfvae._validation import (
 from mfvae.measure.ratio_network import attribute, autocorrelation, cross_fit, log_resolved
 from mfvae.measure.supply import condition_groups
 from mfvae.systems.base import Estimate
-from mfvae.systems.bingham_torch import to_components
+from mfvae.vae.director_likelihood import to_components
 from mfvae.vae.estimator import MeanFieldVAE
 
 __all__ = ["SaturationWarning", "TotalCorrelation", "total_correlation"]

@@ -11,8 +11,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mfvae._validation import check_choice
-from mfvae.vae.encoder import check_widths, multilayer
+from mfvae.vae.encoder import (
+    BatchNorm1d,
+    BatchNorm2d,
+    Sizes,
+    check_convolutions,
+    check_widths,
+    multilayer,
+)
 
 __all__ = ["CNNDecoder", "Decoder", "LinearDecoder", "MLPDecoder"]
 
@@ -26,16 +32,12 @@ class Decoder(nn.Module):
 
 
 class LinearDecoder(Decoder):
-    """One affine map; with a Bernoulli likelihood, a generalised Hopfield model.
+    """One affine map; with a Bernoulli likelihood, a generalised Hopfield model."""
 
-    Args:
-        n_latents, n_sites, n_parameters (int): Latents, sites, numbers a site.
-    """
-
-    def __init__(self, n_latents: int, n_sites: int, n_parameters: int) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.shape = (n_sites, n_parameters)
-        self.affine = nn.Linear(n_latents, n_sites * n_parameters)
+        self.shape = (sizes.n_sites, sizes.n_parameters)
+        self.affine = nn.Linear(sizes.n_latents, sizes.n_sites * sizes.n_parameters)
 
     def calibrate(self, marginal_parameters: torch.Tensor) -> None:
         self.affine.bias.copy_(marginal_parameters.flatten())
@@ -45,20 +47,13 @@ class LinearDecoder(Decoder):
 
 
 class MLPDecoder(Decoder):
-    """A fully connected network.
+    """A fully connected network; ``widths`` are those of its hidden layers."""
 
-    Args:
-        n_latents, n_sites, n_parameters (int): Latents, sites, numbers a site.
-        widths (tuple of int): Widths of the hidden layers.
-    """
-
-    def __init__(
-        self, n_latents: int, n_sites: int, n_parameters: int, *, widths: tuple[int, ...] = (256,)
-    ) -> None:
+    def __init__(self, sizes: Sizes, *, widths: tuple[int, ...] = (256,)) -> None:
         super().__init__()
-        self.shape = (n_sites, n_parameters)
+        self.shape = (sizes.n_sites, sizes.n_parameters)
         widths = check_widths(widths, "widths", minimum=0)
-        self.body = multilayer(n_latents, widths, n_sites * n_parameters)
+        self.body = multilayer(sizes.n_latents, widths, sizes.n_sites * sizes.n_parameters)
 
     def calibrate(self, marginal_parameters: torch.Tensor) -> None:
         self.body[-1].bias.copy_(marginal_parameters.flatten())
@@ -87,49 +82,62 @@ class _Upsample(nn.Module):
 
 
 class CNNDecoder(Decoder):
-    """The mirror of ``CNNEncoder``.
+    """The mirror of ``CNNEncoder``, cropped to the lattice.
 
-    An affine map to the pooled grid, then transposed convolutions with SiLU between them;
-    where a side is not a multiple of 2^blocks the image is cropped to the lattice.
+    Without ``width``: an affine map to the pooled grid, then transposed convolutions with SiLU
+    between them. With it (Huang, Hu & Yang 2022, table I): two dense layers, the second onto the
+    grid, then transposed convolutions (kernel 4), with batch normalisation and ReLU before each;
+    where the likelihood needs two numbers a site, the last has two branches (their table II).
 
     Args:
-        n_latents, n_sites, n_parameters (int): Latents, sites, numbers a site.
-        lattice_shape ((int, int)): Rows and columns.
-        channels (tuple of int): Channels of the mirrored encoder's blocks, first block first.
-        padding_mode ({"zeros", "circular"}): "circular" for periodic lattices.
+        sizes: With a ``lattice_shape``.
+        channels: Channels of the mirrored encoder's blocks, first block first.
+        padding_mode: "zeros", or "circular" for periodic lattices (without ``width`` only).
+        width: Width of the first dense layer, or None.
     """
 
     def __init__(
         self,
-        n_latents: int,
-        n_sites: int,
-        n_parameters: int,
+        sizes: Sizes,
         *,
-        lattice_shape: tuple[int, int],
         channels: tuple[int, ...] = (16, 32),
         padding_mode: str = "zeros",
+        width: int | None = None,
     ) -> None:
         super().__init__()
-        check_choice(padding_mode, "padding_mode", ("zeros", "circular"))
-        channels = check_widths(channels, "channels")
-        self.lattice_shape = tuple(lattice_shape)
-        rows, columns = lattice_shape
-        for _ in channels:
-            rows, columns = (rows + 1) // 2, (columns + 1) // 2
-        self.pooled_shape = (channels[-1], rows, columns)
-        self.affine = nn.Linear(n_latents, channels[-1] * rows * columns)
+        channels, width, pooled = check_convolutions(sizes, channels, padding_mode, width)
+        self.lattice_shape = tuple(sizes.lattice_shape)
+        self.pooled_shape = (channels[-1], *pooled)
+        n_pooled = channels[-1] * pooled[0] * pooled[1]
         steps: list[nn.Module] = []
-        widths = (*reversed(channels[:-1]), n_parameters)
-        n_inputs = channels[-1]
-        for n_outputs in widths:
-            steps += [nn.SiLU(), _Upsample(n_inputs, n_outputs, padding_mode)]
+        if width is None:
+            self.affine = nn.Linear(sizes.n_latents, n_pooled)
+        else:
+            steps += [
+                nn.Linear(sizes.n_latents, width, bias=False),
+                BatchNorm1d(width),
+                nn.ReLU(),
+                nn.Linear(width, n_pooled, bias=False),
+                nn.Unflatten(1, self.pooled_shape),
+            ]
+        n_inputs, *others = *reversed(channels), sizes.n_parameters
+        for place, n_outputs in enumerate(others, start=1):
+            if width is None:
+                steps += [nn.SiLU(), _Upsample(n_inputs, n_outputs, padding_mode)]
+            else:
+                last = place == len(others)
+                convolution = nn.ConvTranspose2d(n_inputs, n_outputs, 4, 2, 1, bias=last)
+                steps += [BatchNorm2d(n_inputs), nn.ReLU(), convolution]
             n_inputs = n_outputs
         self.steps = nn.Sequential(*steps)
+        self.normalized = width is not None
 
     def calibrate(self, marginal_parameters: torch.Tensor) -> None:
-        self.steps[-1].convolution.bias.copy_(marginal_parameters.mean(dim=0))
+        last = self.steps[-1] if self.normalized else self.steps[-1].convolution
+        last.bias.copy_(marginal_parameters.mean(dim=0))
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        image = self.steps(self.affine(z).unflatten(1, self.pooled_shape))
+        if not self.normalized:
+            z = self.affine(z).unflatten(1, self.pooled_shape)
         rows, columns = self.lattice_shape
-        return image[..., :rows, :columns].flatten(2).transpose(1, 2)
+        return self.steps(z)[..., :rows, :columns].flatten(2).transpose(1, 2)

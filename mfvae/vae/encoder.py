@@ -7,15 +7,33 @@ Normal(mean, diag exp(log_variance)), both ``(n_samples, n_latents)``.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from mfvae._validation import check_choice, check_count
 
-__all__ = ["CNNEncoder", "Encoder", "MLPEncoder", "SetEncoder", "check_widths", "multilayer"]
+__all__ = ["CNNEncoder", "Encoder", "MLPEncoder", "SetEncoder", "Sizes", "multilayer"]
 
 LOG_VARIANCE_RANGE = (-16.0, 6.0)
+SLOPE = 0.2  # of the leaky ReLU
+
+
+class Sizes(NamedTuple):
+    """What every encoder, decoder and prior is told, before its own options.
+
+    ``n_features`` are the channels a site that an encoder sees, ``n_parameters`` the numbers a
+    site that a decoder emits; ``lattice_shape`` is rows and columns, or None.
+    """
+
+    n_latents: int
+    n_sites: int = 1
+    n_conditions: int = 0
+    n_features: int = 1
+    n_parameters: int = 1
+    lattice_shape: tuple[int, int] | None = None
 
 
 def check_widths(value: object, name: str, *, minimum: int = 1) -> tuple[int, ...]:
@@ -27,6 +45,19 @@ def check_widths(value: object, name: str, *, minimum: int = 1) -> tuple[int, ..
     return tuple(check_count(width, name) for width in value)
 
 
+def check_convolutions(
+    sizes: Sizes, channels: tuple[int, ...], padding_mode: str, width: int | None
+) -> tuple[tuple[int, ...], int | None, tuple[int, int]]:
+    """Return channels, width, and the lattice after a halving, rounded up, for every block."""
+    if width is not None:
+        width = check_count(width, "width")
+    modes = ("zeros", "circular") if width is None else ("zeros",)
+    check_choice(padding_mode, "padding_mode", modes)
+    channels = check_widths(channels, "channels")
+    rows, columns = sizes.lattice_shape
+    return channels, width, (-(-rows // 2 ** len(channels)), -(-columns // 2 ** len(channels)))
+
+
 def multilayer(n_inputs: int, widths: tuple[int, ...], n_outputs: int) -> nn.Sequential:
     """Return a fully connected network with SiLU between its affine layers."""
     layers: list[nn.Module] = []
@@ -34,6 +65,23 @@ def multilayer(n_inputs: int, widths: tuple[int, ...], n_outputs: int) -> nn.Seq
         layers += [nn.Linear(n_inputs, width), nn.SiLU()]
         n_inputs = width
     return nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))
+
+
+class _OneRow:
+    """Mixin: a batch that holds one number a channel has no spread; use the running averages."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training and x.numel() == x.shape[1]:
+            return functional.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)
+
+
+class BatchNorm1d(_OneRow, nn.BatchNorm1d): ...
+
+
+class BatchNorm2d(_OneRow, nn.BatchNorm2d): ...
 
 
 class Encoder(nn.Module):
@@ -60,44 +108,52 @@ class Encoder(nn.Module):
 
 
 class CNNEncoder(Encoder):
-    """Two (or more) blocks conv(kernel 3, stride 2, padding 1) + SiLU, then the heads.
+    """Blocks of convolutions with stride 2, then the heads; a condition is one more channel.
 
-    Every condition is one more channel, the same at every site (Biroli, Welling & Vitelli
-    2026, Methods).
+    Without ``width`` a block is conv(kernel 3) + SiLU (Biroli, Welling & Vitelli 2026, Methods).
+    With it, the network of Huang, Hu & Yang (2022), table I (there: channels (64, 128), width
+    1024): conv(kernel 4) + batch normalisation + leaky ReLU, then a dense layer; lattices are
+    filled up with zeros. In training a batch normalisation uses the batch's own mean and
+    spread, afterwards their running averages, so that answers do not depend on the company.
 
     Args:
-        n_features, n_conditions, n_latents (int): Channels a site, conditions, latents.
-        lattice_shape ((int, int)): Rows and columns; their product is the number of sites.
-        channels (tuple of int): Channels of each block.
-        padding_mode ({"zeros", "circular"}): "circular" for periodic lattices.
+        sizes: With a ``lattice_shape``.
+        channels: Channels of each block.
+        padding_mode: "zeros", or "circular" for periodic lattices (without ``width`` only).
+        width: Width of the dense layer, or None.
     """
 
     def __init__(
         self,
-        n_features: int,
-        n_conditions: int,
-        n_latents: int,
+        sizes: Sizes,
         *,
-        lattice_shape: tuple[int, int],
         channels: tuple[int, ...] = (16, 32),
         padding_mode: str = "zeros",
+        width: int | None = None,
     ) -> None:
-        check_choice(padding_mode, "padding_mode", ("zeros", "circular"))
-        channels = check_widths(channels, "channels")
-        rows, columns = lattice_shape
-        for _ in channels:
-            rows, columns = (rows + 1) // 2, (columns + 1) // 2
-        super().__init__(channels[-1] * rows * columns, n_latents)
-        self.lattice_shape = tuple(lattice_shape)
-        n_inputs = n_features + n_conditions
-        blocks: list[nn.Module] = []
-        for n_channels in channels:
-            blocks += [
-                nn.Conv2d(n_inputs, n_channels, 3, 2, 1, padding_mode=padding_mode),
-                nn.SiLU(),
-            ]
-            n_inputs = n_channels
-        self.blocks = nn.Sequential(*blocks, nn.Flatten())
+        channels, width, pooled = check_convolutions(sizes, channels, padding_mode, width)
+        n_pooled = channels[-1] * pooled[0] * pooled[1]
+        super().__init__(n_pooled if width is None else width, sizes.n_latents)
+        self.lattice_shape = rows, columns = tuple(sizes.lattice_shape)
+        layers: list[nn.Module] = []
+        if width is not None:
+            scale = 2 ** len(channels)
+            extra = (0, pooled[1] * scale - columns, 0, pooled[0] * scale - rows)
+            layers.append(nn.ZeroPad2d(extra))
+        n_inputs = sizes.n_features + sizes.n_conditions
+        for n_outputs in channels:
+            if width is None:
+                convolution = nn.Conv2d(n_inputs, n_outputs, 3, 2, 1, padding_mode=padding_mode)
+                layers += [convolution, nn.SiLU()]
+            else:  # a bias before a batch normalisation would be subtracted again
+                convolution = nn.Conv2d(n_inputs, n_outputs, 4, 2, 1, bias=False)
+                layers += [convolution, BatchNorm2d(n_outputs), nn.LeakyReLU(SLOPE)]
+            n_inputs = n_outputs
+        layers.append(nn.Flatten())
+        if width is not None:
+            dense = nn.Linear(n_pooled, width, bias=False)
+            layers += [dense, BatchNorm1d(width), nn.LeakyReLU(SLOPE)]
+        self.blocks = nn.Sequential(*layers)
 
     def hidden(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         image = features.unflatten(2, self.lattice_shape)
@@ -108,25 +164,14 @@ class CNNEncoder(Encoder):
 class MLPEncoder(Encoder):
     """A fully connected network of all sites and conditions.
 
-    Args:
-        n_features, n_conditions, n_latents, n_sites (int): Channels a site, conditions, latents,
-            sites.
-        widths (tuple of int): Widths of the hidden layers; none makes the encoder affine, which is
-            exact for spins in Hubbard-Stratonovich fields.
+    ``widths`` are those of the hidden layers; none makes the encoder affine, which is exact for
+    spins in Hubbard-Stratonovich fields.
     """
 
-    def __init__(
-        self,
-        n_features: int,
-        n_conditions: int,
-        n_latents: int,
-        *,
-        n_sites: int,
-        widths: tuple[int, ...] = (256,),
-    ) -> None:
+    def __init__(self, sizes: Sizes, *, widths: tuple[int, ...] = (256,)) -> None:
         widths = check_widths(widths, "widths", minimum=0)
-        n_inputs = n_features * n_sites + n_conditions
-        super().__init__(widths[-1] if widths else n_inputs, n_latents)
+        n_inputs = sizes.n_features * sizes.n_sites + sizes.n_conditions
+        super().__init__(widths[-1] if widths else n_inputs, sizes.n_latents)
         self.body = multilayer(n_inputs, widths[:-1], widths[-1]) if widths else None
 
     def hidden(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
@@ -141,23 +186,13 @@ class SetEncoder(Encoder):
     is O(N^{-1/2}) in a disordered phase), goes through a small network together with the
     conditions, and directly into the heads as well, times a gain that follows the conditions:
     where the sites feel a collective field, the mean of the field divided by the temperature
-    is a product of the two.
-
-    Args:
-        n_features, n_conditions, n_latents (int): Channels a site, conditions, latents.
-        widths (tuple of int): Widths of the hidden layers, at least one.
+    is a product of the two. ``widths`` are those of the hidden layers, at least one.
     """
 
-    def __init__(
-        self,
-        n_features: int,
-        n_conditions: int,
-        n_latents: int,
-        *,
-        widths: tuple[int, ...] = (64, 64),
-    ) -> None:
+    def __init__(self, sizes: Sizes, *, widths: tuple[int, ...] = (64, 64)) -> None:
         widths = check_widths(widths, "widths")
-        super().__init__(widths[-1] + n_features, n_latents)
+        n_features, n_conditions = sizes.n_features, sizes.n_conditions
+        super().__init__(widths[-1] + n_features, sizes.n_latents)
         self.register_buffer("location", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.body = multilayer(n_features + n_conditions, widths[:-1], widths[-1])

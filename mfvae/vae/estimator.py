@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mfvae._validation import check_conditions, check_fraction, check_seed
-from mfvae.vae.inference import Inference
-from mfvae.vae.loop import TrainingOptions
-from mfvae.vae.model import build_model
+from mfvae._validation import (
+    check_choice,
+    check_conditions,
+    check_count,
+    check_finite_array,
+    check_fraction,
+    check_number,
+    check_seed,
+)
+from mfvae.vae import evidence
+from mfvae.vae.model import LIKELIHOODS, build_model, check_parameters, configure
 from mfvae.vae.storage import read_model, write_model
-from mfvae.vae.training import train
 
 __all__ = ["MeanFieldVAE"]
 
+Array = np.ndarray
+Conditions = np.ndarray | None
+Condition = float | np.ndarray | None
+Seed = int | np.random.SeedSequence
 
-class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
+_ROWS = 8192  # evaluated at once
+
+
+class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
     """A variational autoencoder whose decoder treats sites as independent given the latent.
 
     ``p(x | c) = ∫ dz p(z | c) prod_i p(x_i | z)``: a finite-size mean-field theory with
@@ -30,40 +43,30 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
     the temperature, enter the prior and the encoder, never the decoder.
 
     Args:
-        n_latents (int): Number of latents.
-        encoder ({"auto", "cnn", "mlp", "normalized-cnn", "set"}): "auto": "set" for directors;
-            "cnn" where a ``lattice_shape`` is given or the number of sites is a square divisible by
-            16; "mlp" otherwise.
-        decoder ({"auto", "cnn", "linear", "mlp", "normalized-cnn"}): "auto": the encoder's mirror,
-            "linear" for "set".
-        likelihood (str): Law of a site given the latent: "bernoulli", "tempered", "categorical",
-            "gaussian", "bingham" or "bingham-rotation".
-        prior ({"spline", "normal", "mixture", "coupling"}): Law of the latent given the conditions.
-        beta (float): Weight of the rate in the loss; 1 gives the evidence lower bound.
-        lattice_shape ((int, int) or None): Rows and columns, needed by "cnn" where the number of
-            sites is no square.
-        encoder_options, decoder_options, prior_options, likelihood_options (dict or None): Keyword
-            arguments of the bricks: channels, widths, n_bins, padding_mode, …
-        n_epochs, batch_size (int): Passes through the training data, and configurations a step.
-        learning_rate, weight_decay, momentum (float): Of AdamW; the momentum is the decay rate of
-            its average gradient (the one-cycle schedule sets it itself).
-        schedule ({"one-cycle", "exponential", "constant"}): Course of the learning rate.
-        patience (int or None): Stop after so many epochs without a better validation loss.
-        device (str): Lightning's accelerator: "auto", "cpu", "gpu", …
-        precision (str): Lightning's precision; "auto" is bf16 where a GPU has it, else 32-bit.
-        checkpoint_path (str or Path or None): Folder that keeps the end of every epoch; ``fit``
-            goes on from what it finds there.
-        trainer_options (dict or None): Further arguments of ``lightning.Trainer``, for example
-            ``strategy`` and ``devices``.
-        progress (bool): Show a progress bar.
-        random_state (int): Seed of the initial weights, the order of the data, and the noise.
+        n_latents: Number of latents.
+        encoder, decoder, likelihood, prior: Names in the registries of `mfvae.vae`. The encoder
+            "auto" is "set" for directors, "cnn" where a ``lattice_shape`` is given or the number of
+            sites is a square divisible by 16, "mlp" otherwise; the decoder "auto" is the encoder's
+            mirror, "linear" for "set".
+        beta: Weight of the rate in the loss; 1 gives the evidence lower bound.
+        lattice_shape: Rows and columns, needed by "cnn" where the number of sites is no square.
+        encoder_options, decoder_options, prior_options, likelihood_options: Keyword arguments of
+            the bricks: channels, widths, n_bins, padding_mode, …
+        n_epochs, batch_size: Passes through the training data, and configurations a step.
+        learning_rate, weight_decay, momentum: Of AdamW (the one-cycle schedule sets the momentum).
+        schedule: Course of the learning rate: "one-cycle", "exponential" or "constant".
+        patience: Stop after so many epochs without a better validation loss; None never.
+        device, precision: Lightning's accelerator ("auto", "cpu", "gpu", …) and precision; "auto"
+            is bf16 where a GPU has it, else 32-bit.
+        checkpoint_path: Folder that keeps the end of every epoch; ``fit`` goes on from there.
+        trainer_options: Further arguments of ``lightning.Trainer``: ``strategy``, ``devices``, …
+        progress: Show a progress bar; the environment variable ``MFVAE_PROGRESS=0`` hides all.
+        random_state: Seed of the initial weights, the order of the data, and the noise.
 
     Attributes:
-        module_ (LatentVariableModel): The trained torch module.
-        history_ (dict of list): Losses and rate (nats per configuration), learning rate and seconds
-            of every epoch.
-        training_seconds_ (float): Wall-clock time of ``fit``.
-        n_features_in_ (int): Number of sites.
+        module_, configuration_: The trained torch module, and the plain dict it is built from.
+        history_: Lists of losses and rate (nats per configuration), learning rate and seconds.
+        training_seconds_, n_features_in_: Wall-clock time of ``fit``; number of sites.
 
     >>> from mfvae import MeanFieldVAE
     >>> from mfvae.systems import CurieWeiss
@@ -101,148 +104,247 @@ class MeanFieldVAE(Inference, DensityMixin, TransformerMixin, BaseEstimator):
         progress: bool = True,
         random_state: int = 0,
     ) -> None:
-        self.n_latents = n_latents
-        self.encoder = encoder
-        self.decoder = decoder
-        self.likelihood = likelihood
-        self.prior = prior
-        self.beta = beta
-        self.lattice_shape = lattice_shape
-        self.encoder_options = encoder_options
-        self.decoder_options = decoder_options
-        self.prior_options = prior_options
-        self.likelihood_options = likelihood_options
-        self.n_epochs = n_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.momentum = momentum
-        self.schedule = schedule
-        self.patience = patience
-        self.device = device
-        self.precision = precision
-        self.checkpoint_path = checkpoint_path
-        self.trainer_options = trainer_options
-        self.progress = progress
-        self.random_state = random_state
-
-    # -- training ---------------------------------------------------------------------
+        # scikit-learn asks the constructor to store what it is given, and nothing else.
+        vars(self).update({name: value for name, value in locals().items() if name != "self"})
 
     def fit(
         self,
-        X: np.ndarray,
+        X: Array,
         y: None = None,
         *,
-        conditions: np.ndarray | None = None,
+        conditions: Conditions = None,
         validation: float | tuple | None = None,
-        redraw: Callable[[int], tuple[np.ndarray, np.ndarray | None]] | None = None,
+        redraw: Callable[[int], tuple[Array, Array | None]] | None = None,
     ) -> MeanFieldVAE:
-        """Train on configurations and keep the weights of the best epoch.
+        """Train on configurations, keep the weights of the best epoch, and return self.
+
+        ValueError if a parameter or the data do not fit the model, or training diverges.
 
         Args:
-            X (numpy.ndarray): ``(n_samples, n_sites)``: spins -1/+1, words 0/1, category codes or
-                real values; directors ``(n_samples, n_sites, 3)``. Two-letter data are remembered
-                and given back by ``sample``.
-            y (None): Ignored.
-            conditions (numpy.ndarray or None): ``(n_samples,)`` or ``(n_samples, n_conditions)``,
-                the temperature first.
-            validation (float or (X, conditions) or None): Fraction of rows held out at random, or
-                held-out data; by default a tenth if there are at least 100 rows. Correlated samples
-                should be split by chains: ``EquilibriumSamples.split``.
-            redraw (callable or None): ``redraw(epoch)`` returns fresh ``(X, conditions)`` of the
-                same length, in place of another pass through the same configurations.
-
-        Returns:
-            MeanFieldVAE: self
-
-        Raises:
-            TypeError, ValueError: If an argument or the data do not fit the model, or if training
-                diverges.
+            X: ``(n_samples, n_sites)``: spins -1/+1, words 0/1, category codes or real values;
+                directors ``(n_samples, n_sites, 3)``.
+            conditions: ``(n_samples,)`` or ``(n_samples, n_conditions)``, the temperature first.
+            validation: Fraction of rows held out at random, or held-out data (X, conditions); by
+                default a tenth if there are at least 100 rows. Correlated samples should be split
+                by chains: ``EquilibriumSamples.split``.
+            redraw: ``redraw(epoch)`` returns fresh ``(X, conditions)`` of the same length, in place
+                of another pass through the same configurations.
         """
+        from mfvae.vae.training import train
+
         started = time.perf_counter()
-        self._check_parameters()
+        given = check_parameters(self.get_params())
         X = self._check_data(X, reset=True)
         c = check_conditions(conditions, len(X))
-        self.configuration_ = self._resolve(X, c)
+        self.configuration_ = configure(given, X, c)
         self.module_ = build_model(self.configuration_)
-        training = self._tensors(X, c)
-        held_out = None
+        training, held_out = self.as_tensors(X, conditions), None
         if isinstance(validation, tuple):
             if len(validation) != 2:
                 raise ValueError("validation must be a fraction or a pair (X, conditions)")
-            held_out = self._tensors(*self._check_pair(*validation))
+            held_out = self.as_tensors(*validation)
         elif validation is not None or len(X) >= 100:
             fraction = check_fraction(0.1 if validation is None else validation, "validation")
-            training, held_out = self._hold_out(training, fraction)
+            if len(X) < 2:
+                raise ValueError("a validation fraction needs at least two samples, got 1 sample")
+            order = np.random.default_rng(check_seed(self.random_state)).permutation(len(X))
+            rows = np.split(order, [min(len(X) - 1, max(1, int(fraction * len(X))))])
+            held_out, training = (tuple(part[some] for part in training) for some in rows)
         self.module_.calibrate(*training)
-        draw = None
-        if redraw is not None:
-            draw = lambda epoch: self._tensors(*self._check_pair(*redraw(epoch)))  # noqa: E731
-        records = train(
-            self.module_,
-            training,
-            held_out,
-            self._training_options(),
-            draw,
-            self.configuration_,
-        )
+        draw = redraw and (lambda epoch: self.as_tensors(*redraw(epoch)))
+        records = train(self.module_, training, held_out, given, draw, self.configuration_)
         self.module_.eval()
         self.history_ = {key: [r[key] for r in records if key in r] for key in records[-1]}
         self.training_seconds_ = time.perf_counter() - started
         return self
 
-    def _training_options(self) -> TrainingOptions:
-        given = {f.name: getattr(self, f.name) for f in fields(TrainingOptions) if f.name != "seed"}
-        given["trainer_options"] = dict(self.trainer_options or {})
-        return TrainingOptions(**given, seed=int(self.random_state))
-
-    def _hold_out(self, data: tuple, fraction: float) -> tuple[tuple, tuple]:
-        n_samples = len(data[0])
-        if n_samples < 2:
-            raise ValueError("a validation fraction needs at least two samples, got 1 sample")
-        order = np.random.default_rng(check_seed(self.random_state)).permutation(n_samples)
-        n_held_out = min(n_samples - 1, max(1, int(fraction * n_samples)))
-        held_out, kept = np.split(order, [n_held_out])
-        return tuple(t[kept] for t in data), tuple(t[held_out] for t in data)
-
     def fit_transform(
-        self,
-        X: np.ndarray,
-        y: None = None,
-        *,
-        conditions: np.ndarray | None = None,
-        **fit_options: Any,
-    ) -> np.ndarray:
+        self, X: Array, y: None = None, *, conditions: Conditions = None, **fit_options: Any
+    ) -> Array:
         """Fit, then return ``transform(X, conditions)``; arguments as in ``fit``."""
         return self.fit(X, conditions=conditions, **fit_options).transform(X, conditions)
 
-    # -- storage ----------------------------------------------------------------------
+    def refit_prior(
+        self,
+        X: Array,
+        conditions: Conditions = None,
+        *,
+        n_steps: int,
+        batch_size: int = 256,
+        learning_rate: float = 1e-2,
+        seed: Seed = 0,
+    ) -> MeanFieldVAE:
+        """Go on training the prior (if it has weights), the rest held fixed, and return self.
+
+        Of the loss only ``-E[ln p(z | c)]``, ``z ~ q(z | x, c)``, depends on it: density estimation
+        in ``n_latents`` dimensions, whatever the number of sites. It is least where the prior is
+        the aggregate posterior (Tomczak & Welling 2018, section 2).
+
+        Args:
+            X, conditions: As in ``fit``, best fresh ones in large number.
+            n_steps, batch_size: Steps, and latents drawn for each.
+            learning_rate: Largest of the one-cycle schedule.
+            seed: Source of the rows and of the noise.
+        """
+        from mfvae.vae.training import train_prior
+
+        n_steps = check_count(n_steps, "n_steps", minimum=2)
+        batch_size = check_count(batch_size, "batch_size")
+        learning_rate = check_number(learning_rate, "learning_rate", positive=True)
+        posterior, c = self.encode(X, conditions), self.as_tensors(X, conditions)[1]
+        mean, deviation = (torch.from_numpy(part).to(c.device) for part in posterior)
+        steps = (n_steps, batch_size, learning_rate, self.module_.generator(seed, 2))
+        train_prior(self.module_.prior, mean, deviation, c, *steps)
+        return self
+
+    @torch.no_grad()
+    def sample(self, n_samples: int = 1, condition: Condition = None, *, seed: Seed) -> Array:
+        """Return configurations drawn from the model, ``(n_samples, n_sites, …)``.
+
+        They have the letters of the training data: spins, words and codes in their dtype, real
+        values and directors as float32. The condition is one for all, a number or
+        ``(n_conditions,)``, or one a sample, ``(n_samples, n_conditions)``.
+        """
+        z = self.latents_as_tensor(self.sample_prior(n_samples, condition, seed=seed))
+        generator, likelihood = self.module_.generator(seed, 1), self.module_.likelihood
+        emitted = map(self.module_.decoder, z.split(_ROWS))
+        return likelihood.restore(torch.cat([likelihood.sample(p, generator) for p in emitted]))
+
+    @torch.no_grad()
+    def sample_prior(self, n_samples: int, condition: Condition = None, *, seed: Seed) -> Array:
+        """Return latents ``(n_samples, n_latents)`` float32, those behind ``sample``."""
+        check_is_fitted(self, "module_")
+        conditions = self.standardized_condition(condition, check_count(n_samples, "n_samples"))
+        return self.module_.prior.sample(conditions, self.module_.generator(seed, 0)).cpu().numpy()
+
+    @torch.no_grad()
+    def log_prior(self, z: Array, condition: Condition = None) -> Array:
+        """Return ln p(z | condition) of latents ``(n_samples, n_latents)``, float64 nats."""
+        z = self.latents_as_tensor(z)
+        conditions = self.standardized_condition(condition, len(z))
+        return self.module_.prior.log_prob(z, conditions).double().cpu().numpy()
+
+    @torch.no_grad()
+    def encode(self, X: Array, conditions: Conditions = None) -> tuple[Array, Array]:
+        """Return mean and deviation of q(z | x, c), each ``(n_samples, n_latents)`` float32."""
+        x, c = self.as_tensors(X, conditions)
+        batches = zip(x.split(_ROWS), c.split(_ROWS), strict=True)
+        parts = [self.module_.posterior(*batch) for batch in batches]
+        mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
+        return mean.cpu().numpy(), torch.exp(log_variance / 2).cpu().numpy()
+
+    def transform(self, X: Array, conditions: Conditions = None) -> Array:
+        """Return the mean of q(z | x, c), ``(n_samples, n_latents)`` float32."""
+        return self.encode(X, conditions)[0]
+
+    @torch.no_grad()
+    def decode(self, z: Array) -> Array:
+        """Return what the decoder emits at z, float32 ``(n_samples, n_sites, n_parameters)``.
+
+        Bernoulli: the logit of the larger letter; the field on a spin is half of it.
+        """
+        z = self.latents_as_tensor(z)
+        return self.module_.decoder(z).cpu().numpy()
+
+    @torch.no_grad()
+    def reconstruct_mean(self, z: Array) -> Array:
+        """Return the mean configuration at z, in the user's letters, float32 like ``sample``'s."""
+        z = self.latents_as_tensor(z)
+        return self.module_.likelihood.mean(self.module_.decoder(z)).cpu().numpy()
+
+    def score_samples(
+        self,
+        X: Array,
+        conditions: Conditions = None,
+        *,
+        method: str = "iwae",
+        n_importance: int = 64,
+        tolerance: float = 1e-4,
+        seed: Seed | None = None,
+    ) -> Array:
+        """Return ln p(x | c) of each configuration, or a bound, float64 ``(n_samples,)`` nats.
+
+        Args:
+            X, conditions: As in ``fit``.
+            method: "iwae", the importance-weighted bound; "quadrature" over one or two latents; or
+                "elbo".
+            n_importance: Latents drawn for each configuration ("iwae", "elbo").
+            tolerance: Error of the quadrature, in nats; RuntimeError if it is not reached.
+            seed: Source of the latents; None takes ``random_state``, so that the call repeats.
+        """
+        check_choice(method, "method", ("iwae", "quadrature", "elbo"))
+        x, c = self.as_tensors(X, conditions)
+        if method == "quadrature":
+            tolerance = check_number(tolerance, "tolerance", positive=True)
+            return evidence.quadrature(self.module_, x, c, tolerance=tolerance).cpu().numpy()
+        n_importance = check_count(n_importance, "n_importance")
+        generator = self.module_.generator(self.random_state if seed is None else seed, 2)
+        scores = evidence.bound(self.module_, x, c, n_importance, generator, method=method)
+        return scores.cpu().numpy()
+
+    def score(self, X: Array, y: None = None, conditions: Conditions = None) -> float:
+        """Return the mean of ``score_samples``, nats per configuration."""
+        return float(self.score_samples(X, conditions).mean())
+
+    @property
+    def n_conditions_(self) -> int:
+        """Number of conditions that the model was trained with."""
+        return len(self.configuration_["condition_location"])
+
+    def as_tensors(self, X: Array, conditions: Conditions) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return X and standardised conditions, checked, as the module takes them."""
+        check_is_fitted(self, "module_")
+        X = self._check_data(X, reset=False)
+        conditions = check_conditions(conditions, len(X), self.n_conditions_)
+        x = self.module_.likelihood.prepare(X).to(self.module_.device)
+        return x, self.module_.standardize(conditions)
+
+    def latents_as_tensor(self, z: Array) -> torch.Tensor:
+        """Return latents ``(n_samples, n_latents)`` as the module takes them."""
+        check_is_fitted(self, "module_")
+        z = check_finite_array(z, "z", ndim=2)
+        n_latents = self.module_.prior.n_latents
+        if z.shape[1] != n_latents:
+            raise ValueError(f"z must have shape (n_samples, {n_latents}), got {z.shape}")
+        return torch.from_numpy(z).to(self.module_.device, self.module_.dtype)
+
+    def standardized_condition(self, condition: Condition, n_samples: int) -> torch.Tensor:
+        """Return ``(n_samples, n_conditions)`` in the module's units, of one condition or many."""
+        if condition is not None and np.ndim(condition) < 2:
+            condition = np.atleast_1d(check_finite_array(condition, "condition"))
+            condition = np.tile(condition, (n_samples, 1))
+        return self.module_.standardize(check_conditions(condition, n_samples, self.n_conditions_))
+
+    def _check_data(self, X: Array, *, reset: bool) -> Array:
+        if LIKELIHOODS[self.likelihood].data_ndim == 2:
+            dtype = np.float64 if self.likelihood == "gaussian" else "numeric"
+            return validate_data(self, X, reset=reset, dtype=dtype)
+        X = check_finite_array(X, "X", ndim=3)
+        if not reset and X.shape[1] != self.n_features_in_:
+            raise ValueError(f"X has {X.shape[1]} sites, fit saw {self.n_features_in_}")
+        self.n_features_in_ = X.shape[1]
+        return X
 
     def save(self, path: str | Path) -> None:
-        """Write the trained model to one file: weights and plain settings, no pickles.
-
-        Raises:
-            OSError: If the file cannot be written; a file that was there before is then untouched.
-        """
+        """Write the trained model to one file, or (OSError) leave what was there: no pickles."""
         check_is_fitted(self, "module_")
-        state = {"history": self.history_, "training_seconds": self.training_seconds_}
-        write_model(Path(path), self.get_params(), self.configuration_, state, self.module_)
+        description = {
+            "parameters": self.get_params(),
+            "configuration": self.configuration_,
+            "state": {"history": self.history_, "training_seconds": self.training_seconds_},
+        }
+        write_model(Path(path), description, self.module_)
 
     @classmethod
     def load(cls, path: str | Path) -> MeanFieldVAE:
-        """Read a model written by ``save``.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If the file is damaged, of another format version, or not a model of this
-                package.
-        """
-        parameters, configuration, state, module = read_model(Path(path))
+        """Return the model that ``save`` wrote; ValueError if the file is not a readable one."""
+        description, module = read_model(Path(path))
         try:
-            vae = cls(**parameters)
-            vae.history_, vae.training_seconds_ = state["history"], state["training_seconds"]
-            vae.n_features_in_ = configuration["n_sites"]
+            vae = cls(**description["parameters"])
+            vae.history_ = description["state"]["history"]
+            vae.training_seconds_ = description["state"]["training_seconds"]
         except (TypeError, KeyError) as error:
             raise ValueError(f"{path} was not written by this class: {error}") from error
-        vae.configuration_, vae.module_ = configuration, module.eval()
+        vae.configuration_, vae.module_ = description["configuration"], module.eval()
+        vae.n_features_in_ = vae.configuration_["n_sites"]
         return vae

@@ -17,10 +17,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from mfvae.vae.model import LOG_TWO_PI, LatentVariableModel
+from mfvae.vae.model import LatentVariableModel
 from mfvae.vae.prior import Prior
 
-__all__ = ["elbo", "iwae", "log_weights", "quadrature", "settled_integral"]
+__all__ = ["bound", "log_weights", "panel_rule", "quadrature", "settled_integral"]
 
 # (rows, latents) -> ln of the integrand, (n_rows, n_latents_rows)
 LogIntegrand = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -28,6 +28,7 @@ LogIntegrand = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 _ROWS = 4096  # configurations x latents handled at once
 _NODES = 128  # quadrature nodes handled at once for _ROWS rows: 4 MB, not paged in anew each time
 _MAX_WIDENINGS = 8
+_MAX_NODES = 2**21
 
 
 def log_weights(
@@ -39,65 +40,40 @@ def log_weights(
 ) -> torch.Tensor:
     """Return the log importance weights ``(n_importance, n_samples)`` of a batch, in nats.
 
-    Args:
-        model (LatentVariableModel): The model.
-        x, conditions (torch.Tensor): Data as the likelihood keeps them and standardised conditions,
-            one row a configuration.
-        n_importance (int): Latents drawn from q(z | x, c) for each configuration.
-        generator (torch.Generator): Source of the noise.
+    ``x`` are data as the likelihood keeps them, conditions are standardised, a row each.
     """
     mean, log_variance = model.posterior(x, conditions)
     shape = (n_importance, *mean.shape)
     noise = torch.randn(shape, generator=generator, device=mean.device, dtype=mean.dtype)
     z = (mean + torch.exp(log_variance / 2) * noise).flatten(0, 1)
-    log_q = -(noise**2 + log_variance + LOG_TWO_PI).sum(dim=-1) / 2
+    log_q = -(noise**2 + log_variance + math.log(2 * math.pi)).sum(dim=-1) / 2
     repeated_x = x.repeat(n_importance, *[1] * (x.ndim - 1))
     log_likelihood = model.likelihood.log_prob(model.decoder(z), repeated_x)
     log_prior = model.prior.log_prob(z, conditions.repeat(n_importance, 1))
     return (log_likelihood + log_prior).unflatten(0, log_q.shape) - log_q
 
 
-def _batched_log_weights(
+@torch.no_grad()
+def bound(
     model: LatentVariableModel,
     x: torch.Tensor,
     conditions: torch.Tensor,
     n_importance: int,
     generator: torch.Generator,
-):
+    *,
+    method: str,
+) -> torch.Tensor:
+    """Return the bound "elbo" or "iwae" of each configuration, float64 ``(n_samples,)`` nats."""
+    reduce = torch.mean if method == "elbo" else torch.logsumexp
     n_rows = max(1, _ROWS // n_importance)
-    for start in range(0, len(x), n_rows):
-        batch = slice(start, start + n_rows)
-        yield log_weights(model, x[batch], conditions[batch], n_importance, generator).double()
+    values = [
+        reduce(log_weights(model, *part, n_importance, generator).double(), dim=0)
+        for part in zip(x.split(n_rows), conditions.split(n_rows), strict=True)
+    ]
+    return torch.cat(values) - (0 if method == "elbo" else math.log(n_importance))
 
 
-@torch.no_grad()
-def elbo(
-    model: LatentVariableModel,
-    x: torch.Tensor,
-    conditions: torch.Tensor,
-    n_importance: int,
-    generator: torch.Generator,
-) -> torch.Tensor:
-    """Return the evidence lower bound of each configuration, ``(n_samples,)`` nats."""
-    batches = _batched_log_weights(model, x, conditions, n_importance, generator)
-    return torch.cat([weights.mean(dim=0) for weights in batches])
-
-
-@torch.no_grad()
-def iwae(
-    model: LatentVariableModel,
-    x: torch.Tensor,
-    conditions: torch.Tensor,
-    n_importance: int,
-    generator: torch.Generator,
-) -> torch.Tensor:
-    """Return the importance-weighted bound of each configuration, ``(n_samples,)`` nats."""
-    batches = _batched_log_weights(model, x, conditions, n_importance, generator)
-    log_n = math.log(n_importance)
-    return torch.cat([torch.logsumexp(weights, dim=0) - log_n for weights in batches])
-
-
-def _panel_rule(
+def panel_rule(
     low: float, high: float, breakpoints: list[float], spacing: float, order: int = 2
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes and weights of Gauss-Legendre panels between the breakpoints.
@@ -169,7 +145,7 @@ def _integrate(
     breakpoints = [points.tolist() for points in prior.breakpoints(condition)]
     # Each level adds nodes to every panel: a narrow one must not settle by standing still.
     density = (0.2 / 2**level, 2 + 3 * level)
-    rules = [_panel_rule(*rule, *density) for rule in zip(low, high, breakpoints, strict=True)]
+    rules = [panel_rule(*rule, *density) for rule in zip(low, high, breakpoints, strict=True)]
     n_nodes = math.prod(len(nodes) for nodes, _ in rules)
     if n_nodes > max_nodes:
         raise RuntimeError(f"the quadrature would need {n_nodes} nodes, more than {max_nodes}")
@@ -196,9 +172,9 @@ def settled_integral(
     condition: torch.Tensor,
     *,
     tolerance: float = 1e-4,
-    max_nodes: int = 2**21,
+    max_nodes: int = _MAX_NODES,
 ) -> torch.Tensor:
-    """Return ln of the integral over z of a prior density times a smooth function, per row.
+    """Return ln of the integral over z of a prior density times a smooth function, nats a row.
 
     Gauss-Legendre panels over the prior's box, made larger where an integrand sticks out;
     they meet where the prior is not smooth. The spacing of the nodes is halved, and every
@@ -206,16 +182,13 @@ def settled_integral(
     returned is the finer rule's.
 
     Args:
-        log_integrand (callable): Takes rows and latents ``(n_nodes, n_latents)`` float64 and
-            returns ln of the integrand, the prior's density included, ``(n_rows, n_nodes)``.
-        rows (torch.Tensor): What tells one integral from another, one row each.
-        prior (Prior): The law of one or two latents, in float64; gives box and breakpoints.
-        condition (torch.Tensor): One row of standardised conditions, ``(1, n_conditions)`` float64.
-        tolerance (float): Largest change, in nats, that the last halving may bring to any row.
-        max_nodes (int): Nodes after which refinement is given up.
-
-    Returns:
-        torch.Tensor: ``(n_rows,)`` nats, float64.
+        log_integrand: Takes rows and latents ``(n_nodes, n_latents)`` float64 and returns ln of
+            the integrand, the prior's density included, ``(n_rows, n_nodes)``.
+        rows: What tells one integral from another, one row each.
+        prior: The law of one or two latents, in float64; gives box and breakpoints.
+        condition: One row of standardised conditions, ``(1, n_conditions)`` float64.
+        tolerance: Largest change, in nats, that the last halving may bring to any row.
+        max_nodes: Nodes after which refinement is given up.
 
     Raises:
         RuntimeError: If the tolerance is not reached with ``max_nodes`` nodes.
@@ -243,26 +216,13 @@ def quadrature(
     conditions: torch.Tensor,
     *,
     tolerance: float = 1e-4,
-    max_nodes: int = 2**21,
+    max_nodes: int = _MAX_NODES,
 ) -> torch.Tensor:
     """Return ln p(x | c) by Gauss-Legendre panels over one or two latents, in float64.
 
-    Panels cover the prior's box, where all but 1e-12 of its mass lies, made larger where a
-    configuration's posterior sticks out: see ``settled_integral``.
-
-    Args:
-        model (LatentVariableModel): A model with one or two latents.
-        x, conditions (torch.Tensor): Data as the likelihood keeps them and standardised conditions.
-        tolerance (float): Largest change, in nats, that the last halving may bring to any
-            configuration.
-        max_nodes (int): Nodes after which refinement is given up.
-
-    Returns:
-        torch.Tensor: ``(n_samples,)`` nats, float64.
-
-    Raises:
-        ValueError: If the model has more than two latents.
-        RuntimeError: If the tolerance is not reached with ``max_nodes`` nodes.
+    Float64 ``(n_samples,)`` nats for data as the likelihood keeps them and standardised
+    conditions; tolerance, nodes and errors as in ``settled_integral``. ValueError if the model has
+    more than two latents.
     """
     n_latents = model.prior.n_latents
     if n_latents > 2:
@@ -282,13 +242,7 @@ def quadrature(
             log_prior = model.prior.log_prob(z, condition.expand(len(z), -1))
             return model.likelihood.log_prob_matrix(model.decoder(z), x) + log_prior
 
-        estimate = settled_integral(
-            log_joint,
-            words,
-            model.prior,
-            condition[None],
-            tolerance=tolerance,
-            max_nodes=max_nodes,
-        )
+        limits = {"tolerance": tolerance, "max_nodes": max_nodes}
+        estimate = settled_integral(log_joint, words, model.prior, condition[None], **limits)
         result[rows] = estimate[repeats]
     return result

@@ -22,25 +22,19 @@ from torch.nn import functional
 
 from mfvae._validation import check_choice, check_count, check_finite_array, check_number
 
-__all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood"]
+__all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood", "Tempered"]
 
 
 class Likelihood(nn.Module):
-    """What every observation model offers; subclasses fill in the law of one site.
+    """What every observation model offers; subclasses fill in the law of one site."""
 
-    Attributes:
-        n_parameters (int): Numbers a decoder emits per site.
-        n_features (int): Channels per site that an encoder sees.
-        data_ndim (int): Axes of a batch of data: 2, or 3 for directors.
-    """
-
-    n_parameters: int
-    n_features: int
-    data_ndim: int = 2
+    n_parameters: int  # numbers a decoder emits per site
+    n_features: int  # channels per site that an encoder sees
+    data_ndim: int = 2  # axes of a batch of data; 3 for directors
 
     @classmethod
     def settings_from_data(cls, x: np.ndarray, **options: Any) -> dict[str, Any]:
-        """Check training data and return the constructor's arguments, ready for JSON."""
+        """Check training data and return the constructor's arguments, options included."""
         raise NotImplementedError
 
     def prepare(self, x: np.ndarray) -> torch.Tensor:
@@ -57,7 +51,7 @@ class Likelihood(nn.Module):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the encoder sees, float ``(n_samples, n_features, n_sites)``."""
-        raise NotImplementedError
+        return self.statistics(x).transpose(1, 2)
 
     def statistics(self, x: torch.Tensor) -> torch.Tensor:
         """Return sufficient statistics, ``(n_samples, n_sites, n_statistics)``."""
@@ -65,7 +59,7 @@ class Likelihood(nn.Module):
 
     def natural(self, parameters: torch.Tensor) -> torch.Tensor:
         """Return natural parameters, ``(n_samples, n_sites, n_statistics)``."""
-        raise NotImplementedError
+        return parameters
 
     def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
         """Return ln Z summed over sites (constants of the base measure included), nats."""
@@ -98,10 +92,9 @@ class Bernoulli(Likelihood):
     For spins the field of Curie-Weiss theory is half the logit, ``p(s | h) = e^{sh} / 2cosh h``.
 
     Args:
-        letters (sequence of two int): The two letters of the user's data: (-1, 1) or (0, 1); found
-            from the data if they show the smaller one.
-        dtype (str or None): NumPy's name of the type of the user's data; None is int8 for spins,
-            uint8 for words.
+        letters: The two letters of the user's data: (-1, 1) or (0, 1); found from the data if they
+            show the smaller one.
+        dtype: NumPy's name of the type of the user's data; None is int8 for spins, uint8 for words.
     """
 
     n_parameters = 1
@@ -115,12 +108,10 @@ class Bernoulli(Likelihood):
             raise ValueError(f"letters must be (-1, 1) or (0, 1), got {self.letters}")
 
     @classmethod
-    def settings_from_data(
-        cls, x: np.ndarray, letters: tuple[int, int] | None = None
-    ) -> dict[str, Any]:
-        dtype = np.asarray(x).dtype.name
-        if letters is not None:
-            return {"letters": tuple(letters), "dtype": dtype}
+    def settings_from_data(cls, x: np.ndarray, **options: Any) -> dict[str, Any]:
+        settings = {"dtype": np.asarray(x).dtype.name, **options}
+        if "letters" in options:
+            return {**settings, "letters": tuple(options["letters"])}
         values = np.unique(x)
         if not np.all(np.isin(values, (-1, 0, 1))) or (values.min() < 0 and np.any(values == 0)):
             shown = ", ".join(f"{value:g}" for value in values[:5].astype(float))
@@ -133,7 +124,7 @@ class Bernoulli(Likelihood):
                 "all values are 1, so it cannot be told whether the letters are -1/+1 or 0/1: "
                 'say so by likelihood_options={"letters": (0, 1)}'
             )
-        return {"letters": (-1, 1) if values.min() < 0 else (0, 1), "dtype": dtype}
+        return {**settings, "letters": (-1, 1) if values.min() < 0 else (0, 1)}
 
     def prepare(self, x: np.ndarray) -> torch.Tensor:
         larger = x == self.letters[1]
@@ -155,28 +146,50 @@ class Bernoulli(Likelihood):
     def statistics(self, x: torch.Tensor) -> torch.Tensor:
         return x.unsqueeze(-1)
 
-    def natural(self, parameters: torch.Tensor) -> torch.Tensor:
-        return parameters
-
     def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
-        return functional.softplus(parameters).sum(dim=(-2, -1))
+        return functional.softplus(self.natural(parameters)).sum(dim=(-2, -1))
 
     def sample(self, parameters: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        probability = torch.sigmoid(parameters.squeeze(-1))
+        probability = torch.sigmoid(self.natural(parameters).squeeze(-1))
         uniform = torch.rand(probability.shape, generator=generator, device=probability.device)
         return (uniform < probability).to(torch.uint8)
 
     def mean(self, parameters: torch.Tensor) -> torch.Tensor:
         low, high = self.letters
-        return low + (high - low) * torch.sigmoid(parameters.squeeze(-1))
+        return low + (high - low) * torch.sigmoid(self.natural(parameters).squeeze(-1))
+
+
+class Tempered(Bernoulli):
+    """Two letters a site, with probability ``sigmoid(beta_k h_k)`` of the larger one.
+
+    The decoder emits h_k and the logit of the local inverse temperature, 0 < beta_k < 1
+    (Huang, Hu & Yang 2022, discussion and table II). Only the product enters the probability
+    of a configuration, so that data cannot tell h_k from beta_k. Arguments as in ``Bernoulli``.
+    """
+
+    n_parameters = 2
+
+    @staticmethod
+    def branches(parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return h and beta, each ``(n_samples, n_sites, 1)``."""
+        field, temperature_logit = parameters.split(1, dim=-1)
+        return field, torch.sigmoid(temperature_logit)
+
+    def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
+        logit = super().marginal_parameters(x)
+        return torch.cat([2 * logit, torch.zeros_like(logit)], dim=-1)  # beta = 1/2
+
+    def natural(self, parameters: torch.Tensor) -> torch.Tensor:
+        field, inverse_temperature = self.branches(parameters)
+        return inverse_temperature * field
 
 
 class Categorical(Likelihood):
     """Codes 0 … n_categories-1 a site; the decoder emits one logit a category.
 
     Args:
-        n_categories (int): Number of letters.
-        dtype (str): NumPy's name of the type of the user's data.
+        n_categories: Number of letters.
+        dtype: NumPy's name of the type of the user's data.
     """
 
     def __init__(self, n_categories: int, dtype: str = "uint8") -> None:
@@ -185,15 +198,14 @@ class Categorical(Likelihood):
         self.n_categories = self.n_parameters = self.n_features = int(n_categories)
 
     @classmethod
-    def settings_from_data(cls, x: np.ndarray, n_categories: int | None = None) -> dict[str, Any]:
+    def settings_from_data(cls, x: np.ndarray, **options: Any) -> dict[str, Any]:
         if np.any(x != np.round(x)) or x.min() < 0 or x.max() > 255:
             raise ValueError("the categorical likelihood needs integer codes 0 … 255")
-        largest = int(x.max()) + 1
-        if n_categories is None:
-            n_categories = max(2, largest)
-        elif check_count(n_categories, "n_categories", minimum=2, maximum=256) < largest:
-            raise ValueError(f"found code {largest - 1}, but n_categories is {n_categories}")
-        return {"n_categories": int(n_categories), "dtype": np.asarray(x).dtype.name}
+        largest = int(x.max())
+        n = options.get("n_categories", max(2, largest + 1))
+        if check_count(n, "n_categories", minimum=2, maximum=256) <= largest:
+            raise ValueError(f"found code {largest}, but n_categories is {n}")
+        return {"dtype": np.asarray(x).dtype.name, **options, "n_categories": int(n)}
 
     def prepare(self, x: np.ndarray) -> torch.Tensor:
         if np.any(x != np.round(x)) or x.min() < 0 or x.max() >= self.n_categories:
@@ -211,12 +223,6 @@ class Categorical(Likelihood):
         one_hot = functional.one_hot(x.long(), self.n_categories)
         return one_hot.to(x.dtype if x.is_floating_point() else torch.get_default_dtype())
 
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        return self.statistics(x).transpose(1, 2)
-
-    def natural(self, parameters: torch.Tensor) -> torch.Tensor:
-        return parameters
-
     def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
         return torch.logsumexp(parameters, dim=-1).sum(dim=-1)
 
@@ -233,13 +239,12 @@ class Gaussian(Likelihood):
     """Real values; the decoder emits the mean of each site in units of its spread.
 
     Args:
-        location, scale (sequence of float): Mean and standard deviation of each site over the
-            training data (1 where the site is constant): the unit in which the network sees and
-            emits values.
-        variance ({"learned", "unit"}): One learned variance a site, not below ``min_variance``, or
-            exactly the square of ``scale``.
-        min_variance (float): Floor of the learned variance, in units of ``scale**2``; without it
-            the density at a constant site has no upper bound.
+        location, scale: Mean and standard deviation of each site over the training data (1 where
+            the site is constant): the unit in which the network sees and emits values.
+        variance: "learned", one a site, not below ``min_variance``, or "unit", exactly the square
+            of ``scale``.
+        min_variance: Floor of the learned variance, in units of ``scale**2``; without it the
+            density at a constant site has no upper bound.
     """
 
     n_parameters = 1
@@ -261,20 +266,13 @@ class Gaussian(Likelihood):
             self.log_variance = nn.Parameter(torch.zeros(len(location)))
 
     @classmethod
-    def settings_from_data(
-        cls, x: np.ndarray, variance: str = "learned", min_variance: float = 1e-4
-    ) -> dict[str, Any]:
+    def settings_from_data(cls, x: np.ndarray, **options: Any) -> dict[str, Any]:
         x = check_finite_array(x, "X", ndim=2)
         if np.abs(x).max() > 1e30:
             raise ValueError("X holds values above 1e30, more than 32-bit numbers can carry")
         scale = x.std(axis=0)
-        constant = scale <= 1e-12 * np.maximum(1.0, np.abs(x).max(axis=0))
-        return {
-            "location": x.mean(axis=0).tolist(),
-            "scale": np.where(constant, 1.0, scale).tolist(),
-            "variance": variance,
-            "min_variance": min_variance,
-        }
+        scale[scale <= 1e-12 * np.maximum(1.0, np.abs(x).max(axis=0))] = 1.0
+        return {"location": x.mean(axis=0).tolist(), "scale": scale.tolist(), **options}
 
     def prepare(self, x: np.ndarray) -> torch.Tensor:
         standardized = (x - self.location.numpy(force=True)) / self.scale.numpy(force=True)
@@ -304,12 +302,10 @@ class Gaussian(Likelihood):
         return torch.stack([mean * precision, (-precision / 2).expand_as(mean)], dim=-1)
 
     def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
-        variance = self.site_variance().to(parameters.dtype)
-        mean = parameters.squeeze(-1)
-        units = torch.log(2 * math.pi * variance) / 2 + torch.log(self.scale)
-        return (mean**2 / (2 * variance) + units).sum(dim=-1)
+        return -self.log_prob(parameters, torch.zeros_like(parameters[..., 0]))
 
     def log_prob(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        # Not by the statistics: the square of a difference keeps the digits of its terms.
         variance = self.site_variance().to(parameters.dtype)
         residual = x - parameters.squeeze(-1)
         units = torch.log(2 * math.pi * variance) / 2 + torch.log(self.scale)

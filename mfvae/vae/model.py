@@ -3,46 +3,41 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from mfvae.vae.bingham import BinghamNatural, BinghamRotation
-from mfvae.vae.coupling import CouplingPrior
+from mfvae._validation import check_choice, check_count, check_number, check_seed
 from mfvae.vae.decoder import CNNDecoder, LinearDecoder, MLPDecoder
-from mfvae.vae.encoder import CNNEncoder, MLPEncoder, SetEncoder
-from mfvae.vae.likelihood import Bernoulli, Categorical, Gaussian, Likelihood
-from mfvae.vae.mixture import MixturePrior
-from mfvae.vae.normalized_cnn import NormalizedCNNDecoder, NormalizedCNNEncoder
-from mfvae.vae.prior import NormalPrior, Prior, SplinePrior
-from mfvae.vae.tempered import Tempered
+from mfvae.vae.director_likelihood import BinghamNatural, BinghamRotation
+from mfvae.vae.encoder import CNNEncoder, MLPEncoder, SetEncoder, Sizes
+from mfvae.vae.likelihood import Bernoulli, Categorical, Gaussian, Likelihood, Tempered
+from mfvae.vae.mixture_prior import MixturePrior
+from mfvae.vae.prior import CouplingPrior, NormalPrior, Prior, SplinePrior
 
-__all__ = [
-    "DECODERS",
-    "ENCODERS",
-    "LIKELIHOODS",
-    "PRIORS",
-    "LatentVariableModel",
-    "build_model",
-    "seeded_initialization",
-]
+__all__ = ["DECODERS", "ENCODERS", "LIKELIHOODS", "PRIORS", "build_model", "seeded_initialization"]
 
-ENCODERS: dict[str, type[nn.Module]] = {
+# Encoders and decoders are called with the model's `Sizes`, priors with ``n_latents`` and
+# ``n_conditions``, each with its options by keyword besides; a likelihood with what its
+# `settings_from_data` returns.
+ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "cnn": CNNEncoder,
     "mlp": MLPEncoder,
-    "normalized-cnn": NormalizedCNNEncoder,
+    "normalized-cnn": partial(CNNEncoder, width=128),
     "set": SetEncoder,
 }
-DECODERS: dict[str, type[nn.Module]] = {
+DECODERS: dict[str, Callable[..., nn.Module]] = {
     "cnn": CNNDecoder,
     "linear": LinearDecoder,
     "mlp": MLPDecoder,
-    "normalized-cnn": NormalizedCNNDecoder,
+    "normalized-cnn": partial(CNNDecoder, width=128),
 }
-PRIORS: dict[str, type[Prior]] = {
+PRIORS: dict[str, Callable[..., Prior]] = {
     "spline": SplinePrior,
     "normal": NormalPrior,
     "mixture": MixturePrior,
@@ -56,15 +51,14 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bingham-rotation": BinghamRotation,
     "tempered": Tempered,
 }
+REGISTRIES = dict(encoder=ENCODERS, decoder=DECODERS, prior=PRIORS, likelihood=LIKELIHOODS)
 
 
 class LatentVariableModel(nn.Module):
     """p(z | c) prod_i p(x_i | z) with its encoder q(z | x, c).
 
-    Args:
-        encoder, decoder, prior, likelihood (torch.nn.Module): The four bricks.
-        condition_location, condition_scale (sequence of float): Mean and spread of each condition
-            over the training data; conditions are handed to the bricks in these units.
+    Conditions are handed to the bricks in units of ``condition_location`` and
+    ``condition_scale``, their mean and spread over the training data.
     """
 
     def __init__(
@@ -94,6 +88,17 @@ class LatentVariableModel(nn.Module):
         """The floating type of the weights."""
         return self.condition_location.dtype
 
+    def standardize(self, conditions: np.ndarray) -> torch.Tensor:
+        """Return conditions ``(n_samples, n_conditions)`` in the bricks' units."""
+        c = torch.from_numpy(conditions).to(self.device, self.dtype)
+        return (c - self.condition_location) / self.condition_scale
+
+    def generator(self, seed: int | np.random.SeedSequence, stream: int) -> torch.Generator:
+        """Return one of a seed's streams of random numbers, on the device of the weights."""
+        child = check_seed(seed).spawn(stream + 1)[stream]
+        state = int(child.generate_state(1, np.uint64)[0])
+        return torch.Generator(self.device).manual_seed(state % 2**63)
+
     def posterior(
         self, x: torch.Tensor, conditions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -114,13 +119,13 @@ class LatentVariableModel(nn.Module):
         """Return -ln p(x|z) and the rate, KL(q(z|x) || p(z|c)), at the reparameterised z.
 
         Args:
-            x (torch.Tensor): Data as the likelihood keeps them, ``(n_samples, n_sites, …)``.
-            conditions (torch.Tensor): Standardised conditions, ``(n_samples, n_conditions)``.
-            noise (torch.Tensor): Draws from Normal(0, 1), ``(n_samples, n_latents)``.
+            x: Data as the likelihood keeps them, ``(n_samples, n_sites, …)``.
+            conditions: Standardised conditions, ``(n_samples, n_conditions)``.
+            noise: Draws from Normal(0, 1), ``(n_samples, n_latents)``.
 
         Returns:
-            (torch.Tensor, torch.Tensor): Distortion and rate of each configuration,
-                ``(n_samples,)`` nats; their averages add up to -ELBO.
+            Distortion and rate of each configuration, ``(n_samples,)`` nats; their averages add
+            up to -ELBO.
         """
         mean, log_variance = self.posterior(x, conditions)
         z = mean + torch.exp(log_variance / 2) * noise
@@ -133,7 +138,83 @@ class LatentVariableModel(nn.Module):
             return distortion, self.prior.rate(mean, log_variance, noise, conditions)
 
 
-LOG_TWO_PI = 1.8378770664093453
+# Parameters that are numbers or words, by what they must be.
+_CHECKS: dict[str, tuple[Callable, dict[str, Any]]] = {
+    "n_latents": (check_count, {}),
+    "beta": (check_number, {"minimum": 0.0}),
+    "n_epochs": (check_count, {}),
+    "batch_size": (check_count, {}),
+    "learning_rate": (check_number, {"positive": True}),
+    "weight_decay": (check_number, {"minimum": 0.0}),
+    "momentum": (check_number, {"minimum": 0.0, "maximum": 0.999}),
+    "schedule": (check_choice, {"choices": ("one-cycle", "exponential", "constant")}),
+    "random_state": (check_count, {"minimum": 0, "maximum": 2**32 - 1}),
+}
+
+
+def check_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the estimator's parameters, checked: plain Python numbers, options as dicts."""
+    checked = {name: f(parameters[name], name, **limits) for name, (f, limits) in _CHECKS.items()}
+    for kind, registry in REGISTRIES.items():
+        automatic = ("auto",) if kind in ("encoder", "decoder") else ()
+        check_choice(parameters[kind], kind, (*automatic, *registry))
+    if parameters["patience"] is not None:
+        checked["patience"] = check_count(parameters["patience"], "patience")
+    for kind in (*REGISTRIES, "trainer"):
+        options = parameters[f"{kind}_options"]
+        if options is not None and not isinstance(options, dict):
+            raise TypeError(f"{kind}_options must be a dict or None, got {options!r}")
+        checked[f"{kind}_options"] = dict(options or {})
+    return {**parameters, **checked}
+
+
+def configure(parameters: dict[str, Any], X: np.ndarray, conditions: np.ndarray) -> dict[str, Any]:
+    """Return the plain description from which ``build_model`` makes a model for these data.
+
+    Args:
+        parameters: What ``check_parameters`` returns.
+        X: Training data, ``(n_samples, n_sites)`` or ``(n_samples, n_sites, 3)``.
+        conditions: ``(n_samples, n_conditions)``.
+
+    Raises:
+        TypeError, ValueError: If the lattice, an option of the likelihood or the data do not fit.
+    """
+    names = {kind: parameters[kind] for kind in REGISTRIES}
+    options = {kind: parameters[f"{kind}_options"] for kind in REGISTRIES}
+    n_sites, shape = X.shape[1], parameters["lattice_shape"]
+    side = round(n_sites**0.5)
+    if shape is not None:
+        if not isinstance(shape, (list, tuple)):
+            raise TypeError(f"lattice_shape must be (rows, columns), got {shape!r}")
+        shape = tuple(check_count(length, "lattice_shape") for length in shape)
+        if len(shape) != 2 or shape[0] * shape[1] != n_sites:
+            raise ValueError(f"lattice_shape must be (rows, columns) of {n_sites} sites: {shape}")
+    image = shape is not None or (side * side == n_sites and side % 4 == 0)
+    if shape is None and side * side == n_sites:
+        shape = (side, side)
+    brick = LIKELIHOODS[names["likelihood"]]
+    if names["encoder"] == "auto":
+        names["encoder"] = "set" if brick.data_ndim == 3 else "cnn" if image else "mlp"
+    if names["decoder"] == "auto":
+        names["decoder"] = "linear" if names["encoder"] == "set" else names["encoder"]
+    if shape is None and any(names[kind].endswith("cnn") for kind in ("encoder", "decoder")):
+        raise ValueError(f"{n_sites} sites are no square: give lattice_shape=(rows, columns)")
+    _check_options(brick, options["likelihood"], "likelihood", names["likelihood"])
+    options["likelihood"] = brick.settings_from_data(X, **options["likelihood"])
+    location, spread = conditions.mean(axis=0), conditions.std(axis=0)
+    spread[spread <= 1e-12 * np.abs(location)] = 1.0  # constant up to rounding
+    return {
+        **names,
+        **{f"{kind}_options": given for kind, given in options.items()},
+        "n_latents": parameters["n_latents"],
+        "n_sites": n_sites,
+        "lattice_shape": shape,
+        "condition_location": location.tolist(),
+        "condition_scale": spread.tolist(),
+        "seed": check_count(
+            parameters["random_state"], "random_state", maximum=2**32 - 1, minimum=0
+        ),
+    }
 
 
 @contextmanager
@@ -144,54 +225,46 @@ def seeded_initialization(seed: int) -> Iterator[None]:
         yield
 
 
-def _build(
-    registry: dict[str, type], name: str, context: dict[str, Any], options: dict[str, Any]
-) -> nn.Module:
-    brick = registry[name]
-    accepted = inspect.signature(brick).parameters
-    own = sorted(key for key in accepted if key not in context)
-    unknown = sorted(set(options) - set(own))
-    if unknown:
-        raise ValueError(
-            f"{brick.__name__} does not know the option {unknown[0]!r}; its options are {own}"
-        )
-    needed = {key: value for key, value in context.items() if key in accepted}
-    return brick(**needed, **options)
+def _check_options(brick: Callable, options: dict[str, Any], kind: str, name: str) -> None:
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    signature = inspect.signature(brick).parameters.values()
+    told = ("sizes", "n_latents", "n_conditions")
+    known = sorted(p.name for p in signature if p.kind in named and p.name not in told)
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"the {kind} {name!r} does not know the option {option!r}; its options are {known}"
+            )
 
 
 def build_model(configuration: dict[str, Any]) -> LatentVariableModel:
-    """Build an untrained model from a plain description of its bricks.
+    """Return the untrained model of a description; the same gives the same initial weights.
 
     Args:
-        configuration (dict): ``encoder``, ``decoder``, ``prior``, ``likelihood`` (names in the
-            registries), their ``…_options``, ``n_latents``, ``n_sites``, ``lattice_shape``,
-            ``condition_location``, ``condition_scale`` and ``seed``.
-
-    Returns:
-        LatentVariableModel: The same configuration gives the same initial weights.
+        configuration: What ``configure`` returns: ``encoder``, ``decoder``, ``prior``,
+            ``likelihood`` (names in the registries), their ``…_options``, ``n_latents``,
+            ``n_sites``, ``lattice_shape``, ``condition_location``, ``condition_scale``, ``seed``.
 
     Raises:
         ValueError: If a brick does not know one of its options.
     """
+    bricks = []
     with seeded_initialization(configuration["seed"]):
-        likelihood = _build(
-            LIKELIHOODS, configuration["likelihood"], {}, configuration["likelihood_options"]
+        brick = LIKELIHOODS[configuration["likelihood"]]
+        likelihood = brick(**configuration["likelihood_options"])
+        sizes = Sizes(
+            n_latents=configuration["n_latents"],
+            n_sites=configuration["n_sites"],
+            n_conditions=len(configuration["condition_location"]),
+            n_features=likelihood.n_features,
+            n_parameters=likelihood.n_parameters,
+            lattice_shape=configuration["lattice_shape"],
         )
-        context = {
-            "n_latents": configuration["n_latents"],
-            "n_sites": configuration["n_sites"],
-            "lattice_shape": configuration["lattice_shape"],
-            "n_conditions": len(configuration["condition_location"]),
-            "n_features": likelihood.n_features,
-            "n_parameters": likelihood.n_parameters,
-        }
-        bricks = [
-            _build(registry, configuration[kind], context, configuration[f"{kind}_options"])
-            for kind, registry in (("encoder", ENCODERS), ("decoder", DECODERS), ("prior", PRIORS))
-        ]
-        return LatentVariableModel(
-            *bricks,
-            likelihood,
-            configuration["condition_location"],
-            configuration["condition_scale"],
-        )
+        for kind in ("encoder", "decoder", "prior"):
+            name, options = configuration[kind], configuration[f"{kind}_options"]
+            brick = REGISTRIES[kind][name]
+            _check_options(brick, options, kind, name)
+            told = (sizes,) if kind != "prior" else (sizes.n_latents, sizes.n_conditions)
+            bricks.append(brick(*told, **options))
+    location, scale = configuration["condition_location"], configuration["condition_scale"]
+    return LatentVariableModel(*bricks, likelihood, location, scale)

@@ -1,4 +1,4 @@
-"""Priors over the latent: p(z | conditions), from a fixed Gaussian to a coupling flow.
+"""Priors over the latent: p(z | conditions), a fixed Gaussian and flows of splines.
 
 Every prior offers ``log_prob(z, conditions)`` in nats, ``(n_samples,)``, and
 ``sample(conditions, generator)``, one latent per row of the standardised conditions
@@ -20,14 +20,15 @@ from torch import nn
 from mfvae._validation import check_count, check_number
 from mfvae.vae.encoder import multilayer
 
-__all__ = ["ConditionalParameters", "NormalPrior", "Prior", "SplinePrior", "rational_quadratic"]
+__all__ = ["CouplingPrior", "NormalPrior", "Prior", "SplinePrior", "rational_quadratic"]
+
+Pair = tuple[torch.Tensor, torch.Tensor]
 
 # With linear tails the slope is 1 outside the bound; nflows takes softplus of what it is
 # given plus its minimum, so zero is not slope 1 but this is.
 UNIT_SLOPE = math.log(math.expm1(1 - DEFAULT_MIN_DERIVATIVE))
 
-# Normal(0, 1) leaves 1e-15 of its mass outside.
-NORMAL_REACH = 8.0
+NORMAL_REACH = 8.0  # Normal(0, 1) leaves 1e-15 of its mass outside
 
 
 def standard_normal_log_prob(u: torch.Tensor) -> torch.Tensor:
@@ -38,20 +39,17 @@ def standard_normal_log_prob(u: torch.Tensor) -> torch.Tensor:
 class ConditionalParameters(nn.Module):
     """Numbers that depend on the conditions through a small network, zero at the start.
 
-    Without conditions they are free parameters.
-
-    Args:
-        n_conditions (int): Length of the condition vector; 0 for none.
-        shape (tuple of int): Shape of the numbers.
-        width (int): Width of the network's hidden layer.
+    Without conditions they are free parameters, of the given ``shape``; else ``width`` is that of
+    the network's two hidden layers.
     """
 
-    def __init__(self, n_conditions: int, shape: tuple[int, ...], width: int = 32) -> None:
+    def __init__(self, n_conditions: int, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
         self.shape = shape
         if n_conditions == 0:
             self.constant = nn.Parameter(torch.zeros(shape))
         else:
+            width = check_count(width, "width")
             self.network = multilayer(n_conditions, (width, width), math.prod(shape))
             nn.init.zeros_(self.network[-1].weight)
             nn.init.zeros_(self.network[-1].bias)
@@ -64,19 +62,17 @@ class ConditionalParameters(nn.Module):
 
 def rational_quadratic(
     x: torch.Tensor, parameters: torch.Tensor, bound: float, *, inverse: bool = False
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Apply a monotone rational-quadratic spline with identity tails to each element.
+) -> Pair:
+    """Return x bent by monotone splines with identity tails, and ln |derivative|, shaped like x.
+
+    Durkan, Bekasov, Murray & Papamakarios (2019), section 3.
 
     Args:
-        x (torch.Tensor): Any shape.
-        parameters (torch.Tensor): Shape ``(*x.shape, 3 * n_bins - 1)``: widths, heights and inner
-            slopes before normalisation; all zero is the identity.
-        bound (float): The spline acts on [-bound, bound].
-        inverse (bool): Apply the inverse function.
-
-    Returns:
-        (torch.Tensor, torch.Tensor): The image and ln |derivative|, of the shape of ``x`` (Durkan,
-            Bekasov, Murray & Papamakarios 2019, section 3).
+        x: Any shape.
+        parameters: Shape ``(*x.shape, 3 * n_bins - 1)``: widths, heights and inner slopes before
+            normalisation; all zero is the identity.
+        bound: The spline acts on [-bound, bound].
+        inverse: Apply the inverse function.
     """
     n_bins = (parameters.shape[-1] + 1) // 3
     widths, heights, slopes = parameters.split([n_bins, n_bins, n_bins - 1], dim=-1)
@@ -115,7 +111,7 @@ class Prior(nn.Module):
         """Draw one latent for each row of ``conditions``, ``(n_samples, n_latents)``."""
         raise NotImplementedError
 
-    def box(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def box(self, conditions: torch.Tensor) -> Pair:
         """Return lower and upper ends, ``(n_latents,)``, that hold all but 1e-12 of the mass."""
         raise NotImplementedError
 
@@ -123,22 +119,14 @@ class Prior(nn.Module):
         """Return, per latent, where ln p(z | c) is not smooth; ``conditions`` has one row."""
         return [torch.empty(0, dtype=conditions.dtype)] * self.n_latents
 
-    def _noise(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return torch.randn(
-            len(conditions),
-            self.n_latents,
-            generator=generator,
-            device=conditions.device,
-            dtype=conditions.dtype,
-        )
+    def noise(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Draw one row of Normal(0, 1) for each row of ``conditions``."""
+        shape, place = (len(conditions), self.n_latents), conditions.device
+        return torch.randn(shape, generator=generator, device=place, dtype=conditions.dtype)
 
 
 class NormalPrior(Prior):
-    """Normal(0, 1) for every latent, whatever the conditions: the textbook VAE.
-
-    Args:
-        n_latents, n_conditions (int): Latents and conditions (the latter are ignored).
-    """
+    """Normal(0, 1) for every latent, whatever the conditions: the textbook VAE."""
 
     def __init__(self, n_latents: int, n_conditions: int) -> None:
         super().__init__(n_latents)
@@ -157,9 +145,9 @@ class NormalPrior(Prior):
         return (mean**2 + torch.exp(log_variance) - 1 - log_variance).sum(dim=1) / 2
 
     def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return self._noise(conditions, generator)
+        return self.noise(conditions, generator)
 
-    def box(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def box(self, conditions: torch.Tensor) -> Pair:
         edge = conditions.new_full((self.n_latents,), NORMAL_REACH)
         return -edge, edge
 
@@ -172,8 +160,10 @@ class FlowPrior(Prior):
     (the inverse of a spline solves a quadratic, which needs the digits).
     """
 
-    bound: float
-    layers: nn.ModuleList
+    def __init__(self, n_latents: int, bound: float) -> None:
+        super().__init__(n_latents)
+        self.bound = check_number(bound, "bound", positive=True)
+        self.layers = nn.ModuleList()
 
     def log_prob(self, z: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         log_determinant = torch.zeros_like(z[..., 0])
@@ -183,27 +173,23 @@ class FlowPrior(Prior):
         return standard_normal_log_prob(z) + log_determinant
 
     def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        z = self._noise(conditions, generator).double()
+        z = self.noise(conditions, generator).double()
         for layer in reversed(self.layers):
             z, _ = layer(z, conditions, inverse=True)
         return z.to(conditions.dtype)
 
-    def box(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def box(self, conditions: torch.Tensor) -> Pair:
         edge = conditions.new_full((self.n_latents,), max(NORMAL_REACH, self.bound))
         return -edge, edge
 
 
 class _ElementwiseSpline(nn.Module):
-    def __init__(
-        self, n_latents: int, n_conditions: int, n_bins: int, width: int, bound: float
-    ) -> None:
+    def __init__(self, shape: tuple[int, int], n_conditions: int, width: int, bound: float) -> None:
         super().__init__()
         self.bound = bound
-        self.parameters_of = ConditionalParameters(n_conditions, (n_latents, 3 * n_bins - 1), width)
+        self.parameters_of = ConditionalParameters(n_conditions, shape, width)
 
-    def forward(
-        self, x: torch.Tensor, conditions: torch.Tensor, inverse: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor, conditions: torch.Tensor, inverse: bool = False) -> Pair:
         parameters = self.parameters_of(conditions).to(x.dtype)
         y, log_slope = rational_quadratic(x, parameters, self.bound, inverse=inverse)
         return y, log_slope.sum(dim=-1)
@@ -222,11 +208,10 @@ class SplinePrior(FlowPrior):
     """Factorised prior: each latent is Normal(0, 1) pushed through its own splines.
 
     Args:
-        n_latents, n_conditions (int): Latents and conditions.
-        n_layers (int): Stacked elementwise splines.
-        n_bins (int): Bins of each spline (one more than its inner knots).
-        bound (float): The splines act on [-bound, bound]; outside they are the identity.
-        width (int): Hidden width of the networks that turn conditions into spline parameters.
+        n_latents, n_conditions: Sizes of z and c.
+        n_layers, n_bins: Stacked splines, and bins of each (one more than its inner knots).
+        bound: The splines act on [-bound, bound]; outside they are the identity.
+        width: Hidden width of the networks that turn conditions into spline parameters.
     """
 
     def __init__(
@@ -239,14 +224,10 @@ class SplinePrior(FlowPrior):
         bound: float = 5.0,
         width: int = 32,
     ) -> None:
-        super().__init__(n_latents)
-        check_count(n_layers, "n_layers")
-        check_count(n_bins, "n_bins", minimum=2)
-        self.bound = check_number(bound, "bound", positive=True)
-        self.layers = nn.ModuleList(
-            _ElementwiseSpline(n_latents, n_conditions, n_bins, width, self.bound)
-            for _ in range(n_layers)
-        )
+        super().__init__(n_latents, bound)
+        shape = (n_latents, 3 * check_count(n_bins, "n_bins", minimum=2) - 1)
+        for _ in range(check_count(n_layers, "n_layers")):
+            self.layers.append(_ElementwiseSpline(shape, n_conditions, width, self.bound))
 
     def breakpoints(self, conditions: torch.Tensor) -> list[torch.Tensor]:
         points = conditions.new_empty(0, self.n_latents)
@@ -255,3 +236,63 @@ class SplinePrior(FlowPrior):
                 points, _ = layer(points, conditions.expand(len(points), -1), inverse=True)
             points = torch.cat([points, layer.knots(conditions)])
         return list(points.sort(dim=0).values.T)
+
+
+class _CouplingSpline(ConditionalParameters):
+    """One half of the latents bends under splines whose shape the other half decides."""
+
+    def __init__(
+        self, bent: torch.Tensor, n_conditions: int, n_bins: int, width: int, bound: float
+    ) -> None:
+        n_bent = int(bent.sum())
+        super().__init__(len(bent) - n_bent + n_conditions, (n_bent, 3 * n_bins - 1), width)
+        self.bound = bound
+        self.register_buffer("bent", bent.nonzero().squeeze(1))
+        self.register_buffer("kept", (~bent).nonzero().squeeze(1))
+
+    def forward(self, x: torch.Tensor, conditions: torch.Tensor, inverse: bool = False) -> Pair:
+        inputs = torch.cat([x[:, self.kept].to(conditions.dtype), conditions], dim=1)
+        parameters = super().forward(inputs).to(x.dtype)
+        bent, log_slope = rational_quadratic(
+            x[:, self.bent], parameters, self.bound, inverse=inverse
+        )
+        y = x.clone()
+        y[:, self.bent] = bent
+        return y, log_slope.sum(dim=1)
+
+
+class CouplingPrior(FlowPrior):
+    """Normal(0, 1) pushed through spline couplings (Durkan et al. 2019).
+
+    Which half of the latents bends alternates from layer to layer along random but fixed
+    splits, so that curved orbits of ordered states, which no factorised prior holds, can be
+    represented.
+
+    Args:
+        n_latents, n_conditions: Sizes of z, at least two, and c.
+        n_layers, n_bins: Couplings, and bins of each spline.
+        bound, width: The splines act on [-bound, bound]; hidden width of the networks.
+    """
+
+    def __init__(
+        self,
+        n_latents: int,
+        n_conditions: int,
+        *,
+        n_layers: int = 6,
+        n_bins: int = 12,
+        bound: float = 5.0,
+        width: int = 64,
+    ) -> None:
+        if n_latents < 2:
+            raise ValueError("the coupling prior needs n_latents >= 2; use prior='spline' for one")
+        super().__init__(n_latents, bound)
+        n_bins = check_count(n_bins, "n_bins", minimum=2)
+        for index in range(check_count(n_layers, "n_layers")):
+            if index % 2 == 0:
+                bent = torch.zeros(n_latents, dtype=torch.bool)
+                bent[torch.randperm(n_latents)[: n_latents // 2]] = True
+            else:
+                bent = ~bent
+            layer = _CouplingSpline(bent, n_conditions, n_bins, width, self.bound)
+            self.layers.append(layer)

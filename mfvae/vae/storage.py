@@ -1,7 +1,9 @@
-"""Trained models on disk: weights and plain settings, versioned, without pickles."""
+"""On disk: trained models, versioned and without pickles, and the folders of resumable runs."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import uuid
@@ -14,7 +16,7 @@ import torch
 
 from mfvae.vae.model import LatentVariableModel, build_model
 
-__all__ = ["read_model", "replace_file", "write_model"]
+__all__ = ["RunFolder", "content_hash", "plain", "read_model", "replace_file", "write_model"]
 
 FORMAT = "mfvae model"
 VERSION = 1
@@ -36,18 +38,15 @@ def replace_file(path: Path, write: Callable[[Any], None]) -> None:
 
 def _to_json(value: Any) -> Any:
     """Return plain data in a form that JSON keeps: a tuple stays a tuple, a path a path."""
-    if isinstance(value, np.generic):
-        value = value.item()
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, dict):
         return {"dict": [[_to_json(key), _to_json(entry)] for key, entry in value.items()]}
-    if isinstance(value, list):
-        return [_to_json(entry) for entry in value]
-    if isinstance(value, tuple):
-        return {"tuple": [_to_json(entry) for entry in value]}
-    if isinstance(value, np.ndarray):
-        return _to_json(value.tolist())
+    if isinstance(value, (list, tuple)):
+        entries = [_to_json(entry) for entry in value]
+        return {"tuple": entries} if isinstance(value, tuple) else entries
     if isinstance(value, os.PathLike):
         return {"path": os.fspath(value)}
     raise TypeError(f"a {type(value).__name__} cannot be saved: {value!r}")
@@ -68,31 +67,18 @@ def _from_json(value: Any) -> Any:
     raise ValueError(f"unknown kind {kind!r}")
 
 
-def _without_objects(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what ``trainer_options`` hold besides plain data: it served training only."""
-    options = {}
-    for key, value in (parameters.get("trainer_options") or {}).items():
-        try:
+def write_model(path: Path, description: dict[str, Any], module: LatentVariableModel) -> None:
+    """Write weights and ``description``, plain data, to one versioned file without pickles.
+
+    What the ``trainer_options`` hold besides plain data served training only and is left out.
+    """
+    kept = {}
+    for key, value in (description["parameters"]["trainer_options"] or {}).items():
+        with contextlib.suppress(TypeError):
             _to_json(value)
-        except TypeError:
-            continue
-        options[key] = value
-    return {**parameters, "trainer_options": options or None}
-
-
-def write_model(
-    path: Path,
-    parameters: dict[str, Any],
-    configuration: dict[str, Any],
-    state: dict[str, Any],
-    module: LatentVariableModel,
-) -> None:
-    """Write a model; ``parameters``, ``configuration`` and ``state`` must be plain data."""
-    description = {
-        "parameters": _without_objects(parameters),
-        "configuration": configuration,
-        "state": state,
-    }
+            kept[key] = value
+    parameters = {**description["parameters"], "trainer_options": kept or None}
+    description = {**description, "parameters": parameters}
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -102,10 +88,8 @@ def write_model(
     replace_file(path, lambda stream: torch.save(content, stream))
 
 
-def read_model(
-    path: Path,
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], LatentVariableModel]:
-    """Read what ``write_model`` wrote: parameters, configuration, state, module.
+def read_model(path: Path) -> tuple[dict[str, Any], LatentVariableModel]:
+    """Return what ``write_model`` wrote; the description holds the model's ``configuration``.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -127,13 +111,64 @@ def read_model(
         )
     try:
         description = _from_json(json.loads(content["description"]))
-        parameters, configuration, state = (
-            description[key] for key in ("parameters", "configuration", "state")
-        )
-        module = build_model(configuration)
+        module = build_model(description["configuration"])
         module.load_state_dict(content["weights"])
     except Exception as error:
         raise ValueError(
             f"{path} does not describe a model this package builds: {error}"
         ) from error
-    return parameters, configuration, state, module
+    return description, module
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON may hold in place of ``value``: numbers for an array, else its text."""
+    # The text of a long array leaves out its middle, so it cannot stand for the array.
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else repr(value)
+
+
+def content_hash(*arrays: Any, text: str = "") -> str:
+    """Return the SHA-256 of a text and of shapes, dtypes and values of arrays, tensors or None."""
+    digest = hashlib.sha256(text.encode())
+    for array in arrays:
+        digest.update(b"none" if array is None else f"{array.dtype}{tuple(array.shape)}".encode())
+        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+class RunFolder:
+    """A folder that belongs to one run, described by everything its result follows from.
+
+    ``run.json`` says which; ``last.ckpt`` is the end of the last complete epoch and
+    ``best.ckpt`` the epoch of the lowest validation loss. ValueError if the folder holds another
+    run, or something that this class did not write.
+    """
+
+    def __init__(self, path: str | Path, description: dict[str, Any]) -> None:
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        self.description = json.loads(json.dumps(description, default=plain))
+        self.last, self.best, self.record = (
+            path / name for name in ("last.ckpt", "best.ckpt", "run.json")
+        )
+        self.finished = False
+        if not self.record.exists():
+            if self.last.exists() or self.best.exists():
+                raise ValueError(f"{path} holds checkpoints, but no run.json says of which run")
+            self.note(finished=False)
+        try:
+            content = json.loads(self.record.read_text())
+            there, self.finished = content["description"], content["finished"]
+            names = there.keys() | self.description.keys()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{self.record} cannot be read: {error}") from error
+        other = sorted(key for key in names if there.get(key) != self.description.get(key))
+        if other:
+            raise ValueError(
+                f"{path} holds a run that differs in {', '.join(other)}: "
+                "choose another checkpoint_path, or delete that folder to start anew"
+            )
+
+    def note(self, *, finished: bool) -> None:
+        """Write whose run it is and whether a later ``fit`` may take its result."""
+        content = json.dumps({"description": self.description, "finished": finished}).encode()
+        replace_file(self.record, lambda stream: stream.write(content))

@@ -1,107 +1,214 @@
-"""Training by Lightning: the trainer, the best epoch, resuming after a kill."""
+"""Training by Lightning: batches, loss, schedule, checkpoints, and resuming after a kill.
+
+`MeanFieldVAE.fit` imports this module when it is called: Lightning takes seconds to import.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from tqdm.auto import tqdm
 
-from mfvae._progress import progress_bar
-from mfvae.vae.checkpoints import EpochCheckpoint, RunFolder, tensor_hash
-from mfvae.vae.loop import Batch, TensorBatches, TrainingOptions, VAETraining
 from mfvae.vae.model import LatentVariableModel
+from mfvae.vae.prior import Prior
+from mfvae.vae.storage import RunFolder, content_hash
 
-__all__ = ["train"]
+__all__ = ["train", "train_prior"]
 
-
-@contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's announcements of devices out of a chapter; restore them after."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        # Lightning 2.6.6 on torch 2.13.0 uses a deprecated class of torch's own.
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-        # The folder is ours: run.json is there first, and a resumed run finds its checkpoints.
-        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-        # Without held-out data the training loss picks the best epoch.
-        warnings.filterwarnings("ignore", message=".*Skipping val loop.*")
-        # device="cpu" on a machine with a GPU is a choice.
-        warnings.filterwarnings("ignore", message=".*available but not used.*")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
+Batch = tuple[torch.Tensor, torch.Tensor]  # data, standardised conditions
 
 
-def _precision(options: TrainingOptions) -> str:
-    if options.precision != "auto":
-        return options.precision
-    gpu = options.device in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
+class _Batches:
+    """Batches of tensors in memory; with ``redraw`` and order of ``module``'s epoch, if given."""
+
+    def __init__(
+        self,
+        data: Batch,
+        batch_size: int,
+        module: VAETraining | None = None,
+        redraw: Callable[[int], Batch] | None = None,
+    ) -> None:
+        self.data, self.batch_size, self.module, self.redraw = data, batch_size, module, redraw
+
+    def __len__(self) -> int:
+        return -(-len(self.data[0]) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        n_rows = len(self.data[0])
+        if self.redraw is not None:
+            self.data = self.redraw(self.module.current_epoch)
+            if len(self.data[0]) != n_rows:
+                raise ValueError(f"redraw must return {n_rows} rows, got {len(self.data[0])}")
+        x, conditions = self.data
+        if self.module is None:
+            yield from zip(x.split(self.batch_size), conditions.split(self.batch_size), strict=True)
+            return
+        generator = torch.Generator().manual_seed(self.module.epoch_seed(1))
+        for rows in torch.randperm(n_rows, generator=generator).split(self.batch_size):
+            yield x[rows], conditions[rows]
 
 
-def _trainer(options: TrainingOptions, callbacks: list[Callback]) -> lightning.Trainer:
-    own = dict(options.trainer_options)
-    added = own.pop("callbacks", None) or []
-    callbacks = [*callbacks, *(added if isinstance(added, list) else [added])]
-    return lightning.Trainer(
-        **{
-            "accelerator": options.device,
-            "devices": 1,
-            "precision": _precision(options),
-            "max_epochs": options.n_epochs,
-            "logger": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "num_sanity_val_steps": 0,
-            "callbacks": callbacks,
-            **own,
-        }
+class VAETraining(lightning.LightningModule):
+    """The loss ``E_q[-ln p(x|z)] + beta E_q[ln q(z|x) - ln p(z|c)]`` and its optimiser.
+
+    The noise of the reparameterisation comes from a generator seeded by (seed, epoch), so
+    that a run resumed at an epoch's end goes on with the same numbers.
+    """
+
+    def __init__(
+        self, model: LatentVariableModel, options: dict[str, Any], n_batches: int, bar: Any
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.options = options
+        self.n_batches = n_batches
+        self.bar = bar
+        self.records: list[dict[str, float]] = []
+        self._totals: dict[str, tuple[int, torch.Tensor]] = {}  # rows; sums of loss and rate
+
+    def epoch_seed(self, stream: int) -> int:
+        """Return the seed of one stream of random numbers in the current epoch."""
+        return (self.options["random_state"] * 1_000_003 + self.current_epoch) * 8 + stream
+
+    def _step(self, batch: Batch, stage: str) -> torch.Tensor:
+        x, conditions = batch
+        shape = (len(x), self.model.prior.n_latents)
+        noise = torch.randn(shape, generator=self.generator, device=x.device)
+        distortion, rate = (part.mean() for part in self.model.loss_terms(x, conditions, noise))
+        loss = distortion + self.options["beta"] * rate
+        n, total = self._totals.get(stage, (0, 0.0))
+        self._totals[stage] = n + len(x), total + torch.stack([loss, rate]).detach() * len(x)
+        return loss
+
+    def on_train_start(self) -> None:
+        self.bar.update(self.current_epoch)
+
+    def on_train_epoch_start(self) -> None:
+        self._totals = {}
+        self._started = time.perf_counter()
+        self.generator = torch.Generator(self.device).manual_seed(self.epoch_seed(0))
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        return self._step(batch, "")
+
+    def on_validation_epoch_start(self) -> None:
+        self._totals.pop("validation_", None)
+        self._training_generator = self.generator
+        self.generator = torch.Generator(self.device).manual_seed(self.options["random_state"])
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        self._step(batch, "validation_")
+
+    def on_validation_epoch_end(self) -> None:
+        self.generator = self._training_generator
+        n, total = self._totals["validation_"]
+        self.log("validation_loss", total[0] / n)
+
+    def on_train_epoch_end(self) -> None:
+        record = {"epoch": self.current_epoch, "seconds": time.perf_counter() - self._started}
+        for stage, (n, total) in self._totals.items():
+            record[f"{stage}loss"], record[f"{stage}rate"] = (total / n).tolist()
+        record["learning_rate"] = self.optimizers().param_groups[0]["lr"]
+        self.log("loss", record["loss"])
+        if "validation_loss" not in record:
+            self.log("validation_loss", record["loss"])
+        self.records.append(record)
+        self.bar.set_postfix_str(f"loss {record.get('validation_loss', record['loss']):.3f}")
+        self.bar.update(1)
+        if not all(value == value and abs(value) < float("inf") for value in record.values()):
+            raise ValueError(
+                f"training diverged: the loss is not finite in epoch {self.current_epoch}; "
+                "lower learning_rate, or check the data for outliers"
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["mfvae_records"] = self.records
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.records = checkpoint["mfvae_records"]
+
+    def configure_optimizers(self) -> Any:
+        rate, n_epochs = self.options["learning_rate"], self.options["n_epochs"]
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=rate,
+            betas=(self.options["momentum"], 0.999),
+            weight_decay=self.options["weight_decay"],
+        )
+        if self.options["schedule"] == "constant":
+            return optimizer
+        if self.options["schedule"] == "exponential":
+            decay = 0.01 ** (1 / max(1, n_epochs - 1))
+            scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
+            return [optimizer], [scheduler]
+        scheduler = _one_cycle(optimizer, rate, max(2, n_epochs * self.n_batches))
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+
+def _one_cycle(optimizer: torch.optim.Optimizer, rate: float, n_steps: int) -> Any:
+    warmup = max(0.2, 1.5 / n_steps)  # torch divides by pct_start * total_steps - 1
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, total_steps=n_steps, pct_start=warmup
     )
 
 
-def _run_folder(
-    options: TrainingOptions,
-    training: Batch,
-    validation: Batch | None,
-    redraw: Callable | None,
-    configuration: dict[str, Any] | None,
-) -> RunFolder:
-    """Return the folder of this run; where it is trained, and how it is shown, may change."""
-    free = ("checkpoint_path", "device", "progress")
-    description = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in free}
-    description |= {
-        "the model": configuration,
-        "redraw": redraw is not None,
-        "the training data": tensor_hash(*training),
-        "the validation data": None if validation is None else tensor_hash(*validation),
-    }
-    return RunFolder(options.checkpoint_path, description)
+class _EpochCheckpoint(ModelCheckpoint):
+    """Keeps ``NAME.ckpt`` at the end of epochs, and finds it again in a folder that was moved."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        super().__init__(path.parent, path.stem, enable_version_counter=False, **options)
+        self.path = path
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        here = {"dirpath": self.dirpath, "best_model_path": str(self.path), "last_model_path": ""}
+        if state_dict.get("best_k_models"):
+            here["kth_best_model_path"] = str(self.path)
+            here["best_k_models"] = {str(self.path): state_dict["best_model_score"]}
+        super().load_state_dict({**state_dict, **here})
 
 
-def _load_weights(model: LatentVariableModel, checkpoint: dict[str, Any]) -> None:
-    weights = checkpoint["state_dict"]
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"the checkpoint {path} cannot be read: {error}") from error
+
+
+def _load_weights(model: LatentVariableModel, path: Path) -> None:
+    weights = _read(path)["state_dict"]
     model.load_state_dict({key.removeprefix("model."): value for key, value in weights.items()})
 
 
 @contextlib.contextmanager
-def _failures_explained(model: LatentVariableModel) -> Iterator[None]:
-    """Report weights that are no numbers as divergence, and an interrupt as an interrupt."""
-    on_interrupt = signal.getsignal(signal.SIGINT)
+def _lightning_tamed(model: LatentVariableModel) -> Iterator[None]:
+    """Keep Lightning's announcements out of a chapter, and say its failures in our words."""
+    logger = logging.getLogger("lightning.pytorch")
+    level, on_interrupt = logger.level, signal.getsignal(signal.SIGINT)
+    logger.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Lightning 2.6.6 on torch 2.13.0 uses a deprecated class of torch's own.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            for message in (
+                "exists and is not empty",  # run.json is there first, and a resumed run's files
+                "Skipping val loop",  # without held-out data the training loss picks the epoch
+                "available but not used",  # device="cpu" on a machine with a GPU is a choice
+            ):
+                warnings.filterwarnings("ignore", message=f".*{message}.*")
+            yield
     except SystemExit:  # Lightning's answer to Ctrl-C: it leaves the interpreter, deaf to the next
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, on_interrupt)
@@ -113,79 +220,124 @@ def _failures_explained(model: LatentVariableModel) -> Iterator[None]:
             "training diverged: the weights are not finite; lower learning_rate, or check the "
             "data for outliers"
         ) from error
+    finally:
+        logger.setLevel(level)
 
 
 def train(
     model: LatentVariableModel,
     training: Batch,
     validation: Batch | None,
-    options: TrainingOptions,
-    redraw: Callable[[int], Batch] | None = None,
-    configuration: dict[str, Any] | None = None,
+    options: dict[str, Any],
+    redraw: Callable[[int], Batch] | None,
+    configuration: dict[str, Any],
 ) -> list[dict[str, float]]:
-    """Train ``model`` in place and leave it with the weights of its best epoch.
+    """Train ``model`` in place, leave it with its best epoch's weights, return a record an epoch.
 
     Args:
-        model (LatentVariableModel): The model; its weights are changed.
-        training, validation ((torch.Tensor, torch.Tensor)): Data and standardised conditions;
-            without validation data the training loss picks the best epoch.
-        options (TrainingOptions): The rest. With a ``checkpoint_path`` (a folder), the end of every
-            epoch is kept there, and a run of the same model, options and data goes on from it.
-        redraw (callable or None): Given the epoch, returns a fresh training set of the same number
-            of rows.
-        configuration (dict or None): Plain description of the model, by which a run in
-            ``checkpoint_path`` is known.
-
-    Returns:
-        list of dict: One record an epoch: losses and rate (nats), learning rate, seconds.
+        model: Its weights are changed.
+        training, validation: Without validation data the training loss picks the best epoch.
+        options: The estimator's parameters by name, checked. With a ``checkpoint_path`` (a folder),
+            the end of every epoch is kept there, and a run of the same model, options and data
+            goes on from it.
+        redraw: Given the epoch, returns a fresh training set of the same number of rows.
+        configuration: Plain description of the model, by which a run is known.
 
     Raises:
-        ValueError: If the loss is not finite, a checkpoint cannot be read, or ``checkpoint_path``
-            holds the run of another model, other options or other data.
+        ValueError: If the loss is not finite, or the folder holds another run or cannot be read.
     """
-    run = None
-    if options.checkpoint_path is not None:
-        run = _run_folder(options, training, validation, redraw, configuration)
+    n_epochs, batch_size, run, resume = options["n_epochs"], options["batch_size"], None, None
+    if options["checkpoint_path"] is not None:
+        # Where it is trained, and how it is shown, may change.
+        followed = ("beta", "n_epochs", "batch_size", "learning_rate", "weight_decay", "momentum")
+        followed += ("schedule", "patience", "precision", "trainer_options")
+        description = {name: options[name] for name in followed} | {
+            "seed": options["random_state"],
+            "the model": configuration,
+            "redraw": redraw is not None,
+            "the training data": content_hash(*training),
+            "the validation data": None if validation is None else content_hash(*validation),
+        }
+        run = RunFolder(options["checkpoint_path"], description)
         if run.finished:
-            _load_weights(model, run.read(run.best))
-            return run.read(run.last)["mfvae_records"]
-        resume = run.last if run.last.exists() else None
-        if resume is not None:
-            run.read(resume)  # a damaged file is better reported here than by Lightning
-    batches = TensorBatches(*training, options.batch_size)
-    held_out = None
-    if validation is not None:
-        held_out = TensorBatches(*validation, 4 * options.batch_size)
+            _load_weights(model, run.best)
+            return _read(run.last)["mfvae_records"]
+        if run.last.exists():
+            resume = run.last
+            _read(resume)  # a damaged file is better reported here than by Lightning
+    precision = options["precision"]
+    if precision == "auto":
+        gpu = options["device"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
     with contextlib.ExitStack() as stack:
-        bar = progress_bar(options.n_epochs, "training", show=options.progress)
-        stack.enter_context(contextlib.closing(bar))
-        module = VAETraining(model, options, len(batches), bar)
-        batches.order_seed = lambda: module.epoch_seed(1)
-        if redraw is not None:
-            batches.redraw = lambda: redraw(module.current_epoch)
-        folder = run.path if run else stack.enter_context(tempfile.TemporaryDirectory())
-        stack.enter_context(_quiet_lightning())
-        best = EpochCheckpoint(folder, "best", monitor="validation_loss")
+        hidden = not options["progress"] or os.environ.get("MFVAE_PROGRESS") == "0"
+        bar = stack.enter_context(tqdm(total=n_epochs, desc="training", disable=hidden))
+        module = VAETraining(model, options, -(-len(training[0]) // batch_size), bar)
+        folder = run.last.parent if run else stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(_lightning_tamed(model))
+        best = _EpochCheckpoint(Path(folder, "best.ckpt"), monitor="validation_loss")
         callbacks: list[Callback] = [best]
         if run is not None:
-            callbacks.append(EpochCheckpoint(folder, "last", save_on_train_epoch_end=True))
+            callbacks.append(_EpochCheckpoint(run.last, save_on_train_epoch_end=True))
         stopping = None
-        if options.patience is not None:
-            stopping = EarlyStopping("validation_loss", patience=options.patience)
+        if options["patience"] is not None:
+            stopping = EarlyStopping("validation_loss", patience=options["patience"])
             callbacks.append(stopping)
-        trainer = _trainer(options, callbacks)
-        with _failures_explained(model):
-            trainer.fit(
-                module,
-                batches,
-                held_out,
-                ckpt_path=resume if run else None,
-                weights_only=True,
-            )
+        own = dict(options["trainer_options"])
+        added = own.pop("callbacks", None) or []
+        callbacks += added if isinstance(added, list) else [added]
+        trainer = lightning.Trainer(
+            **{
+                "accelerator": options["device"],
+                "devices": 1,
+                "precision": precision,
+                "max_epochs": n_epochs,
+                "logger": False,
+                "enable_progress_bar": False,
+                "enable_model_summary": False,
+                "num_sanity_val_steps": 0,
+                "callbacks": callbacks,
+                **own,
+            }
+        )
+        batches = _Batches(training, batch_size, module, redraw)
+        held_out = None if validation is None else _Batches(validation, 4 * batch_size)
+        trainer.fit(module, batches, held_out, ckpt_path=resume, weights_only=True)
         if not best.path.exists():
             raise ValueError("training ended before one epoch was complete: see trainer_options")
-        _load_weights(model, torch.load(best.path, map_location="cpu", weights_only=True))
+        _load_weights(model, best.path)
         stopped_early = stopping is not None and stopping.stopped_epoch > 0
-        if run is not None and (stopped_early or len(module.records) >= options.n_epochs):
-            run.finish()
+        if run is not None and (stopped_early or len(module.records) >= n_epochs):
+            run.note(finished=True)
         return module.records
+
+
+def train_prior(
+    prior: Prior,
+    mean: torch.Tensor,
+    deviation: torch.Tensor,
+    conditions: torch.Tensor,
+    n_steps: int,
+    batch_size: int,
+    learning_rate: float,
+    generator: torch.Generator,
+) -> None:
+    """Lower ``-E[ln p(z | c)]``, z ~ Normal(mean, deviation), by AdamW in one cycle."""
+    weights = list(prior.parameters())
+    if not weights:
+        raise ValueError(f"{type(prior).__name__} has no weights to train")
+    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=1e-4)
+    schedule = _one_cycle(optimizer, learning_rate, n_steps)
+    place = {"generator": generator, "device": mean.device}
+    prior.train()
+    for _ in range(n_steps):
+        rows = torch.randint(len(mean), (batch_size,), **place)
+        noise = torch.randn(batch_size, mean.shape[1], **place)
+        loss = -prior.log_prob(mean[rows] + deviation[rows] * noise, conditions[rows]).mean()
+        if not torch.isfinite(loss):
+            raise ValueError("training diverged: the loss is not finite; lower learning_rate")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    prior.eval()

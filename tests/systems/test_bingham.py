@@ -5,14 +5,12 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import dblquad, quad
 from scipy.special import i0e, kolmogorov, roots_legendre
 
 from mfvae.systems import Bingham
-from mfvae.systems import bingham_torch as bt
 
 KS_FALSE_ALARM = 1e-7  # per test; below 1e-6 for all of this file together
 
@@ -192,43 +190,6 @@ def test_bad_directors_and_counts():
         law.sample(2.5, seed=0)
 
 
-DEGENERATE = [
-    np.zeros((3, 3)),
-    np.eye(3) * 2,
-    np.diag([1.0, 1.0, 3.0]),
-    np.diag([3.0, -1.0, 3.0]),
-    np.array([[1.0, 0.5, -0.3], [0.5, -2.0, 0.8], [-0.3, 0.8, 0.4]]),
-]
-
-
-def test_torch_agrees_with_numpy_and_passes_gradcheck():
-    A = torch.tensor(np.stack(DEGENERATE + [50 * a for a in DEGENERATE]))
-    law = Bingham(A.numpy())
-    np.testing.assert_allclose(bt.log_normalizer(A), law.log_normalizer(), atol=1e-11)
-    np.testing.assert_allclose(bt.moment(A), law.moment(), atol=1e-11)
-    assert torch.autograd.gradcheck(
-        lambda a: bt.log_normalizer((a + a.mT) / 2), A[:5].clone().requires_grad_(), atol=1e-7
-    )
-    components = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    components[0] = 0
-    assert torch.autograd.gradcheck(bt.log_normalizer, components.requires_grad_(), atol=1e-7)
-
-
-def test_torch_single_precision():
-    generator = torch.Generator().manual_seed(3)
-    components = 3 * torch.randn(2000, 5, generator=generator)
-    components[:300, 1:] *= 1e-4
-    components.requires_grad_()
-    value = bt.log_normalizer(components)
-    (gradient,) = torch.autograd.grad(value.sum(), components)
-    law = Bingham(bt.from_components(components.detach().double()).numpy())
-    np.testing.assert_allclose(value.detach(), law.log_normalizer(), rtol=0, atol=4e-6)
-    expected = bt.to_components(torch.tensor(law.moment()))
-    np.testing.assert_allclose(gradient, expected, rtol=0, atol=2e-6)
-    half = bt.log_normalizer(components.detach().bfloat16())
-    assert half.dtype == torch.bfloat16
-
-
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(
     st.lists(st.floats(-1000, 1000), min_size=3, max_size=3),
@@ -242,22 +203,3 @@ def test_symmetries_of_the_normaliser(eigenvalues, shift):
     squares = np.diagonal(Bingham(np.diag(eigenvalues)).moment())
     assert np.all(squares > 0)
     assert abs(squares.sum() - 1) < 1e-12
-
-
-def test_torch_bad_input():
-    with pytest.raises(TypeError, match="must be a torch"):
-        bt.log_normalizer(np.zeros((3, 3)))
-    with pytest.raises(TypeError, match="floating point"):
-        bt.log_normalizer(torch.zeros(3, 3, dtype=torch.int64))
-    with pytest.raises(ValueError, match="shape"):
-        bt.log_normalizer(torch.zeros(4, 4))
-    assert torch.isnan(bt.log_normalizer(torch.full((2, 5), torch.nan))).all()
-    assert bt.log_normalizer(torch.zeros(0, 5)).shape == (0,)
-
-
-def test_torch_batches_larger_than_a_block():
-    generator = torch.Generator().manual_seed(4)
-    components = torch.randn(3, 7000, 5, generator=generator, dtype=torch.float64)
-    law = Bingham(bt.from_components(components).numpy())
-    np.testing.assert_allclose(bt.log_normalizer(components), law.log_normalizer(), atol=1e-11)
-    np.testing.assert_allclose(bt.moment(components), law.moment(), atol=1e-11)

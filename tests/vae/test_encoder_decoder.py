@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from mfvae.vae.decoder import CNNDecoder, LinearDecoder, MLPDecoder
-from mfvae.vae.encoder import LOG_VARIANCE_RANGE, CNNEncoder, MLPEncoder, SetEncoder
+from mfvae.vae.encoder import LOG_VARIANCE_RANGE, CNNEncoder, MLPEncoder, SetEncoder, Sizes
 from mfvae.vae.model import DECODERS, ENCODERS, build_model, seeded_initialization
 
+LATTICE = Sizes(1, 4, lattice_shape=(2, 2))
 SHAPES = [(4, 4), (5, 7), (1, 6), (3, 2), (1, 1), (2, 17)]
 
 
@@ -17,23 +18,18 @@ def randn(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+def sizes(lattice_shape: tuple[int, int], n_conditions: int = 1) -> Sizes:
+    return Sizes(3, lattice_shape[0] * lattice_shape[1], n_conditions, 2, 2, lattice_shape)
+
+
 def encoder(name: str, lattice_shape: tuple[int, int], n_conditions: int = 1, **options):
-    n_features, n_latents = 2, 3
-    own = {
-        "cnn": {"lattice_shape": lattice_shape},
-        "mlp": {"n_sites": lattice_shape[0] * lattice_shape[1]},
-        "normalized-cnn": {"lattice_shape": lattice_shape},
-        "set": {},
-    }[name]
     with seeded_initialization(0):
-        return ENCODERS[name](n_features, n_conditions, n_latents, **own, **options).double()
+        return ENCODERS[name](sizes(lattice_shape, n_conditions), **options).double()
 
 
 def decoder(name: str, lattice_shape: tuple[int, int], **options):
-    n_latents, n_parameters, n_sites = 3, 2, lattice_shape[0] * lattice_shape[1]
-    own = {"lattice_shape": lattice_shape} if name.endswith("cnn") else {}
     with seeded_initialization(0):
-        return DECODERS[name](n_latents, n_sites, n_parameters, **own, **options).double()
+        return DECODERS[name](sizes(lattice_shape), **options).double()
 
 
 @pytest.mark.parametrize("name", list(ENCODERS))
@@ -205,13 +201,15 @@ def test_a_calibrated_cnn_starts_around_the_average_site() -> None:
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda: SetEncoder(1, 0, 1, widths=()), ValueError),
-        (lambda: MLPEncoder(1, 0, 1, n_sites=4, widths=8), TypeError),
-        (lambda: MLPEncoder(1, 0, 1, n_sites=4, widths=(0,)), ValueError),
-        (lambda: MLPDecoder(1, 4, 1, widths=(-2,)), ValueError),
-        (lambda: CNNEncoder(1, 0, 1, lattice_shape=(2, 2), channels=()), ValueError),
-        (lambda: CNNDecoder(1, 4, 1, lattice_shape=(2, 2), channels=(1.5,)), TypeError),
-        (lambda: CNNDecoder(1, 4, 1, lattice_shape=(2, 2), padding_mode="reflect"), ValueError),
+        (lambda: SetEncoder(LATTICE, widths=()), ValueError),
+        (lambda: MLPEncoder(LATTICE, widths=8), TypeError),
+        (lambda: MLPEncoder(LATTICE, widths=(0,)), ValueError),
+        (lambda: MLPDecoder(LATTICE, widths=(-2,)), ValueError),
+        (lambda: CNNEncoder(LATTICE, channels=()), ValueError),
+        (lambda: CNNDecoder(LATTICE, channels=(1.5,)), TypeError),
+        (lambda: CNNDecoder(LATTICE, padding_mode="reflect"), ValueError),
+        (lambda: CNNEncoder(LATTICE, padding_mode="circular", width=8), ValueError),
+        (lambda: CNNDecoder(LATTICE, width=0), ValueError),
     ],
 )
 def test_bad_options_are_refused(make, error: type) -> None:
@@ -231,7 +229,7 @@ def test_an_encoder_without_hidden_layers_is_affine() -> None:
 
 
 def test_a_linear_decoder_is_affine() -> None:
-    model = LinearDecoder(2, 5, 1).double()
+    model = LinearDecoder(Sizes(2, 5)).double()
     a, b = randn(1, 2), randn(1, 2, seed=1)
     torch.testing.assert_close(model((a + b) / 2), (model(a) + model(b)) / 2)
 

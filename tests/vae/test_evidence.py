@@ -10,10 +10,10 @@ import torch
 
 from mfvae.systems import CurieWeiss
 from mfvae.vae.decoder import LinearDecoder
-from mfvae.vae.encoder import MLPEncoder
-from mfvae.vae.evidence import elbo, iwae, log_weights, quadrature
+from mfvae.vae.encoder import MLPEncoder, Sizes
+from mfvae.vae.evidence import bound, log_weights, quadrature
 from mfvae.vae.likelihood import Bernoulli, Gaussian
-from mfvae.vae.mixture import MixturePrior
+from mfvae.vae.mixture_prior import MixturePrior
 from mfvae.vae.model import PRIORS, LatentVariableModel, seeded_initialization
 from mfvae.vae.prior import NormalPrior, Prior
 
@@ -50,8 +50,8 @@ class FieldPrior(Prior):
 def exact_curie_weiss(n_sites: int, temperature: float) -> LatentVariableModel:
     """Logits 2 beta m and the exact prior: a VAE that is the Curie-Weiss model."""
     with seeded_initialization(0):
-        encoder = MLPEncoder(1, 1, 1, n_sites=n_sites, widths=(4,))
-        decoder = LinearDecoder(1, n_sites, 1)
+        sizes = Sizes(1, n_sites, n_conditions=1)
+        encoder, decoder = MLPEncoder(sizes, widths=(4,)), LinearDecoder(sizes)
     with torch.no_grad():
         decoder.affine.weight.fill_(2 / temperature)
         decoder.affine.bias.zero_()
@@ -98,8 +98,8 @@ def test_quadrature_finds_a_component_narrower_than_its_nodes(
     n_sites = 5
     with seeded_initialization(3):
         prior = MixturePrior(n_latents, 0, n_components=3, covariance=covariance)
-        encoder = MLPEncoder(1, 0, n_latents, n_sites=n_sites, widths=(4,))
-        decoder = LinearDecoder(n_latents, n_sites, 1)
+        sizes = Sizes(n_latents, n_sites)
+        encoder, decoder = MLPEncoder(sizes, widths=(4,)), LinearDecoder(sizes)
     with torch.no_grad():
         prior.log_scales[0] = -6.5
         prior.means[0] = 0.37
@@ -117,8 +117,9 @@ def test_bounds_are_ordered_and_tighten() -> None:
     x = model.likelihood.prepare(spins)
     c = torch.full((n_samples, 1), temperature, dtype=torch.float64)
     exact = system.log_prob(spins, temperature)
-    gaps = [exact - elbo(model, x, c, 16, generator(1)).numpy()]
-    gaps += [exact - iwae(model, x, c, n, generator(1)).numpy() for n in (2, 8, 64)]
+    gaps = [exact - bound(model, x, c, 16, generator(1), method="elbo").numpy()]
+    for n in (2, 8, 64):
+        gaps.append(exact - bound(model, x, c, n, generator(1), method="iwae").numpy())
     means = [gap.mean() for gap in gaps]
     stderr = [gap.std() / n_samples**0.5 for gap in gaps]
     assert all(one > next_one for one, next_one in itertools.pairwise(means))
@@ -129,10 +130,11 @@ def test_bounds_are_ordered_and_tighten() -> None:
 
 
 def random_model(prior: str, n_latents: int, n_conditions: int, n_sites: int = 5):
+    sizes = Sizes(n_latents, n_sites, n_conditions)
     with seeded_initialization(3):
         model = LatentVariableModel(
-            MLPEncoder(1, n_conditions, n_latents, n_sites=n_sites, widths=(8,)),
-            LinearDecoder(n_latents, n_sites, 1),
+            MLPEncoder(sizes, widths=(8,)),
+            LinearDecoder(sizes),
             PRIORS[prior](n_latents, n_conditions),
             Bernoulli(),
             [0.0] * n_conditions,
@@ -195,8 +197,8 @@ def test_quadrature_follows_a_posterior_out_of_the_priors_box() -> None:
     """A linear Gaussian model is solvable: x ~ Normal(0, 1 + w^2), far out as well."""
     with seeded_initialization(0):
         model = LatentVariableModel(
-            MLPEncoder(1, 0, 1, n_sites=1, widths=(2,)),
-            LinearDecoder(1, 1, 1),
+            MLPEncoder(Sizes(1), widths=(2,)),
+            LinearDecoder(Sizes(1)),
             NormalPrior(1, 0),
             Gaussian([0.0], [1.0], variance="unit"),
             [],

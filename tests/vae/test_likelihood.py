@@ -12,10 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mfvae.systems import Bingham, bingham_torch
-from mfvae.vae.bingham import BinghamNatural, BinghamRotation
-from mfvae.vae.likelihood import Bernoulli, Categorical, Gaussian
-from mfvae.vae.tempered import Tempered
+from mfvae.systems import Bingham
+from mfvae.vae.director_likelihood import (
+    BinghamNatural,
+    BinghamRotation,
+    from_components,
+    to_components,
+)
+from mfvae.vae.likelihood import Bernoulli, Categorical, Gaussian, Tempered
 
 #: Smallest p-value, and largest deviation in standard errors, that a right sampler may show:
 #: 1e-8 each and fewer than 100 comparisons in this file, a false-alarm rate below 1e-6.
@@ -346,7 +350,7 @@ def test_gradients_against_finite_differences(name: str) -> None:
 def test_bingham_gradient_where_eigenvalues_meet() -> None:
     likelihood = BinghamNatural()
     n = torch.tensor([[[0.0, 0.6, 0.8]]], dtype=torch.float64)
-    uniaxial = bingham_torch.to_components(torch.diag(torch.tensor([0.0, 0.0, 3.0]).double()))
+    uniaxial = to_components(torch.diag(torch.tensor([0.0, 0.0, 3.0]).double()))
     for components in (torch.zeros(5, dtype=torch.float64), uniaxial):
         p = components.reshape(1, 1, 5).requires_grad_()
         assert torch.autograd.gradcheck(lambda q: likelihood.log_prob(q, n), (p,), atol=1e-7)
@@ -361,7 +365,7 @@ def test_both_bingham_forms_are_the_same_law() -> None:
 
 def test_rotation_form_has_the_eigenvalues_it_names() -> None:
     p = parameters((5, 1, 8), scale=2.0)
-    matrices = bingham_torch.from_components(BinghamRotation().natural(p))
+    matrices = from_components(BinghamRotation().natural(p))
     gaps = torch.linalg.eigvalsh(matrices)[:, 0].diff(dim=-1)
     expected = torch.nn.functional.softplus(p[:, 0, 6:8])
     torch.testing.assert_close(gaps, expected)
@@ -388,7 +392,7 @@ def test_maximum_likelihood_recovers_a_planted_matrix(likelihood) -> None:
     found = likelihood.natural(p).detach()[0, 0].numpy()
     # The Fisher information of the natural parameters is the covariance of the statistics.
     covariance = np.cov(likelihood.statistics(directors)[:, 0].numpy().T)
-    expected = bingham_torch.to_components(torch.from_numpy(planted)).numpy()
+    expected = to_components(torch.from_numpy(planted)).numpy()
 
     def chi_squared(truth: np.ndarray) -> float:
         return n_samples * (found - truth) @ covariance @ (found - truth)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mfvae.vae.mixture import MixturePrior
+from mfvae.vae.mixture_prior import MixturePrior
 from mfvae.vae.model import seeded_initialization
 
 

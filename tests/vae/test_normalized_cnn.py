@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 import mfvae
-from mfvae.vae.normalized_cnn import NormalizedCNNDecoder, NormalizedCNNEncoder
-from mfvae.vae.tempered import Tempered
+from mfvae.vae.encoder import Sizes
+from mfvae.vae.likelihood import Tempered
+from mfvae.vae.model import DECODERS, ENCODERS
 
 PAPER = {"channels": (64, 128), "width": 1024}
 
@@ -18,9 +19,13 @@ def randn(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def networks(lattice_shape: tuple[int, int], **options) -> list[nn.Module]:
+    sizes = Sizes(2, lattice_shape[0] * lattice_shape[1], lattice_shape=lattice_shape)
+    return [bricks["normalized-cnn"](sizes, **options) for bricks in (ENCODERS, DECODERS)]
+
+
 def test_the_paper_preset_has_the_layers_of_its_table() -> None:
-    encoder = NormalizedCNNEncoder(1, 0, 2, lattice_shape=(32, 32), **PAPER)
-    decoder = NormalizedCNNDecoder(2, 1024, 1, lattice_shape=(32, 32), **PAPER)
+    encoder, decoder = networks((32, 32), **PAPER)
     convolutions = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
     assert [tuple(c.weight.shape) for c in convolutions] == [(64, 1, 4, 4), (128, 64, 4, 4)]
     assert all(c.stride == (2, 2) for c in convolutions)
@@ -44,8 +49,7 @@ def test_the_paper_preset_has_the_layers_of_its_table() -> None:
 @pytest.mark.parametrize("lattice_shape", [(8, 8), (5, 7)])
 def test_answers_do_not_depend_on_the_company_after_training(lattice_shape: tuple) -> None:
     n_sites = lattice_shape[0] * lattice_shape[1]
-    encoder = NormalizedCNNEncoder(1, 0, 2, lattice_shape=lattice_shape)
-    decoder = NormalizedCNNDecoder(2, n_sites, 1, lattice_shape=lattice_shape)
+    encoder, decoder = networks(lattice_shape)
     x, none = randn(16, 1, n_sites), torch.zeros(16, 0)
     together, alone = encoder(x, none)[0][:1], encoder(x[:1], none[:1])[0]
     assert not torch.allclose(together, alone, atol=1e-3)  # in training they do

@@ -9,11 +9,10 @@ import pytest
 import torch
 from scipy import stats
 
-from mfvae.vae.coupling import CouplingPrior
-from mfvae.vae.evidence import _panel_rule
-from mfvae.vae.mixture import MixturePrior
+from mfvae.vae.evidence import panel_rule
+from mfvae.vae.mixture_prior import MixturePrior
 from mfvae.vae.model import PRIORS, seeded_initialization
-from mfvae.vae.prior import NormalPrior, Prior, SplinePrior
+from mfvae.vae.prior import CouplingPrior, NormalPrior, Prior, SplinePrior
 
 #: As in test_likelihood: fewer than 100 comparisons at 1e-8 each.
 P_VALUE = 1e-8
@@ -57,7 +56,7 @@ def grid(prior: Prior, c: torch.Tensor, spacing: float) -> tuple[torch.Tensor, t
     low, high = (edge.tolist() for edge in prior.box(c))
     breaks = [[*points.tolist(), *EDGES] for points in prior.breakpoints(c)]
     order = 12 if prior.n_latents == 1 else 6
-    rules = [_panel_rule(*rule, spacing, order) for rule in zip(low, high, breaks, strict=True)]
+    rules = [panel_rule(*rule, spacing, order) for rule in zip(low, high, breaks, strict=True)]
     nodes = np.stack([g.ravel() for g in np.meshgrid(*(r[0] for r in rules), indexing="ij")], 1)
     weights = rules[0][1]
     for _, other in rules[1:]:

@@ -8,7 +8,6 @@ import torch
 
 from mfvae import MeanFieldVAE
 from mfvae.systems import CurieWeiss
-from mfvae.vae import refit_prior
 
 SYSTEM = CurieWeiss(32)
 
@@ -33,7 +32,7 @@ def test_only_the_prior_moves_and_the_gain_is_in_the_elbo():
     held_out = SYSTEM.sample(0.7, 2000, seed=2), np.full(2000, 0.7)
     exact = SYSTEM.log_prob(held_out[0], 0.7).mean()
     before = vae.score_samples(*held_out, method="elbo", seed=3).mean()
-    assert refit_prior(vae, x, t, n_steps=400, seed=4) is vae
+    assert vae.refit_prior(x, t, n_steps=400, seed=4) is vae
     after = vae.score_samples(*held_out, method="elbo", seed=3).mean()
     assert after > before + 0.02
     assert after < exact
@@ -44,7 +43,7 @@ def test_only_the_prior_moves_and_the_gain_is_in_the_elbo():
 
 def test_same_seed_same_weights():
     x, t = SYSTEM.sample(0.7, 300, seed=1), np.full(300, 0.7)
-    results = [weights(refit_prior(model(), x, t, n_steps=20, seed=s).module_) for s in (5, 5, 6)]
+    results = [weights(model().refit_prior(x, t, n_steps=20, seed=s).module_) for s in (5, 5, 6)]
     equal = [all(torch.equal(a, b) for a, b in zip(results[0], r, strict=True)) for r in results]
     assert equal == [True, True, False]
 
@@ -52,11 +51,11 @@ def test_same_seed_same_weights():
 def test_refuses_bad_input():
     x, t = SYSTEM.sample(0.7, 30, seed=1), np.full(30, 0.7)
     with pytest.raises(ValueError, match="no weights"):
-        refit_prior(model(prior="normal"), x, t, n_steps=10)
+        model(prior="normal").refit_prior(x, t, n_steps=10)
     vae = model()
-    with pytest.raises(TypeError, match="MeanFieldVAE"):
-        refit_prior(None, x, t, n_steps=10)
+    with pytest.raises(ValueError, match="not fitted"):
+        MeanFieldVAE().refit_prior(x, t, n_steps=10)
     with pytest.raises(ValueError, match="n_steps"):
-        refit_prior(vae, x, t, n_steps=1)
+        vae.refit_prior(x, t, n_steps=1)
     with pytest.raises(ValueError, match="features"):
-        refit_prior(vae, x[:, :8], t, n_steps=10)
+        vae.refit_prior(x[:, :8], t, n_steps=10)

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import lightning
 import numpy as np
 import pytest
 import torch
@@ -20,8 +21,6 @@ from lightning.pytorch.callbacks import Callback
 
 from mfvae import MeanFieldVAE
 from mfvae.systems import CurieWeiss
-from mfvae.vae import training
-from mfvae.vae.loop import TensorBatches
 
 N_SITES = 16
 
@@ -65,9 +64,13 @@ class Kill(Callback):
 @contextlib.contextmanager
 def planted(*callbacks: Callback) -> Iterator[None]:
     """Add callbacks behind the back of the options, by which a run is known."""
-    trainer = training._trainer
+    trainer = lightning.Trainer
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_trainer", lambda o, own: trainer(o, [*own, *callbacks]))
+        patch.setattr(
+            lightning,
+            "Trainer",
+            lambda **own: trainer(**{**own, "callbacks": [*own["callbacks"], *callbacks]}),
+        )
         yield
 
 
@@ -201,15 +204,24 @@ def test_redraw_must_keep_the_number_of_rows_and_the_letters() -> None:
         vae().fit(data(), redraw=lambda epoch: (np.zeros((180, N_SITES)), None))
 
 
-def test_batches_are_a_permutation_fixed_by_the_seed() -> None:
-    x, c = torch.arange(10), torch.zeros(10, 0)
-    batches = TensorBatches(x, c, 4, order_seed=lambda: 1)
-    first, again = ([part.tolist() for part, _ in batches] for _ in range(2))
-    assert first == again
-    assert [len(part) for part in first] == [4, 4, 2]
-    assert sorted(row for part in first for row in part) == list(range(10))
-    batches.order_seed = lambda: 2
-    assert [part.tolist() for part, _ in batches] != first
+def test_an_epoch_is_a_permutation_of_the_rows_fixed_by_seed_and_epoch() -> None:
+    class Look(Callback):
+        def on_train_batch_start(self, trainer, module, batch, index) -> None:
+            seen.append((trainer.current_epoch, [tuple(row) for row in batch[0].tolist()]))
+
+    x, runs = 2 * np.eye(10, 16, dtype=np.int8) - 1, []
+    for seed in (0, 0, 1):
+        seen = []
+        options = {"n_epochs": 2, "batch_size": 4, "trainer_options": {"callbacks": [Look()]}}
+        vae(**options, random_state=seed).fit(x)
+        runs.append(seen)
+    assert [len(rows) for _, rows in runs[0]] == [4, 4, 2, 4, 4, 2]
+    first, second = (
+        [row for epoch, rows in runs[0] for row in rows if epoch == number] for number in (0, 1)
+    )
+    assert sorted(first) == sorted(second) == sorted(tuple(row) for row in (x > 0).astype(int))
+    assert first != second
+    assert runs[0] == runs[1] != runs[2]
 
 
 # ------------------------------------------------------------------------------- resume

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mfvae._validation import check_choice, check_count
-from mfvae.vae.prior import NORMAL_REACH, ConditionalParameters, Prior
+from mfvae.vae.prior import NORMAL_REACH, ConditionalParameters, Pair, Prior
 
 __all__ = ["MixturePrior"]
 
@@ -24,11 +24,10 @@ class MixturePrior(Prior):
     can do only where the orbit runs along the axes.
 
     Args:
-        n_latents, n_conditions (int): Latents and conditions.
-        n_components (int): Number of Gaussians.
-        covariance ({"diagonal", "full"}): Shape of each Gaussian.
-        width (int): Hidden width of the network that turns conditions into shifts of the
-            parameters.
+        n_latents, n_conditions: Sizes of z and c.
+        n_components: Number of Gaussians.
+        covariance: Shape of each Gaussian, "diagonal" or "full".
+        width: Hidden width of the network that turns conditions into shifts of the parameters.
     """
 
     def __init__(
@@ -41,9 +40,8 @@ class MixturePrior(Prior):
         width: int = 32,
     ) -> None:
         super().__init__(n_latents)
-        check_count(n_components, "n_components")
         check_choice(covariance, "covariance", ("diagonal", "full"))
-        self.n_components = n_components
+        self.n_components = n_components = check_count(n_components, "n_components")
         self.means = nn.Parameter(torch.randn(n_components, n_latents))
         self.log_scales = nn.Parameter(torch.full((n_components, n_latents), -0.7))
         below = torch.tril_indices(n_latents, n_latents, -1)
@@ -129,7 +127,7 @@ class MixturePrior(Prior):
         row = torch.arange(len(conditions), device=conditions.device)
         if len(means) == 1:
             row = torch.zeros_like(row)
-        noise = self._noise(conditions, generator) * torch.exp(log_scales[row, component])
+        noise = self.noise(conditions, generator) * torch.exp(log_scales[row, component])
         if len(self.rows):
             lower = self._lower(entries[row, component])
             noise = torch.linalg.solve_triangular(
@@ -137,7 +135,7 @@ class MixturePrior(Prior):
             ).squeeze(-1)
         return means[row, component] + noise
 
-    def _means_and_deviations(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _means_and_deviations(self, conditions: torch.Tensor) -> Pair:
         """Return mean and standard deviation of each latent in each component."""
         _, means, log_scales, entries = self._components(conditions)
         scales = torch.exp(log_scales)
@@ -146,13 +144,13 @@ class MixturePrior(Prior):
             scales = root.square().sum(dim=-1).sqrt()
         return means, scales
 
-    def box(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def box(self, conditions: torch.Tensor) -> Pair:
         means, deviations = self._means_and_deviations(conditions)
         reach = NORMAL_REACH * deviations
         return (means - reach).amin(dim=(0, 1)), (means + reach).amax(dim=(0, 1))
 
     def breakpoints(self, conditions: torch.Tensor) -> list[torch.Tensor]:
-        """Return, per latent, the edges of components so narrow that nodes could miss them."""
+        # The edges of components so narrow that nodes could miss them.
         means, deviations = (part[0] for part in self._means_and_deviations(conditions))
         edges = torch.stack([means + reach * deviations for reach in (-8, -4, 0, 4, 8)])
         return [edges[:, deviations[:, k] < NARROW, k].flatten() for k in range(self.n_latents)]
