@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from mfvae._validation import check_count, check_number, check_seed
-from mfvae.compare._gibbs import gibbs_sweeps, random_states
 from mfvae.compare.annealing import AnnealedRival
 from mfvae.compare.independent import IndependentModel
+from mfvae.systems.kernels.gibbs import gibbs_sweeps
+from mfvae.systems.kernels.random import scalar_states
 
 __all__ = ["PairwiseMaximumEntropy"]
 
@@ -74,7 +75,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
         field, couplings = self._base_field, np.zeros_like(pairs)
         first, moves = seed.spawn(2)
         x = X[np.random.default_rng(first).integers(len(X), size=self.n_chains)].copy()
-        state = random_states(self.n_chains, moves)
+        state = scalar_states(moves, self.n_chains)
         scale = 1.0 / (means * (1 - means) + 1e-3)
         # a pair is almost as stiff as its variance; the floor keeps rare pairs from jumping
         pair_scale = 1.0 / (pairs * (1 - pairs) + 1e-3)
@@ -113,7 +114,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
         return x
 
     def _generator(self, n_chains: int, seed: np.random.SeedSequence) -> np.ndarray:
-        return random_states(n_chains, seed)
+        return scalar_states(seed, n_chains)
 
 
 def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

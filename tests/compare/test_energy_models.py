@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from mfvae.compare import PairwiseMaximumEntropy, RestrictedBoltzmannMachine, _gibbs
-from mfvae.compare._gibbs import gibbs_sweeps, random_states
+from mfvae.compare import PairwiseMaximumEntropy, RestrictedBoltzmannMachine
 
 N = 15
 ALL = np.array(list(itertools.product([0, 1], repeat=N)), dtype=np.uint8)
@@ -60,41 +59,6 @@ def test_annealing_agrees_with_enumeration_on_fifteen_cells(words):
     wrong = annealed(field + 0.05, couplings, 1000, 2000, seed=0)
     assert abs(wrong - log_z) > 0.01
     assert abs(wrong - log_z) > 5.5 * wrong.stderr
-
-
-def test_gibbs_chains_follow_the_enumerated_law():
-    field, couplings = planted_pairwise(8)
-    x = ALL[:256, -8:].astype(float)
-    weight = x @ field + 0.5 * np.einsum("ni,ni->n", x @ couplings, x)
-    probability = np.exp(weight - logsumexp(weight))
-
-    def chi_square(field):
-        n_chains = 40_000
-        chains = np.zeros((n_chains, 8), dtype=np.uint8)
-        state = random_states(n_chains, np.random.SeedSequence(3))
-        gibbs_sweeps(chains, field, couplings, state, 60)
-        observed = np.bincount(chains @ (1 << np.arange(8)[::-1]), minlength=256)
-        expected = n_chains * probability
-        large = expected > 5
-        return ((observed - expected)[large] ** 2 / expected[large]).sum(), large.sum()
-
-    value, n = chi_square(field)
-    assert value < n + 5.5 * np.sqrt(2 * n) + 15
-    value, n = chi_square(field + 0.1)  # negative control
-    assert value > n + 5.5 * np.sqrt(2 * n) + 15
-
-
-def test_gibbs_chains_do_not_depend_on_the_number_of_threads(monkeypatch):
-    field, couplings = planted_pairwise(8)
-    results = []
-    for n_threads in (1, 2, 3):
-        monkeypatch.setattr(_gibbs, "thread_count", lambda n=n_threads: n)
-        chains = np.zeros((7, 8), dtype=np.uint8)
-        gibbs_sweeps(chains, field, couplings, random_states(7, np.random.SeedSequence(3)), 20)
-        results.append(chains)
-    assert np.array_equal(results[0], results[1])
-    assert np.array_equal(results[0], results[2])
-    assert results[0].any()
 
 
 def test_pairwise_fit_recovers_the_planted_model(words):

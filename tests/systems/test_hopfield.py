@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import njit
 from scipy import stats
 from scipy.special import gammaln, logsumexp
 
-from mfvae.systems import CurieWeiss, Estimate, Hopfield, System, _lane_random, _lanes
-from mfvae.systems import _replica_exchange as exchange
+from mfvae.systems import CurieWeiss, Estimate, Hopfield, System
+from mfvae.systems.kernels import hopfield as kernel
 
 #: Chance that a correct sampler fails any of the tests of this file.
 FAMILY = 1e-6
@@ -292,22 +291,25 @@ def test_bits_depend_on_the_seed_alone() -> None:
     assert len(np.unique(one[:256], axis=0)) > 200
 
 
+DISORDERED = 1.15 * (1 + np.sqrt(16 / 256))
+
+
 def test_ladder_holds_the_given_temperatures_and_reaches_the_disordered_phase() -> None:
     given_ones = np.array([0.9, 0.4, 0.9, 2.5])
-    levels = exchange.ladder(given_ones, 256, 16)
+    levels = kernel.ladder(given_ones, 256, 16)
     assert set(given_ones) <= set(levels)
     assert np.sum(levels == 0.9) == 2
     assert np.all(np.diff(levels) >= 0)
-    below = levels[levels <= exchange.disordered_above(256, 16)]
+    below = levels[levels <= DISORDERED]
     assert np.diff(np.log(below)).max() < 1.51 / 16
-    assert exchange.ladder(np.array([0.5]), 256, 16)[-1] == exchange.disordered_above(256, 16)
-    np.testing.assert_array_equal(exchange.ladder(np.array([3.0]), 256, 16), [3.0])
+    assert kernel.ladder(np.array([0.5]), 256, 16)[-1] == DISORDERED
+    np.testing.assert_array_equal(kernel.ladder(np.array([3.0]), 256, 16), [3.0])
 
 
 def test_neighbouring_temperatures_exchange_often_enough() -> None:
     for n_sites, n_patterns in ((256, 2), (1024, 3), (256, 32)):
         system = Hopfield.random(n_sites, n_patterns, seed=1)
-        _, rates = exchange.run(
+        _, rates = kernel.run(
             system.patterns,
             np.array([0.6]),
             16,
@@ -317,65 +319,6 @@ def test_neighbouring_temperatures_exchange_often_enough() -> None:
             seed=np.random.SeedSequence(0),
         )
         assert 0.1 < rates.min() <= rates.max() <= 1
-
-
-# ------------------------------------------------------------------ numbers in lanes
-
-
-@njit
-def words_and_normals(state, words, normals):
-    a, b, c, d = _lane_random.load_state(state)
-    for i in range(0, words.size, 2 * _lanes.LANES):
-        first, a, b, c, d = _lane_random.random_words(a, b, c, d)
-        second, a, b, c, d = _lane_random.random_words(a, b, c, d)
-        left, right = _lane_random.normal_pair(first, second)
-        _lanes.store(words, i, first)
-        _lanes.store(words, i + _lanes.LANES, second)
-        _lanes.store(normals, i, left)
-        _lanes.store(normals, i + _lanes.LANES, right)
-
-
-@njit
-def elementary(x, exponentials, logarithms):
-    for i in range(0, x.size, _lanes.LANES):
-        value = _lane_random.exp(_lanes.load(x, i))
-        _lanes.store(exponentials, i, value)
-        _lanes.store(logarithms, i, _lane_random.log(value))
-
-
-def test_random_words_are_xoshiro_and_normals_are_normal() -> None:
-    n = 400_000
-    state = np.random.SeedSequence(3).generate_state(4 * _lanes.LANES)
-    words, normals = np.empty(n, dtype=np.uint32), np.empty(n, dtype=np.float32)
-    words_and_normals(state, words, normals)
-    s = [int(word) for word in state[:: _lanes.LANES]]  # the first lane, in Python's integers
-
-    def rotated(value: int, k: int) -> int:
-        return (value << k | value >> 32 - k) & 0xFFFFFFFF
-
-    for i in range(50):
-        expected = (rotated((s[0] + s[3]) & 0xFFFFFFFF, 7) + s[0]) & 0xFFFFFFFF
-        assert words[i * _lanes.LANES] == expected
-        shifted = s[1] << 9 & 0xFFFFFFFF
-        s[2] ^= s[0]
-        s[3] ^= s[1]
-        s[1] ^= s[2]
-        s[0] ^= s[3]
-        s[2] ^= shifted
-        s[3] = rotated(s[3], 11)
-    assert stats.kstest(normals.astype(float), "norm").pvalue > FAMILY
-    assert stats.kstest(1.03 * normals.astype(float), "norm").pvalue < FAMILY
-    pairs = normals.reshape(-1, 2, _lanes.LANES)
-    angle = np.arctan2(pairs[:, 0], pairs[:, 1]).ravel() / (2 * np.pi) + 0.5
-    assert stats.kstest(angle, "uniform").pvalue > FAMILY
-
-
-def test_exp_and_log_to_single_precision() -> None:
-    x = np.linspace(-80, 80, 16_000).astype(np.float32)
-    exponentials, logarithms = np.empty_like(x), np.empty_like(x)
-    elementary(x, exponentials, logarithms)
-    np.testing.assert_allclose(exponentials, np.exp(x.astype(float)), rtol=5e-7)
-    np.testing.assert_allclose(logarithms, np.log(exponentials.astype(float)), rtol=5e-7, atol=1e-7)
 
 
 # ------------------------------------------------------------------ the interface

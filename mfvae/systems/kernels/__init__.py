@@ -1,0 +1,32 @@
+"""Compiled samplers: the only place that knows of vector lanes, Numba and LLVM.
+
+*How a kernel works.* Sixteen Markov chains run side by side, one in each lane of a vector register.
+`lanes` teaches Numba two types, sixteen float32 and sixteen uint32, with the usual operators,
+comparisons and `select` in place of branches; a scalar beside lanes stands for sixteen copies. A
+kernel loads lanes from flat arrays, combines them and stores them again:
+
+    @compiled
+    def shifted(x, state, out):  # out = x + a uniform number, lane by lane
+        s = load_state(state)
+        for place in range(0, len(x), LANES):
+            words, s = next_words(s)
+            store(out, place, load(x, place) + uniforms(words))
+        store_state(state, s)
+
+Where chains cannot be vectorised (clusters, eigenvectors, Gibbs sweeps of dense couplings) a kernel
+is plain Numba with the scalar generator. `random` holds the one generator in both forms: its state
+is an array that belongs to a chain and comes from a ``SeedSequence``, so that the bits depend on
+the seed alone. `running` compiles kernels and runs blocks of chains in plain threads.
+
+*What depends on Numba's insides* (tried with 0.60 to 0.62): the vector types of `lanes`
+(``PrimitiveModel``, ``intrinsic``, ``infer_global``), and the stamp of the cache on disk in
+`running.compiled`, which joins a hash of this whole room to the hash that Numba keeps of a kernel's
+own file. An edit of any file here therefore recompiles every kernel; nothing has to be touched.
+
+*A new kernel* gets a file named after its model, `@compiled` on what Python calls, `@inlined` on
+what other kernels are built of, and a plain NumPy twin of a dozen lines in its test under
+``tests/systems/kernels``, equal in law. No index is checked: try it with ``NUMBA_DISABLE_JIT=1``
+where it uses no lanes, and with lengths that are no multiple of sixteen.
+"""
+
+__all__: list[str] = []

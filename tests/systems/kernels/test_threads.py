@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import numba
-from mfvae._threads import thread_count
 from numba import config
+
+from mfvae.systems.kernels.running import thread_count
 
 SCRIPT = """
 import os, sys

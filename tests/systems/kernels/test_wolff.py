@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mfvae.measure import correlation_length, order_parameter_moments
-from mfvae.systems import Ising2D, wolff
+from mfvae.systems import Ising2D
 from mfvae.systems._ising_exact import Enumeration
+from mfvae.systems.kernels import running, wolff
+from mfvae.systems.kernels.random import draw_bits, scalar_states
 
 N_COMPARISONS = 60
 CRITICAL = Ising2D.CRITICAL_TEMPERATURE
@@ -106,7 +108,7 @@ def test_stopping_at_a_budget_of_flips_is_found() -> None:
     chains = np.empty((n_chains, 100, 16), dtype=np.int8)
     for k in range(n_chains):
         spins, queue = np.ones(16, np.uint8), np.empty(17, np.uint32)
-        state = wolff.new_generator(np.random.SeedSequence((7, k)))
+        state = scalar_states(np.random.SeedSequence((7, k)), 1)[0]
         wolff.wolff_clusters(spins, queue, state, table, threshold, 50)
         for record in range(100):
             flipped = 0
@@ -212,12 +214,8 @@ def test_checkerboard_cut_is_the_dual_total_correlation() -> None:
 
 def test_generator_is_xoshiro256_plus_plus() -> None:
     """The first outputs of the reference implementation from the state 1, 2, 3, 4."""
-    state, outputs = [np.uint64(k) for k in (1, 2, 3, 4)], []
-    step = wolff._next.py_func
-    with np.errstate(over="ignore"):
-        for _ in range(5):
-            bits, *state = step(*state)
-            outputs.append(int(bits))
+    state = np.arange(1, 5, dtype=np.uint64)
+    outputs = [int(draw_bits(state)) for _ in range(5)]
     assert outputs == [
         41943041,
         58720359,
@@ -233,7 +231,7 @@ def test_bonds_decided_by_a_tie_have_their_probability() -> None:
     spins = np.random.default_rng(0).integers(0, 2, length**2).astype(np.uint8)
     queue, state = (
         np.empty(length**2 + 1, np.uint32),
-        wolff.new_generator(np.random.SeedSequence(1)),
+        scalar_states(np.random.SeedSequence(1), 1)[0],
     )
     threshold = np.uint64(2**15)  # 2^-17
     flipped = wolff.wolff_clusters(
@@ -247,7 +245,7 @@ def test_bonds_decided_by_a_tie_have_their_probability() -> None:
 def test_certain_bonds_flip_the_whole_lattice_and_impossible_ones_a_single_spin() -> None:
     for threshold, size in ((wolff.bond_threshold(50.0), 25), (np.uint64(0), 1)):
         spins, queue = np.zeros(25, np.uint8), np.empty(26, np.uint32)
-        state = wolff.new_generator(np.random.SeedSequence(0))
+        state = scalar_states(np.random.SeedSequence(0), 1)[0]
         flipped = wolff.wolff_clusters(spins, queue, state, wolff.neighbour_table(5), threshold, 1)
         assert flipped == size == spins.sum()
 
@@ -258,7 +256,7 @@ def test_mean_cluster_size_is_the_susceptibility() -> None:
     sizes = np.empty(n_chains)
     for k in range(n_chains):
         spins, queue = np.ones(16, np.uint8), np.empty(17, np.uint32)
-        state = wolff.new_generator(np.random.SeedSequence((9, k)))
+        state = scalar_states(np.random.SeedSequence((9, k)), 1)[0]
         wolff.wolff_clusters(spins, queue, state, table, threshold, 100)
         sizes[k] = wolff.wolff_clusters(spins, queue, state, table, threshold, 1000) / 1000
     exact = 16 * magnetization_moment(Enumeration(4, 1 / 2.5), 2)
@@ -272,7 +270,7 @@ def test_mean_cluster_size_is_the_susceptibility() -> None:
 def test_same_bits_whatever_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     system, drawn = Ising2D(8), []
     for n_threads in (1, 4):
-        monkeypatch.setattr(wolff, "thread_count", lambda n=n_threads: n)
+        monkeypatch.setattr(running, "thread_count", lambda n=n_threads: n)
         drawn.append(system.sample_chains([2.0, 2.5], 8, 5, seed=0))
     np.testing.assert_array_equal(*drawn)
 

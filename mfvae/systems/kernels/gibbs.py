@@ -1,0 +1,43 @@
+"""Gibbs sweeps of pairwise models of words: p(x) ∝ exp(h·x + x·J·x/2), x of letters 0 and 1."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mfvae.systems.kernels.random import uniform
+from mfvae.systems.kernels.running import compiled, in_threads
+
+
+def gibbs_sweeps(
+    x: np.ndarray, field: np.ndarray, couplings: np.ndarray, states: np.ndarray, n_sweeps: int
+) -> None:
+    """Sweep every chain through its cells ``n_sweeps`` times, in place.
+
+    Args:
+        x: Words, uint8 ``(n_chains, n_cells)``.
+        field: h, float64 ``(n_cells,)``.
+        couplings: J, float64 ``(n_cells, n_cells)``, symmetric with zero diagonal.
+        states: uint64 ``(n_chains, 4)``, a generator for each chain: the bits do not depend on the
+            number of threads.
+    """
+    blocks = [slice(i, i + 16) for i in range(0, len(x), 16)]
+    in_threads(lambda b: _sweep_chains(x[b], field, couplings, states[b], n_sweeps), blocks)
+
+
+@compiled
+def _sweep_chains(x, field, couplings, states, n_sweeps):
+    for chain, state in zip(x, states):  # noqa: B905 - Numba's zip knows no `strict`
+        local = field.copy()
+        for i in range(len(chain)):
+            if chain[i]:
+                local += couplings[i]
+        for _ in range(n_sweeps):
+            for i in range(len(chain)):
+                on = uniform(state) * (1.0 + math.exp(-local[i])) < 1.0
+                if on != (chain[i] == 1):
+                    sign = 1.0 if on else -1.0
+                    chain[i] = 1 if on else 0
+                    for j in range(len(chain)):
+                        local[j] += sign * couplings[i, j]
