@@ -70,12 +70,13 @@ class StoreFiles:
         self.path, self.attributes, self.arrays = path, attributes, attributes["arrays"]
         self.n_chunks = attributes["n_chains"] // attributes["chains_per_chunk"]
 
-    def create(self, workspace: Path) -> tuple[zarr.Group, Path]:
-        """Write the metadata of all arrays to a new folder; return group and folder."""
+    def create(self, workspace: Path) -> tuple[zarr.Group, dict[str, zarr.Array], Path]:
+        """Write the metadata of all arrays to a new folder; return group, arrays and folder."""
         folder = Path(tempfile.mkdtemp(dir=workspace)) / "store"
         group = zarr.create_group(folder, zarr_format=3)
+        arrays = {}
         for name, about in self.arrays.items():
-            group.create_array(
+            arrays[name] = group.create_array(
                 name=name,
                 shape=about["shape"],
                 dtype=about["dtype"],
@@ -86,7 +87,7 @@ class StoreFiles:
                 attributes=about["attributes"],
                 config={"write_empty_chunks": True},
             )
-        return group, folder
+        return group, arrays, folder
 
     def metadata_sha256(self, folder: Path) -> dict[str, str]:
         """Return the checksum of the metadata of every array that is there."""
@@ -135,15 +136,15 @@ class StoreFiles:
 
     def write(self, chunk: int, blocks: dict[str, np.ndarray], workspace: Path) -> None:
         """Write the files of a chunk elsewhere and move them here, the checksums last."""
-        group, folder = self.create(workspace)
+        _, arrays, folder = self.create(workspace)
         names, size = self.names(chunk), self.attributes["chains_per_chunk"]
         checksums = np.zeros((len(DRAWN), 32), dtype=np.uint8)
         for row, (name, block) in enumerate(blocks.items()):
             chains = np.s_[:, chunk * size : (chunk + 1) * size]
-            group[name][{"seed": chunk, "diagnostics": ...}.get(name, chains)] = block
+            arrays[name][{"seed": chunk, "diagnostics": ...}.get(name, chains)] = block
             content = (folder / names[name]).read_bytes()
             checksums[row] = np.frombuffer(hashlib.sha256(content).digest(), dtype=np.uint8)
-        group["checksum"][chunk] = checksums
+        arrays["checksum"][chunk] = checksums
         for name in names.values():
             with open(folder / name, "rb") as file:
                 os.fsync(file.fileno())  # a name must not outlive its content

@@ -93,14 +93,15 @@ class EquilibriumSamples:
         seed: int | np.random.SeedSequence,
         n_jobs: int = 1,
         n_chains: int | None = None,
+        exist_ok: bool = False,
         progress: bool = True,
         **options: Any,
     ) -> EquilibriumSamples:
         """Draw samples and store them; interrupted, the store is completed by :meth:`resume`.
 
         Warns with :class:`NotEquilibratedWarning` if chains drift, disagree, or are short against
-        their autocorrelation time. A ``path`` that exists is a FileExistsError, one that cannot be
-        written an OSError.
+        their autocorrelation time. A ``path`` that exists (with ``exist_ok``: and holds anything
+        else) is a FileExistsError, one that cannot be written an OSError.
 
         Args:
             path: Folder of the new store.
@@ -112,12 +113,14 @@ class EquilibriumSamples:
             n_chains: Independent chains at each temperature, rounded up to whole chunks of 4 (of
                 ``system.chains_per_chunk`` if the system has a preference). By default 20 chunks;
                 more if one would exceed 32 MiB, fewer if a chain would be shorter than 25 records.
+            exist_ok: Take a store that is there already, if it has this very configuration and
+                seed, and complete it if it was interrupted.
             progress: Show a progress bar.
             **options: For ``sample_chains``, ready for JSON: ``burn_in`` (sweeps before the first
                 record), ``thinning`` (sweeps between records), and what else it takes.
         """
         path = Path(path)
-        if path.exists():
+        if path.exists() and not exist_ok:
             raise FileExistsError(f"{path} exists already; EquilibriumSamples.open opens it")
         if not hasattr(system, "sample_chains"):
             raise TypeError(f"system must have a method sample_chains: {type(system).__name__}")
@@ -157,9 +160,18 @@ class EquilibriumSamples:
         }
         attributes["arrays"] = describe(attributes, system, probe)
         attributes = json.loads(json.dumps(attributes, default=_plain))
+        if path.exists():
+            try:
+                there = cls(path, system)
+            except (OSError, ValueError) as error:
+                raise FileExistsError(f"{path} holds no usable store: {error}") from error
+            others = attributes.keys() - {"mfvae"}
+            if other := sorted(k for k in others if there.attributes.get(k) != attributes[k]):
+                raise FileExistsError(f"{path} is another store: it differs in {', '.join(other)}")
+            return there.resume(n_jobs=n_jobs, progress=progress)
         with staging(path) as workspace:
             files = StoreFiles(path, attributes)
-            group, folder = files.create(workspace)
+            group, _, folder = files.create(workspace)
             attributes["metadata_sha256"] = files.metadata_sha256(folder)
             attributes["attributes_sha256"] = attributes_sha256(attributes)
             group.update_attributes(attributes)

@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfvae.compare import BernoulliMixture, IndependentModel
-from mfvae.data import RetinaWords, load_retina, sample_surrogate
-from mfvae.data import _retina_download as download_module
+from mfvae.data import RetinaWords, load_retina
 from mfvae.data import retina as retina_module
 
 FILE = "bint_fishmovie32_100.mat"
@@ -19,7 +19,7 @@ FILE = "bint_fishmovie32_100.mat"
 def recording():
     """Where the file lies that `load_retina` reads."""
     folder = Path(os.environ.get("MFVAE_DATA", "nowhere")) / "retina"
-    return folder / FILE if (folder / FILE).exists() else download_module.retina_cache() / FILE
+    return folder / FILE if (folder / FILE).exists() else retina_module.retina_cache() / FILE
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_wrong_file_names_both_checksums(nowhere, monkeypatch):
     for path in (None, file, folder, nowhere / "data"):
         with pytest.raises(ValueError, match="50fa85a05950") as caught:
             load_retina(path)
-        assert download_module.file_sha256(file) in str(caught.value)
+        assert pooch.file_hash(file) in str(caught.value)
         assert "another file" in str(caught.value)
 
 
@@ -214,10 +214,8 @@ def test_surrogate_holds_no_recorded_word_table():
 
 
 def test_surrogate_draws_follow_its_mixture():
-    from mfvae.data.surrogate import _parameters
-
-    weights, p = _parameters()
-    words = sample_surrogate(200_000, seed=3)
+    weights, p = retina_module.surrogate_mixture()
+    words = retina_module.sample_surrogate(200_000, seed=3)
     expected = weights @ p
     error = np.sqrt(expected * (1 - expected) / len(words))
     deviation = (words.mean(axis=0) - expected) / error

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mfvae.data import handwritten_digits, three_phase_ising, z3_phases
-from mfvae.data.synthetic import Z3_PROBABILITIES
+from mfvae.data import three_phase_ising
 from mfvae.systems import Ising2D
 
 #: Standard errors a right sampler may be off: false alarms below 1e-7 a comparison.
@@ -81,51 +80,3 @@ def test_three_phases_follow_their_seed() -> None:
 def test_bad_three_phases_are_refused(length, n_samples, error: type) -> None:
     with pytest.raises(error, match="must"):
         three_phase_ising(length, n_samples, seed=0)
-
-
-def test_z3_frequencies() -> None:
-    data = z3_phases(50, 4000, seed=0)
-    assert data.x.dtype == np.uint8
-    assert np.bincount(data.label).tolist() == [1000] * 4
-
-    def deviation(probabilities: np.ndarray) -> float:
-        worst = 0.0
-        for label, expected in enumerate(probabilities):
-            found = [np.mean(data.x[data.label == label] == letter) for letter in range(3)]
-            stderr = np.sqrt(expected * (1 - expected) / (1000 * 50))
-            worst = max(worst, np.abs((found - expected) / stderr).max())
-        return worst
-
-    assert deviation(Z3_PROBABILITIES) < SIGMAS
-    planted = Z3_PROBABILITIES.copy()
-    planted[0] = [0.35, 0.32, 0.33]
-    assert deviation(planted) > SIGMAS
-    np.testing.assert_array_equal(data.x, z3_phases(50, 4000, seed=0).x)
-    with pytest.raises(ValueError, match="n_sites must"):
-        z3_phases(0, 10, seed=0)
-
-
-def test_digits() -> None:
-    digits = handwritten_digits()
-    assert digits.x.shape == (1797, 64)
-    assert digits.x.dtype == np.float32
-    assert digits.x.min() == 0
-    assert np.bincount(digits.label).min() > 170
-    with pytest.raises(ValueError, match="source must be one of"):
-        handwritten_digits("usps")
-
-
-def test_mnist_is_framed_to_the_lattice_of_the_paper(monkeypatch) -> None:
-    from sklearn import datasets
-
-    def fetch(name: str, **options):
-        assert (name, options) == ("mnist_784", {"return_X_y": True, "as_frame": False})
-        x = np.zeros((2, 784))
-        x[1, 0] = 255
-        return x, np.array(["3", "7"])
-
-    monkeypatch.setattr(datasets, "fetch_openml", fetch)
-    digits = handwritten_digits("mnist")
-    assert digits.x.shape == (2, 1024)
-    assert np.argwhere(digits.x.reshape(2, 32, 32)).tolist() == [[1, 2, 2]]
-    assert digits.label.tolist() == [3, 7]
