@@ -19,13 +19,13 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from mfvae.systems._lane_random import load_state, normal_pair, random_words, store_state
+from mfvae.systems._lanes import LANES, store
 from numba import njit
 from threadpoolctl import threadpool_limits
 
 from mfvae.systems import Hopfield
 from mfvae.systems import _hopfield_gibbs as gibbs
-from mfvae.systems._lane_random import load_state, normal_pair, random_words, store_state
-from mfvae.systems._lanes import LANES, store
 
 TEMPERATURE = 1.8  # disordered for every size below: a ladder of one temperature, as in NumPy
 FASTER_THAN_NUMPY = 5.0

@@ -31,16 +31,7 @@ FIGURE_WIDTH = 7.2
 
 #: Eight colours told apart by readers with any common colour vision (Okabe & Ito 2008), darkest
 #: first and the yellow, faint on white, last; the style's cycle of colours.
-PALETTE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#000000",
-    "#56B4E9",
-    "#E69F00",
-    "#F0E442",
-)
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#F0E442")
 
 
 def use_style() -> None:

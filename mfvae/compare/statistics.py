@@ -36,10 +36,7 @@ class StatisticsTable(dict):
 
 
 def compare_statistics(
-    samples: Mapping[str, np.ndarray],
-    test: np.ndarray,
-    *,
-    seed: int | np.random.SeedSequence = 0,
+    samples: Mapping[str, np.ndarray], test: np.ndarray, *, seed: int | np.random.SeedSequence = 0
 ) -> StatisticsTable:
     """Return how far samples of models are from data, statistic by statistic.
 

@@ -17,6 +17,7 @@ import functools
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mfvae._validation import (
     check_count,
@@ -137,13 +138,13 @@ class GeneralizedHopfield:
         up = np.random.default_rng(spins).logistic(size=logits.shape) < logits
         return np.where(up, 1, -1).astype(np.int8)
 
-    def _fields(self, z: torch.Tensor) -> torch.Tensor:
+    def _fields(self, z: Tensor) -> Tensor:
         return z @ torch.from_numpy(self.patterns).T + torch.from_numpy(self.field)
 
     def _log_integral(self, u: np.ndarray) -> np.ndarray:
         """Return ln ∫ dz p(z) e^{u·z} Π_i (2cosh h_i)⁻¹ for every row of u."""
 
-        def log_integrand(rows: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        def log_integrand(rows: Tensor, z: Tensor) -> Tensor:
             size = self._fields(z).abs()
             log_two_cosh = size + torch.log1p(torch.exp(-2 * size))
             log_prior = self._prior.log_prob(z, self._condition.expand(len(z), -1))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from scipy.stats import t as student
+from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from mfvae._validation import (
@@ -221,7 +222,7 @@ def _summarize(
 
 #: Values of the joint law first, then of each reference sample, float32 (n_samples, n_sites,
 #: n_values); their mean under the reference; summaries of each, float32 (n_samples, n_summaries).
-Samples = tuple[list[torch.Tensor], torch.Tensor, list[torch.Tensor]]
+Samples = tuple[list[Tensor], Tensor, list[Tensor]]
 
 
 def _independent_sites(
@@ -287,7 +288,7 @@ def _given_latent(
         letters = (np.asarray(likelihood.restore(s), dtype=np.float32) for s in samples)
         values = [torch.from_numpy(sample)[..., None] for sample in letters]
 
-    def score(sample: torch.Tensor) -> torch.Tensor:
+    def score(sample: Tensor) -> Tensor:
         gradients = []
         for z_part, x_part in zip(z.split(_ROWS), sample.split(_ROWS), strict=True):
             z_part = z_part.detach().requires_grad_()

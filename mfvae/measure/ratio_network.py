@@ -15,7 +15,7 @@ import math
 import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, cg
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from mfvae.vae.model import seeded_initialization
@@ -45,7 +45,7 @@ class RatioNetwork(nn.Module):
     learned or random ones fit the noise of all pairs, which costs a tenth of the estimate.
     """
 
-    def __init__(self, directions: torch.Tensor, n_summaries: int, width: int = 32) -> None:
+    def __init__(self, directions: Tensor, n_summaries: int, width: int = 32) -> None:
         super().__init__()
         self.register_buffer("directions", directions)
         n_features = 2 * len(directions) + 1 + n_summaries
@@ -60,7 +60,7 @@ class RatioNetwork(nn.Module):
         for last in (self.linear, self.network[-1]):
             nn.init.zeros_(last.weight)
 
-    def forward(self, sites: torch.Tensor, summaries: torch.Tensor) -> torch.Tensor:
+    def forward(self, sites: Tensor, summaries: Tensor) -> Tensor:
         """Return ln(p/q) of each row, ``(n_samples,)`` nats."""
         along, n_values = sites @ self.directions.T, sites.shape[1]
         # The length of a row stands for all directions that are not among those given.
@@ -69,18 +69,16 @@ class RatioNetwork(nn.Module):
         return (self.linear(features) + self.network(features)).squeeze(1)
 
     @torch.no_grad()
-    def evaluate(self, sample: TensorDataset, rows: torch.Tensor) -> torch.Tensor:
+    def evaluate(self, sample: TensorDataset, rows: Tensor) -> Tensor:
         """Return ln(p/q) of some rows of a sample, in batches and without gradients."""
         return torch.cat([self(*sample[part]) for part in rows.split(_ROWS)])
 
 
-def relative_loss(
-    joint: torch.Tensor, reference: torch.Tensor, alpha: float = _ALPHA
-) -> torch.Tensor:
+def relative_loss(joint: Tensor, reference: Tensor, alpha: float = _ALPHA) -> Tensor:
     """Return ``E_mix[r] - E_joint[ln r]`` from the values of ln(p/q) on both samples."""
     log_alpha, log_rest = math.log(alpha), math.log1p(-alpha)
 
-    def log_ratio(g: torch.Tensor) -> torch.Tensor:
+    def log_ratio(g: Tensor) -> Tensor:
         return -torch.logaddexp(torch.full_like(g, log_alpha), log_rest - g)
 
     on_joint, on_reference = log_ratio(joint), log_ratio(reference)
@@ -91,7 +89,7 @@ def relative_loss(
 def _train(
     joint: TensorDataset,
     references: list[TensorDataset],
-    rows: torch.Tensor,
+    rows: Tensor,
     n_epochs: int,
     seed: np.random.SeedSequence,
 ) -> RatioNetwork:
@@ -193,7 +191,7 @@ def cross_fit(
     return on_joint, on_references
 
 
-def autocorrelation(residual: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+def autocorrelation(residual: Tensor, shape: tuple[int, int]) -> Tensor:
     """Return ``Σ_x u_x u_{x+r} / √N`` of each row, for displacements r of few sites on a torus."""
     down, left, right = (min(_RADIUS, n // 2) for n in (shape[0], shape[1] - 1, shape[1]))
     kept = torch.cartesian_prod(torch.arange(down + 1), torch.arange(-left, right + 1))
@@ -206,7 +204,7 @@ def autocorrelation(residual: torch.Tensor, shape: tuple[int, int]) -> torch.Ten
     return torch.cat(parts)
 
 
-def attribute(residuals: torch.Tensor, log_ratio: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def attribute(residuals: Tensor, log_ratio: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return the coefficients of ln(p/q) on residuals (n_sites, n_values) and on their products.
 
     ``ln(p/q) ≈ b + Σ_i a_i·u_i + Σ_{i<j} c_ij u_i·u_j`` by ridge regression with a penalty of
@@ -224,11 +222,11 @@ def attribute(residuals: torch.Tensor, log_ratio: torch.Tensor) -> tuple[np.ndar
     upper = torch.triu(torch.ones(n_sites, n_sites), diagonal=1)
     penalty = (n_sites * n_values + n_sites * (n_sites - 1) // 2) / n_samples
 
-    def predict(vector: torch.Tensor) -> torch.Tensor:
+    def predict(vector: Tensor) -> Tensor:
         a, c = vector[: n_sites * n_values], vector[n_sites * n_values :].view(n_sites, n_sites)
         return u.flatten(1) @ a + torch.einsum("nik,nik->n", torch.einsum("ij,njk->nik", c, u), u)
 
-    def project(row: torch.Tensor) -> torch.Tensor:
+    def project(row: Tensor) -> Tensor:
         weighted = ((row - row.mean()) / n_samples)[:, None, None] * u
         pairs = torch.einsum("nik,njk->ij", weighted, u) * upper
         return torch.cat([weighted.sum(dim=0).flatten(), pairs.flatten()])

@@ -6,13 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mfvae._validation import (
-    check_choice,
-    check_count,
-    check_seed,
-    check_spins,
-    check_temperature,
-)
+from mfvae._validation import check_choice, check_count, check_seed, check_spins, check_temperature
 from mfvae.systems._hopfield_exact import MAX_PATTERNS, SolvedHopfield
 from mfvae.systems.base import Seed, System, each_temperature
 from mfvae.systems.kernels import hopfield as kernel

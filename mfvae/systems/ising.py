@@ -162,12 +162,7 @@ class Ising2D(System):
         return log_z - self.coupling / temperature * first
 
     def dual_total_correlation(
-        self,
-        temperature: Any,
-        *,
-        n_chains: int = 64,
-        n_records: int | None = None,
-        seed: Seed = 0,
+        self, temperature: Any, *, n_chains: int = 64, n_records: int | None = None, seed: Seed = 0
     ) -> Estimate | list[Estimate]:
         """Return D = H(s) - Σ_i H(s_i | its neighbours), nats: exact for L <= 4, else estimated.
 

@@ -6,12 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mfvae._validation import (
-    check_choice,
-    check_count,
-    check_directors,
-    check_temperature,
-)
+from mfvae._validation import check_choice, check_count, check_directors, check_temperature
 from mfvae.systems._bingham_quadrature import integrate_bingham
 from mfvae.systems._maier_saupe_exact import (
     TensorLaw,

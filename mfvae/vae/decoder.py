@@ -7,8 +7,7 @@ temperature, and only the prior knows which latents occur there.
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mfvae.vae.encoder import (
@@ -26,7 +25,7 @@ __all__ = ["CNNDecoder", "Decoder", "LinearDecoder", "MLPDecoder"]
 class Decoder(nn.Module):
     """Base: a decoder starts at the independent model, so that training is spent on the rest."""
 
-    def calibrate(self, marginal_parameters: torch.Tensor) -> None:
+    def calibrate(self, marginal_parameters: Tensor) -> None:
         """Set the output bias to the independent model's, ``(n_sites, n_parameters)``."""
         raise NotImplementedError
 
@@ -39,10 +38,10 @@ class LinearDecoder(Decoder):
         self.shape = (sizes.n_sites, sizes.n_parameters)
         self.affine = nn.Linear(sizes.n_latents, sizes.n_sites * sizes.n_parameters)
 
-    def calibrate(self, marginal_parameters: torch.Tensor) -> None:
+    def calibrate(self, marginal_parameters: Tensor) -> None:
         self.affine.bias.copy_(marginal_parameters.flatten())
 
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: Tensor) -> Tensor:
         return self.affine(z).unflatten(1, self.shape)
 
 
@@ -55,10 +54,10 @@ class MLPDecoder(Decoder):
         widths = check_widths(widths, "widths", minimum=0)
         self.body = multilayer(sizes.n_latents, widths, sizes.n_sites * sizes.n_parameters)
 
-    def calibrate(self, marginal_parameters: torch.Tensor) -> None:
+    def calibrate(self, marginal_parameters: Tensor) -> None:
         self.body[-1].bias.copy_(marginal_parameters.flatten())
 
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: Tensor) -> Tensor:
         return self.body(z).unflatten(1, self.shape)
 
 
@@ -73,7 +72,7 @@ class _Upsample(nn.Module):
             n_inputs, n_outputs, 3, 2, padding, output_padding=padding
         )
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         if not self.circular:
             return self.convolution(image)
         rows, columns = image.shape[-2:]
@@ -132,11 +131,11 @@ class CNNDecoder(Decoder):
         self.steps = nn.Sequential(*steps)
         self.normalized = width is not None
 
-    def calibrate(self, marginal_parameters: torch.Tensor) -> None:
+    def calibrate(self, marginal_parameters: Tensor) -> None:
         last = self.steps[-1] if self.normalized else self.steps[-1].convolution
         last.bias.copy_(marginal_parameters.mean(dim=0))
 
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: Tensor) -> Tensor:
         if not self.normalized:
             z = self.affine(z).unflatten(1, self.pooled_shape)
         rows, columns = self.lattice_shape

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
@@ -56,22 +57,22 @@ class BinghamNatural(Likelihood):
         check_directors(x, "X", ndim=3)
         return {}
 
-    def prepare(self, x: np.ndarray) -> torch.Tensor:
+    def prepare(self, x: np.ndarray) -> Tensor:
         return torch.from_numpy(check_directors(x, "X", ndim=3).astype(np.float32))
 
-    def restore(self, x: torch.Tensor) -> np.ndarray:
+    def restore(self, x: Tensor) -> np.ndarray:
         return x.cpu().numpy().astype(np.float32)
 
-    def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
+    def marginal_parameters(self, x: Tensor) -> Tensor:
         return torch.zeros(x.shape[1], self.n_parameters)
 
-    def statistics(self, x: torch.Tensor) -> torch.Tensor:
+    def statistics(self, x: Tensor) -> Tensor:
         return to_components(x[..., :, None] * x[..., None, :])
 
-    def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
+    def log_normalizer(self, parameters: Tensor) -> Tensor:
         return log_normalizer(self.natural(parameters)).sum(dim=-1)
 
-    def sample(self, parameters: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
         from mfvae.systems.bingham import Bingham  # here, for Numba takes long to import
 
         seed = torch.randint(2**31, (1,), generator=generator, device=parameters.device)
@@ -79,7 +80,7 @@ class BinghamNatural(Likelihood):
         directors = Bingham(matrices.cpu().numpy()).sample(1, seed=int(seed))[..., 0, :]
         return torch.from_numpy(directors.astype(np.float32)).to(parameters.device)
 
-    def mean(self, parameters: torch.Tensor) -> torch.Tensor:
+    def mean(self, parameters: Tensor) -> Tensor:
         return moment(self.natural(parameters))
 
 
@@ -92,11 +93,11 @@ class BinghamRotation(BinghamNatural):
 
     n_parameters = 8
 
-    def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
+    def marginal_parameters(self, x: Tensor) -> Tensor:
         identity = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, -1.0, -1.0])
         return identity.expand(x.shape[1], -1)
 
-    def natural(self, parameters: torch.Tensor) -> torch.Tensor:
+    def natural(self, parameters: Tensor) -> Tensor:
         first = functional.normalize(parameters[..., 0:3], dim=-1)
         second = parameters[..., 3:6]
         second = functional.normalize(
@@ -111,21 +112,21 @@ class BinghamRotation(BinghamNatural):
         return to_components(matrices)
 
 
-def _basis(like: torch.Tensor) -> torch.Tensor:
+def _basis(like: Tensor) -> Tensor:
     return torch.tensor(BASIS.reshape(5, 9), dtype=like.dtype, device=like.device)
 
 
-def to_components(tensor: torch.Tensor) -> torch.Tensor:
+def to_components(tensor: Tensor) -> Tensor:
     """Return the five orthonormal components ``(..., 5)`` of tensors ``(..., 3, 3)``."""
     return tensor.flatten(-2) @ _basis(tensor).T
 
 
-def from_components(components: torch.Tensor) -> torch.Tensor:
+def from_components(components: Tensor) -> Tensor:
     """Return symmetric traceless tensors ``(..., 3, 3)`` with components ``(..., 5)``."""
     return (components @ _basis(components)).unflatten(-1, (3, 3))
 
 
-def log_normalizer(components: torch.Tensor) -> torch.Tensor:
+def log_normalizer(components: Tensor) -> Tensor:
     """Return ``ln ∫ exp(nᵀAn) dn`` over the unit sphere, nats, ``(...)``, differentiable once.
 
     Its gradient holds the components of the moment ``E[nnᵀ]``, smooth at degenerate eigenvalues.
@@ -146,7 +147,7 @@ def log_normalizer(components: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def moment(components: torch.Tensor) -> torch.Tensor:
+def moment(components: Tensor) -> Tensor:
     """Return ``E[nnᵀ]`` of the Bingham law, ``(..., 3, 3)`` of unit trace, without gradient."""
     return _log_normalizer_and_moment(from_components(components))[1]
 
@@ -165,7 +166,7 @@ class _LogNormalizer(torch.autograd.Function):
         return gradient[..., None, None] * mean
 
 
-def _log_normalizer_and_moment(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _log_normalizer_and_moment(matrices: Tensor) -> tuple[Tensor, Tensor]:
     # Rounding in the invariants moves ln Z by its square root times the spread squared.
     values = _eigenvalues(matrices.double() if matrices.device.type != "mps" else matrices)
     log_z, square, pair, triple = _integrate(values, matrices.dtype)
@@ -177,7 +178,7 @@ def _log_normalizer_and_moment(matrices: torch.Tensor) -> tuple[torch.Tensor, to
     return log_z, mean + triple[..., None, None] * (first @ second)
 
 
-def _eigenvalues(matrices: torch.Tensor) -> torch.Tensor:
+def _eigenvalues(matrices: Tensor) -> Tensor:
     """Return the eigenvalues of symmetric 3 x 3 matrices in closed form, ascending.
 
     ``λ_k = tr(A)/3 + 2p cos(φ + 2πk/3)`` with ``p² = tr(K²)/6``, ``cos 3φ = det(K)/2p³`` and K the
@@ -199,7 +200,7 @@ def _eigenvalues(matrices: torch.Tensor) -> torch.Tensor:
     return torch.stack([mean + lowest, mean - top - lowest, mean + top], dim=-1)
 
 
-def _integrate(values: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+def _integrate(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
     """Return ``ln Z`` and the three coefficients of Newton's form, each ``(...)`` in ``dtype``."""
     lowest, middle, top = values.unbind(-1)
     if top.numel() == 0:
@@ -235,12 +236,12 @@ def _accumulate(sums, b, x1, nodes: list[float], weights: list[float]) -> None:
         triple.add_(by_x, alpha=s * s * (1 - s))
 
 
-def _i0e(x: torch.Tensor) -> torch.Tensor:
+def _i0e(x: Tensor) -> Tensor:
     """Return ``exp(-x) I0(x)`` for x >= 0; torch's own is exact, but slow on the CPU."""
     if x.dtype != torch.float32 or x.is_cuda:
         return torch.special.i0e(x)
 
-    def polynomial(y: torch.Tensor, coefficients: tuple[float, ...]) -> torch.Tensor:
+    def polynomial(y: Tensor, coefficients: tuple[float, ...]) -> Tensor:
         value = torch.full_like(y, coefficients[-1])
         for coefficient in coefficients[-2::-1]:
             value.mul_(y).add_(coefficient)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mfvae._validation import check_choice, check_count
@@ -70,7 +70,7 @@ def multilayer(n_inputs: int, widths: tuple[int, ...], n_outputs: int) -> nn.Seq
 class _OneRow:
     """Mixin: a batch that holds one number a channel has no spread; use the running averages."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         if self.training and x.numel() == x.shape[1]:
             return functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
@@ -92,16 +92,14 @@ class Encoder(nn.Module):
         self.mean_head = nn.Linear(n_hidden, n_latents)
         self.log_variance_head = nn.Linear(n_hidden, n_latents)
 
-    def calibrate(self, features: torch.Tensor, conditions: torch.Tensor) -> None:
+    def calibrate(self, features: Tensor, conditions: Tensor) -> None:
         """Set units of the input from a batch of training data; by default nothing."""
 
-    def hidden(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+    def hidden(self, features: Tensor, conditions: Tensor) -> Tensor:
         """Return the last hidden layer, ``(n_samples, n_hidden)``."""
         raise NotImplementedError
 
-    def forward(
-        self, features: torch.Tensor, conditions: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, features: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         hidden = self.hidden(features, conditions)
         log_variance = self.log_variance_head(hidden).clamp(*LOG_VARIANCE_RANGE)
         return self.mean_head(hidden), log_variance
@@ -155,7 +153,7 @@ class CNNEncoder(Encoder):
             layers += [dense, BatchNorm1d(width), nn.LeakyReLU(SLOPE)]
         self.blocks = nn.Sequential(*layers)
 
-    def hidden(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+    def hidden(self, features: Tensor, conditions: Tensor) -> Tensor:
         image = features.unflatten(2, self.lattice_shape)
         planes = conditions[:, :, None, None].expand(-1, -1, *self.lattice_shape)
         return self.blocks(torch.cat([image, planes], dim=1))
@@ -174,7 +172,7 @@ class MLPEncoder(Encoder):
         super().__init__(widths[-1] if widths else n_inputs, sizes.n_latents)
         self.body = multilayer(n_inputs, widths[:-1], widths[-1]) if widths else None
 
-    def hidden(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+    def hidden(self, features: Tensor, conditions: Tensor) -> Tensor:
         inputs = torch.cat([features.flatten(1), conditions], dim=1)
         return inputs if self.body is None else functional.silu(self.body(inputs))
 
@@ -198,13 +196,13 @@ class SetEncoder(Encoder):
         self.body = multilayer(n_features + n_conditions, widths[:-1], widths[-1])
         self.gain = multilayer(n_conditions, (16,), n_features) if n_conditions else None
 
-    def calibrate(self, features: torch.Tensor, conditions: torch.Tensor) -> None:
+    def calibrate(self, features: Tensor, conditions: Tensor) -> None:
         average = features.mean(dim=2)
         self.location.copy_(average.mean(dim=0))
         if len(average) > 1:
             self.scale.copy_(average.std(dim=0).clamp(min=1e-6))
 
-    def hidden(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+    def hidden(self, features: Tensor, conditions: Tensor) -> Tensor:
         average = (features.mean(dim=2) - self.location) / self.scale
         body = functional.silu(self.body(torch.cat([average, conditions], dim=1)))
         if self.gain is not None:

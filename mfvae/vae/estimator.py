@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
 
 from mfvae._validation import (
     check_choice,
@@ -291,7 +292,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         """Number of conditions that the model was trained with."""
         return len(self.configuration_["condition_location"])
 
-    def as_tensors(self, X: Array, conditions: Conditions) -> tuple[torch.Tensor, torch.Tensor]:
+    def as_tensors(self, X: Array, conditions: Conditions) -> tuple[Tensor, Tensor]:
         """Return X and standardised conditions, checked, as the module takes them."""
         check_is_fitted(self, "module_")
         X = self._check_data(X, reset=False)
@@ -299,7 +300,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         x = self.module_.likelihood.prepare(X).to(self.module_.device)
         return x, self.module_.standardize(conditions)
 
-    def latents_as_tensor(self, z: Array) -> torch.Tensor:
+    def latents_as_tensor(self, z: Array) -> Tensor:
         """Return latents ``(n_samples, n_latents)`` as the module takes them."""
         check_is_fitted(self, "module_")
         z = check_finite_array(z, "z", ndim=2)
@@ -308,7 +309,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f"z must have shape (n_samples, {n_latents}), got {z.shape}")
         return torch.from_numpy(z).to(self.module_.device, self.module_.dtype)
 
-    def standardized_condition(self, condition: Condition, n_samples: int) -> torch.Tensor:
+    def standardized_condition(self, condition: Condition, n_samples: int) -> Tensor:
         """Return ``(n_samples, n_conditions)`` in the module's units, of one condition or many."""
         if condition is not None and np.ndim(condition) < 2:
             condition = np.atleast_1d(check_finite_array(condition, "condition"))

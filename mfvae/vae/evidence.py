@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mfvae.vae.model import LatentVariableModel
 from mfvae.vae.prior import Prior
@@ -23,7 +24,7 @@ from mfvae.vae.prior import Prior
 __all__ = ["bound", "log_weights", "panel_rule", "quadrature", "settled_integral"]
 
 # (rows, latents) -> ln of the integrand, (n_rows, n_latents_rows)
-LogIntegrand = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+LogIntegrand = Callable[[Tensor, Tensor], Tensor]
 
 _ROWS = 4096  # configurations x latents handled at once
 _NODES = 128  # quadrature nodes handled at once for _ROWS rows: 4 MB, not paged in anew each time
@@ -33,11 +34,11 @@ _MAX_NODES = 2**21
 
 def log_weights(
     model: LatentVariableModel,
-    x: torch.Tensor,
-    conditions: torch.Tensor,
+    x: Tensor,
+    conditions: Tensor,
     n_importance: int,
     generator: torch.Generator,
-) -> torch.Tensor:
+) -> Tensor:
     """Return the log importance weights ``(n_importance, n_samples)`` of a batch, in nats.
 
     ``x`` are data as the likelihood keeps them, conditions are standardised, a row each.
@@ -56,13 +57,13 @@ def log_weights(
 @torch.no_grad()
 def bound(
     model: LatentVariableModel,
-    x: torch.Tensor,
-    conditions: torch.Tensor,
+    x: Tensor,
+    conditions: Tensor,
     n_importance: int,
     generator: torch.Generator,
     *,
     method: str,
-) -> torch.Tensor:
+) -> Tensor:
     """Return the bound "elbo" or "iwae" of each configuration, float64 ``(n_samples,)`` nats."""
     reduce = torch.mean if method == "elbo" else torch.logsumexp
     n_rows = max(1, _ROWS // n_importance)
@@ -94,11 +95,7 @@ def panel_rule(
 
 
 def _box(
-    log_integrand: LogIntegrand,
-    rows: torch.Tensor,
-    prior: Prior,
-    condition: torch.Tensor,
-    tolerance: float,
+    log_integrand: LogIntegrand, rows: Tensor, prior: Prior, condition: Tensor, tolerance: float
 ) -> tuple[list[float], list[float]]:
     """Return a box that holds the integrand of every row, and little else.
 
@@ -133,13 +130,13 @@ def _box(
 
 def _integrate(
     log_integrand: LogIntegrand,
-    rows: torch.Tensor,
+    rows: Tensor,
     prior: Prior,
-    condition: torch.Tensor,
+    condition: Tensor,
     box: tuple[list[float], list[float]],
     level: int,
     max_nodes: int,
-) -> torch.Tensor:
+) -> Tensor:
     """Return ln of the integral over z of the integrand of each row."""
     low, high = box
     breakpoints = [points.tolist() for points in prior.breakpoints(condition)]
@@ -167,13 +164,13 @@ def _integrate(
 
 def settled_integral(
     log_integrand: LogIntegrand,
-    rows: torch.Tensor,
+    rows: Tensor,
     prior: Prior,
-    condition: torch.Tensor,
+    condition: Tensor,
     *,
     tolerance: float = 1e-4,
     max_nodes: int = _MAX_NODES,
-) -> torch.Tensor:
+) -> Tensor:
     """Return ln of the integral over z of a prior density times a smooth function, nats a row.
 
     Gauss-Legendre panels over the prior's box, made larger where an integrand sticks out;
@@ -212,12 +209,12 @@ def settled_integral(
 @torch.no_grad()
 def quadrature(
     model: LatentVariableModel,
-    x: torch.Tensor,
-    conditions: torch.Tensor,
+    x: Tensor,
+    conditions: Tensor,
     *,
     tolerance: float = 1e-4,
     max_nodes: int = _MAX_NODES,
-) -> torch.Tensor:
+) -> Tensor:
     """Return ln p(x | c) by Gauss-Legendre panels over one or two latents, in float64.
 
     Float64 ``(n_samples,)`` nats for data as the likelihood keeps them and standardised
@@ -238,7 +235,7 @@ def quadrature(
         rows = membership == index
         words, repeats = torch.unique(x[rows], dim=0, return_inverse=True)
 
-        def log_joint(x: torch.Tensor, z: torch.Tensor, condition=condition) -> torch.Tensor:
+        def log_joint(x: Tensor, z: Tensor, condition=condition) -> Tensor:
             log_prior = model.prior.log_prob(z, condition.expand(len(z), -1))
             return model.likelihood.log_prob_matrix(model.decoder(z), x) + log_prior
 

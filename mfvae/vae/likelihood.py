@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mfvae._validation import check_choice, check_count, check_finite_array, check_number
@@ -37,51 +37,51 @@ class Likelihood(nn.Module):
         """Check training data and return the constructor's arguments, options included."""
         raise NotImplementedError
 
-    def prepare(self, x: np.ndarray) -> torch.Tensor:
+    def prepare(self, x: np.ndarray) -> Tensor:
         """Return data as the model keeps it; raise ``ValueError`` on other letters."""
         raise NotImplementedError
 
-    def restore(self, x: torch.Tensor) -> np.ndarray:
+    def restore(self, x: Tensor) -> np.ndarray:
         """Return model data in the user's letters and dtype: the inverse of ``prepare``."""
         raise NotImplementedError
 
-    def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
+    def marginal_parameters(self, x: Tensor) -> Tensor:
         """Return what a decoder would emit for independent sites, ``(n_sites, n_parameters)``."""
         raise NotImplementedError
 
-    def features(self, x: torch.Tensor) -> torch.Tensor:
+    def features(self, x: Tensor) -> Tensor:
         """Return what the encoder sees, float ``(n_samples, n_features, n_sites)``."""
         return self.statistics(x).transpose(1, 2)
 
-    def statistics(self, x: torch.Tensor) -> torch.Tensor:
+    def statistics(self, x: Tensor) -> Tensor:
         """Return sufficient statistics, ``(n_samples, n_sites, n_statistics)``."""
         raise NotImplementedError
 
-    def natural(self, parameters: torch.Tensor) -> torch.Tensor:
+    def natural(self, parameters: Tensor) -> Tensor:
         """Return natural parameters, ``(n_samples, n_sites, n_statistics)``."""
         return parameters
 
-    def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
+    def log_normalizer(self, parameters: Tensor) -> Tensor:
         """Return ln Z summed over sites (constants of the base measure included), nats."""
         raise NotImplementedError
 
-    def log_prob(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Return ln p(x | z) of each configuration, ``(n_samples,)`` nats."""
         statistics = self.statistics(x.to(parameters.dtype))
         inner = (self.natural(parameters) * statistics).sum(dim=(-2, -1))
         return inner - self.log_normalizer(parameters)
 
-    def log_prob_matrix(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def log_prob_matrix(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Return ln p(x_n | z_k) for all pairs, ``(n_samples, n_parameters_rows)`` nats."""
         statistics = self.statistics(x.to(parameters.dtype)).flatten(1)
         natural = self.natural(parameters).flatten(1)
         return statistics @ natural.T - self.log_normalizer(parameters)
 
-    def sample(self, parameters: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
         """Draw one configuration per row of ``parameters``, as the model keeps data."""
         raise NotImplementedError
 
-    def mean(self, parameters: torch.Tensor) -> torch.Tensor:
+    def mean(self, parameters: Tensor) -> Tensor:
         """Return the mean of each site in the user's letters, ``(n_samples, n_sites, …)``."""
         raise NotImplementedError
 
@@ -126,35 +126,35 @@ class Bernoulli(Likelihood):
             )
         return {**settings, "letters": (-1, 1) if values.min() < 0 else (0, 1)}
 
-    def prepare(self, x: np.ndarray) -> torch.Tensor:
+    def prepare(self, x: np.ndarray) -> Tensor:
         larger = x == self.letters[1]
         if not np.all(larger | (x == self.letters[0])):
             raise ValueError(f"data must hold the letters {self.letters} of fit only")
         return torch.from_numpy(larger.astype(np.uint8))
 
-    def restore(self, x: torch.Tensor) -> np.ndarray:
+    def restore(self, x: Tensor) -> np.ndarray:
         letters = np.array(self.letters, dtype=self.data_dtype)
         return letters[x.cpu().numpy()]
 
-    def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
+    def marginal_parameters(self, x: Tensor) -> Tensor:
         n_ones = x.sum(dim=0, dtype=torch.float64)
         return torch.log((n_ones + 0.5) / (len(x) - n_ones + 0.5)).unsqueeze(1)
 
-    def features(self, x: torch.Tensor) -> torch.Tensor:
+    def features(self, x: Tensor) -> Tensor:
         return (2 * x.to(torch.get_default_dtype()) - 1).unsqueeze(1)
 
-    def statistics(self, x: torch.Tensor) -> torch.Tensor:
+    def statistics(self, x: Tensor) -> Tensor:
         return x.unsqueeze(-1)
 
-    def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
+    def log_normalizer(self, parameters: Tensor) -> Tensor:
         return functional.softplus(self.natural(parameters)).sum(dim=(-2, -1))
 
-    def sample(self, parameters: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
         probability = torch.sigmoid(self.natural(parameters).squeeze(-1))
         uniform = torch.rand(probability.shape, generator=generator, device=probability.device)
         return (uniform < probability).to(torch.uint8)
 
-    def mean(self, parameters: torch.Tensor) -> torch.Tensor:
+    def mean(self, parameters: Tensor) -> Tensor:
         low, high = self.letters
         return low + (high - low) * torch.sigmoid(self.natural(parameters).squeeze(-1))
 
@@ -170,16 +170,16 @@ class Tempered(Bernoulli):
     n_parameters = 2
 
     @staticmethod
-    def branches(parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def branches(parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Return h and beta, each ``(n_samples, n_sites, 1)``."""
         field, temperature_logit = parameters.split(1, dim=-1)
         return field, torch.sigmoid(temperature_logit)
 
-    def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
+    def marginal_parameters(self, x: Tensor) -> Tensor:
         logit = super().marginal_parameters(x)
         return torch.cat([2 * logit, torch.zeros_like(logit)], dim=-1)  # beta = 1/2
 
-    def natural(self, parameters: torch.Tensor) -> torch.Tensor:
+    def natural(self, parameters: Tensor) -> Tensor:
         field, inverse_temperature = self.branches(parameters)
         return inverse_temperature * field
 
@@ -207,31 +207,31 @@ class Categorical(Likelihood):
             raise ValueError(f"found code {largest}, but n_categories is {n}")
         return {"dtype": np.asarray(x).dtype.name, **options, "n_categories": int(n)}
 
-    def prepare(self, x: np.ndarray) -> torch.Tensor:
+    def prepare(self, x: np.ndarray) -> Tensor:
         if np.any(x != np.round(x)) or x.min() < 0 or x.max() >= self.n_categories:
             raise ValueError(f"data must hold integer codes 0 … {self.n_categories - 1}")
         return torch.from_numpy(x.astype(np.uint8))
 
-    def restore(self, x: torch.Tensor) -> np.ndarray:
+    def restore(self, x: Tensor) -> np.ndarray:
         return x.cpu().numpy().astype(self.data_dtype)
 
-    def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
+    def marginal_parameters(self, x: Tensor) -> Tensor:
         counts = self.statistics(x).sum(dim=0, dtype=torch.float64) + 0.5
         return torch.log(counts / counts.sum(dim=1, keepdim=True))
 
-    def statistics(self, x: torch.Tensor) -> torch.Tensor:
+    def statistics(self, x: Tensor) -> Tensor:
         one_hot = functional.one_hot(x.long(), self.n_categories)
         return one_hot.to(x.dtype if x.is_floating_point() else torch.get_default_dtype())
 
-    def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
+    def log_normalizer(self, parameters: Tensor) -> Tensor:
         return torch.logsumexp(parameters, dim=-1).sum(dim=-1)
 
-    def sample(self, parameters: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
         uniform = torch.rand(parameters.shape, generator=generator, device=parameters.device)
         gumbel = -torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-7)))
         return (parameters + gumbel).argmax(dim=-1).to(torch.uint8)
 
-    def mean(self, parameters: torch.Tensor) -> torch.Tensor:
+    def mean(self, parameters: Tensor) -> Tensor:
         return torch.softmax(parameters, dim=-1)
 
 
@@ -274,47 +274,47 @@ class Gaussian(Likelihood):
         scale[scale <= 1e-12 * np.maximum(1.0, np.abs(x).max(axis=0))] = 1.0
         return {"location": x.mean(axis=0).tolist(), "scale": scale.tolist(), **options}
 
-    def prepare(self, x: np.ndarray) -> torch.Tensor:
+    def prepare(self, x: np.ndarray) -> Tensor:
         standardized = (x - self.location.numpy(force=True)) / self.scale.numpy(force=True)
         return torch.from_numpy(standardized.astype(np.float32))
 
-    def restore(self, x: torch.Tensor) -> np.ndarray:
+    def restore(self, x: Tensor) -> np.ndarray:
         return (self.location + self.scale * x).cpu().numpy()
 
-    def marginal_parameters(self, x: torch.Tensor) -> torch.Tensor:
+    def marginal_parameters(self, x: Tensor) -> Tensor:
         return x.mean(dim=0).unsqueeze(1)
 
-    def features(self, x: torch.Tensor) -> torch.Tensor:
+    def features(self, x: Tensor) -> Tensor:
         return x.unsqueeze(1)
 
-    def site_variance(self) -> torch.Tensor:
+    def site_variance(self) -> Tensor:
         """Return the variance of each site, ``(n_sites,)``, in units of ``scale**2``."""
         if self.variance == "unit":
             return torch.ones_like(self.scale)
         return self.min_variance + torch.exp(self.log_variance)
 
-    def statistics(self, x: torch.Tensor) -> torch.Tensor:
+    def statistics(self, x: Tensor) -> Tensor:
         return torch.stack([x, x * x], dim=-1)
 
-    def natural(self, parameters: torch.Tensor) -> torch.Tensor:
+    def natural(self, parameters: Tensor) -> Tensor:
         precision = 1 / self.site_variance().to(parameters.dtype)
         mean = parameters.squeeze(-1)
         return torch.stack([mean * precision, (-precision / 2).expand_as(mean)], dim=-1)
 
-    def log_normalizer(self, parameters: torch.Tensor) -> torch.Tensor:
+    def log_normalizer(self, parameters: Tensor) -> Tensor:
         return -self.log_prob(parameters, torch.zeros_like(parameters[..., 0]))
 
-    def log_prob(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         # Not by the statistics: the square of a difference keeps the digits of its terms.
         variance = self.site_variance().to(parameters.dtype)
         residual = x - parameters.squeeze(-1)
         units = torch.log(2 * math.pi * variance) / 2 + torch.log(self.scale)
         return -(residual**2 / (2 * variance) + units).sum(dim=-1)
 
-    def sample(self, parameters: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
         mean = parameters.squeeze(-1)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         return mean + torch.sqrt(self.site_variance()) * noise
 
-    def mean(self, parameters: torch.Tensor) -> torch.Tensor:
+    def mean(self, parameters: Tensor) -> Tensor:
         return self.location + self.scale * parameters.squeeze(-1)

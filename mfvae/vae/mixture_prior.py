@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mfvae._validation import check_choice, check_count
 from mfvae.vae.prior import NORMAL_REACH, ConditionalParameters, Pair, Prior
@@ -53,7 +53,7 @@ class MixturePrior(Prior):
             n_conditions, (n_components, 1 + 2 * n_latents + below.shape[1]), width
         )
 
-    def _components(self, conditions: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _components(self, conditions: Tensor) -> tuple[Tensor, ...]:
         """Return log weights, means, log scales and the entries of L below its diagonal."""
         # Without conditions one row serves all, which keeps large mixtures affordable.
         rows = conditions if conditions.shape[1] else conditions[:1]
@@ -65,7 +65,7 @@ class MixturePrior(Prior):
         log_scales = (self.log_scales + log_scales).clamp(-7.0, 3.0)
         return log_weights, self.means + means, log_scales, entries
 
-    def _lower(self, entries: torch.Tensor) -> torch.Tensor:
+    def _lower(self, entries: Tensor) -> Tensor:
         """Return the matrices L of entries ``(..., n_entries)``, ``(..., d, d)``."""
         d = self.n_latents
         lower = torch.eye(d, dtype=entries.dtype, device=entries.device)
@@ -73,7 +73,7 @@ class MixturePrior(Prior):
         lower[..., self.rows, self.columns] = entries
         return lower
 
-    def log_prob(self, z: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+    def log_prob(self, z: Tensor, conditions: Tensor) -> Tensor:
         if self.n_latents > 2:
             # Rows of one condition share the components, and a temperature serves many rows.
             distinct, group = conditions[:1], conditions.new_zeros(len(z), dtype=torch.long)
@@ -91,9 +91,7 @@ class MixturePrior(Prior):
         log_density = -(standardized**2 / 2 + log_scales + math.log(2 * math.pi) / 2).sum(dim=-1)
         return torch.logsumexp(log_weights + log_density, dim=-1)
 
-    def _grouped_log_prob(
-        self, z: torch.Tensor, distinct: torch.Tensor, group: torch.Tensor
-    ) -> torch.Tensor:
+    def _grouped_log_prob(self, z: Tensor, distinct: Tensor, group: Tensor) -> Tensor:
         """Return ln p(z) of rows in ``group`` of the conditions: a product of matrices for each.
 
         ``ln N_k(z) = c_k + z·P_k m_k - z·P_k z / 2`` is linear in the products of latents, with P_k
@@ -120,7 +118,7 @@ class MixturePrior(Prior):
         ]
         return torch.cat(log_density)[torch.argsort(order)]
 
-    def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def sample(self, conditions: Tensor, generator: torch.Generator) -> Tensor:
         log_weights, means, log_scales, entries = self._components(conditions)
         weights = log_weights.exp().expand(len(conditions), -1)
         component = torch.multinomial(weights, 1, generator=generator).squeeze(1)
@@ -135,7 +133,7 @@ class MixturePrior(Prior):
             ).squeeze(-1)
         return means[row, component] + noise
 
-    def _means_and_deviations(self, conditions: torch.Tensor) -> Pair:
+    def _means_and_deviations(self, conditions: Tensor) -> Pair:
         """Return mean and standard deviation of each latent in each component."""
         _, means, log_scales, entries = self._components(conditions)
         scales = torch.exp(log_scales)
@@ -144,12 +142,12 @@ class MixturePrior(Prior):
             scales = root.square().sum(dim=-1).sqrt()
         return means, scales
 
-    def box(self, conditions: torch.Tensor) -> Pair:
+    def box(self, conditions: Tensor) -> Pair:
         means, deviations = self._means_and_deviations(conditions)
         reach = NORMAL_REACH * deviations
         return (means - reach).amin(dim=(0, 1)), (means + reach).amax(dim=(0, 1))
 
-    def breakpoints(self, conditions: torch.Tensor) -> list[torch.Tensor]:
+    def breakpoints(self, conditions: Tensor) -> list[Tensor]:
         # The edges of components so narrow that nodes could miss them.
         means, deviations = (part[0] for part in self._means_and_deviations(conditions))
         edges = torch.stack([means + reach * deviations for reach in (-8, -4, 0, 4, 8)])

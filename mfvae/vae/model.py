@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mfvae._validation import check_choice, check_count, check_number, check_seed
 from mfvae.vae.decoder import CNNDecoder, LinearDecoder, MLPDecoder
@@ -88,7 +88,7 @@ class LatentVariableModel(nn.Module):
         """The floating type of the weights."""
         return self.condition_location.dtype
 
-    def standardize(self, conditions: np.ndarray) -> torch.Tensor:
+    def standardize(self, conditions: np.ndarray) -> Tensor:
         """Return conditions ``(n_samples, n_conditions)`` in the bricks' units."""
         c = torch.from_numpy(conditions).to(self.device, self.dtype)
         return (c - self.condition_location) / self.condition_scale
@@ -99,23 +99,19 @@ class LatentVariableModel(nn.Module):
         state = int(child.generate_state(1, np.uint64)[0])
         return torch.Generator(self.device).manual_seed(state % 2**63)
 
-    def posterior(
-        self, x: torch.Tensor, conditions: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def posterior(self, x: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of q(z | x, c), each ``(n_samples, n_latents)``."""
         features = self.likelihood.features(x).to(conditions.dtype)
         return self.encoder(features, conditions)
 
     @torch.no_grad()
-    def calibrate(self, x: torch.Tensor, conditions: torch.Tensor) -> None:
+    def calibrate(self, x: Tensor, conditions: Tensor) -> None:
         """Set the encoder's units and the decoder's bias from the training data."""
         self.decoder.calibrate(self.likelihood.marginal_parameters(x))
         rows = torch.linspace(0, len(x) - 1, min(len(x), 4096), device=x.device).long()
         self.encoder.calibrate(self.likelihood.features(x[rows]), conditions[rows])
 
-    def loss_terms(
-        self, x: torch.Tensor, conditions: torch.Tensor, noise: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss_terms(self, x: Tensor, conditions: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Return -ln p(x|z) and the rate, KL(q(z|x) || p(z|c)), at the reparameterised z.
 
         Args:

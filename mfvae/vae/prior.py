@@ -15,14 +15,14 @@ from nflows.transforms.splines.rational_quadratic import (
     DEFAULT_MIN_DERIVATIVE,
     unconstrained_rational_quadratic_spline,
 )
-from torch import nn
+from torch import Tensor, nn
 
 from mfvae._validation import check_count, check_number
 from mfvae.vae.encoder import multilayer
 
 __all__ = ["CouplingPrior", "NormalPrior", "Prior", "SplinePrior", "rational_quadratic"]
 
-Pair = tuple[torch.Tensor, torch.Tensor]
+Pair = tuple[Tensor, Tensor]
 
 # With linear tails the slope is 1 outside the bound; nflows takes softplus of what it is
 # given plus its minimum, so zero is not slope 1 but this is.
@@ -31,7 +31,7 @@ UNIT_SLOPE = math.log(math.expm1(1 - DEFAULT_MIN_DERIVATIVE))
 NORMAL_REACH = 8.0  # Normal(0, 1) leaves 1e-15 of its mass outside
 
 
-def standard_normal_log_prob(u: torch.Tensor) -> torch.Tensor:
+def standard_normal_log_prob(u: Tensor) -> Tensor:
     """Return ln Normal(u; 0, 1) summed over the last axis."""
     return -(u**2 + math.log(2 * math.pi)).sum(dim=-1) / 2
 
@@ -54,14 +54,14 @@ class ConditionalParameters(nn.Module):
             nn.init.zeros_(self.network[-1].weight)
             nn.init.zeros_(self.network[-1].bias)
 
-    def forward(self, conditions: torch.Tensor) -> torch.Tensor:
+    def forward(self, conditions: Tensor) -> Tensor:
         if hasattr(self, "constant"):
             return self.constant.expand(len(conditions), *self.shape)
         return self.network(conditions).unflatten(1, self.shape)
 
 
 def rational_quadratic(
-    x: torch.Tensor, parameters: torch.Tensor, bound: float, *, inverse: bool = False
+    x: Tensor, parameters: Tensor, bound: float, *, inverse: bool = False
 ) -> Pair:
     """Return x bent by monotone splines with identity tails, and ln |derivative|, shaped like x.
 
@@ -88,17 +88,11 @@ class Prior(nn.Module):
         super().__init__()
         self.n_latents = n_latents
 
-    def log_prob(self, z: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+    def log_prob(self, z: Tensor, conditions: Tensor) -> Tensor:
         """Return ln p(z | conditions) of each row, ``(n_samples,)`` nats."""
         raise NotImplementedError
 
-    def rate(
-        self,
-        mean: torch.Tensor,
-        log_variance: torch.Tensor,
-        noise: torch.Tensor,
-        conditions: torch.Tensor,
-    ) -> torch.Tensor:
+    def rate(self, mean: Tensor, log_variance: Tensor, noise: Tensor, conditions: Tensor) -> Tensor:
         """Return KL(Normal(mean, exp(log_variance)) || p(z | conditions)), ``(n_samples,)`` nats.
 
         Or an estimate without bias: here ``ln q(z) - ln p(z)`` at ``z = mean + deviation * noise``.
@@ -107,19 +101,19 @@ class Prior(nn.Module):
         log_q = -(noise**2 + log_variance + math.log(2 * math.pi)).sum(dim=1) / 2
         return log_q - self.log_prob(z, conditions)
 
-    def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def sample(self, conditions: Tensor, generator: torch.Generator) -> Tensor:
         """Draw one latent for each row of ``conditions``, ``(n_samples, n_latents)``."""
         raise NotImplementedError
 
-    def box(self, conditions: torch.Tensor) -> Pair:
+    def box(self, conditions: Tensor) -> Pair:
         """Return lower and upper ends, ``(n_latents,)``, that hold all but 1e-12 of the mass."""
         raise NotImplementedError
 
-    def breakpoints(self, conditions: torch.Tensor) -> list[torch.Tensor]:
+    def breakpoints(self, conditions: Tensor) -> list[Tensor]:
         """Return, per latent, where ln p(z | c) is not smooth; ``conditions`` has one row."""
         return [torch.empty(0, dtype=conditions.dtype)] * self.n_latents
 
-    def noise(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def noise(self, conditions: Tensor, generator: torch.Generator) -> Tensor:
         """Draw one row of Normal(0, 1) for each row of ``conditions``."""
         shape, place = (len(conditions), self.n_latents), conditions.device
         return torch.randn(shape, generator=generator, device=place, dtype=conditions.dtype)
@@ -131,23 +125,17 @@ class NormalPrior(Prior):
     def __init__(self, n_latents: int, n_conditions: int) -> None:
         super().__init__(n_latents)
 
-    def log_prob(self, z: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+    def log_prob(self, z: Tensor, conditions: Tensor) -> Tensor:
         return standard_normal_log_prob(z)
 
-    def rate(
-        self,
-        mean: torch.Tensor,
-        log_variance: torch.Tensor,
-        noise: torch.Tensor,
-        conditions: torch.Tensor,
-    ) -> torch.Tensor:
+    def rate(self, mean: Tensor, log_variance: Tensor, noise: Tensor, conditions: Tensor) -> Tensor:
         # In closed form: times a large beta, the noise of the estimate would drown the gradient.
         return (mean**2 + torch.exp(log_variance) - 1 - log_variance).sum(dim=1) / 2
 
-    def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def sample(self, conditions: Tensor, generator: torch.Generator) -> Tensor:
         return self.noise(conditions, generator)
 
-    def box(self, conditions: torch.Tensor) -> Pair:
+    def box(self, conditions: Tensor) -> Pair:
         edge = conditions.new_full((self.n_latents,), NORMAL_REACH)
         return -edge, edge
 
@@ -165,20 +153,20 @@ class FlowPrior(Prior):
         self.bound = check_number(bound, "bound", positive=True)
         self.layers = nn.ModuleList()
 
-    def log_prob(self, z: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+    def log_prob(self, z: Tensor, conditions: Tensor) -> Tensor:
         log_determinant = torch.zeros_like(z[..., 0])
         for layer in self.layers:
             z, contribution = layer(z, conditions)
             log_determinant = log_determinant + contribution
         return standard_normal_log_prob(z) + log_determinant
 
-    def sample(self, conditions: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def sample(self, conditions: Tensor, generator: torch.Generator) -> Tensor:
         z = self.noise(conditions, generator).double()
         for layer in reversed(self.layers):
             z, _ = layer(z, conditions, inverse=True)
         return z.to(conditions.dtype)
 
-    def box(self, conditions: torch.Tensor) -> Pair:
+    def box(self, conditions: Tensor) -> Pair:
         edge = conditions.new_full((self.n_latents,), max(NORMAL_REACH, self.bound))
         return -edge, edge
 
@@ -189,12 +177,12 @@ class _ElementwiseSpline(nn.Module):
         self.bound = bound
         self.parameters_of = ConditionalParameters(n_conditions, shape, width)
 
-    def forward(self, x: torch.Tensor, conditions: torch.Tensor, inverse: bool = False) -> Pair:
+    def forward(self, x: Tensor, conditions: Tensor, inverse: bool = False) -> Pair:
         parameters = self.parameters_of(conditions).to(x.dtype)
         y, log_slope = rational_quadratic(x, parameters, self.bound, inverse=inverse)
         return y, log_slope.sum(dim=-1)
 
-    def knots(self, conditions: torch.Tensor) -> torch.Tensor:
+    def knots(self, conditions: Tensor) -> Tensor:
         """Return the ends of the bins for one row of conditions, ``(n_bins + 1, n_latents)``."""
         parameters = self.parameters_of(conditions)[0]
         n_bins = (parameters.shape[-1] + 1) // 3
@@ -229,7 +217,7 @@ class SplinePrior(FlowPrior):
         for _ in range(check_count(n_layers, "n_layers")):
             self.layers.append(_ElementwiseSpline(shape, n_conditions, width, self.bound))
 
-    def breakpoints(self, conditions: torch.Tensor) -> list[torch.Tensor]:
+    def breakpoints(self, conditions: Tensor) -> list[Tensor]:
         points = conditions.new_empty(0, self.n_latents)
         for layer in reversed(self.layers):
             if len(points):
@@ -242,7 +230,7 @@ class _CouplingSpline(ConditionalParameters):
     """One half of the latents bends under splines whose shape the other half decides."""
 
     def __init__(
-        self, bent: torch.Tensor, n_conditions: int, n_bins: int, width: int, bound: float
+        self, bent: Tensor, n_conditions: int, n_bins: int, width: int, bound: float
     ) -> None:
         n_bent = int(bent.sum())
         super().__init__(len(bent) - n_bent + n_conditions, (n_bent, 3 * n_bins - 1), width)
@@ -250,7 +238,7 @@ class _CouplingSpline(ConditionalParameters):
         self.register_buffer("bent", bent.nonzero().squeeze(1))
         self.register_buffer("kept", (~bent).nonzero().squeeze(1))
 
-    def forward(self, x: torch.Tensor, conditions: torch.Tensor, inverse: bool = False) -> Pair:
+    def forward(self, x: Tensor, conditions: Tensor, inverse: bool = False) -> Pair:
         inputs = torch.cat([x[:, self.kept].to(conditions.dtype), conditions], dim=1)
         parameters = super().forward(inputs).to(x.dtype)
         bent, log_slope = rational_quadratic(

@@ -20,6 +20,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from mfvae.vae.model import LatentVariableModel
@@ -28,7 +29,7 @@ from mfvae.vae.storage import RunFolder, content_hash
 
 __all__ = ["train", "train_prior"]
 
-Batch = tuple[torch.Tensor, torch.Tensor]  # data, standardised conditions
+Batch = tuple[Tensor, Tensor]  # data, standardised conditions
 
 
 class _Batches:
@@ -77,13 +78,13 @@ class VAETraining(lightning.LightningModule):
         self.n_batches = n_batches
         self.bar = bar
         self.records: list[dict[str, float]] = []
-        self._totals: dict[str, tuple[int, torch.Tensor]] = {}  # rows; sums of loss and rate
+        self._totals: dict[str, tuple[int, Tensor]] = {}  # rows; sums of loss and rate
 
     def epoch_seed(self, stream: int) -> int:
         """Return the seed of one stream of random numbers in the current epoch."""
         return (self.options["random_state"] * 1_000_003 + self.current_epoch) * 8 + stream
 
-    def _step(self, batch: Batch, stage: str) -> torch.Tensor:
+    def _step(self, batch: Batch, stage: str) -> Tensor:
         x, conditions = batch
         shape = (len(x), self.model.prior.n_latents)
         noise = torch.randn(shape, generator=self.generator, device=x.device)
@@ -101,7 +102,7 @@ class VAETraining(lightning.LightningModule):
         self._started = time.perf_counter()
         self.generator = torch.Generator(self.device).manual_seed(self.epoch_seed(0))
 
-    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+    def training_step(self, batch: Batch, index: int) -> Tensor:
         return self._step(batch, "")
 
     def on_validation_epoch_start(self) -> None:
@@ -314,9 +315,9 @@ def train(
 
 def train_prior(
     prior: Prior,
-    mean: torch.Tensor,
-    deviation: torch.Tensor,
-    conditions: torch.Tensor,
+    mean: Tensor,
+    deviation: Tensor,
+    conditions: Tensor,
     n_steps: int,
     batch_size: int,
     learning_rate: float,

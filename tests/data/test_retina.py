@@ -63,8 +63,7 @@ def test_reference_split(retina):
     np.testing.assert_array_equal(test, words[expected])
     assert len(train) + len(test) == len(words)
     np.testing.assert_array_equal(
-        words.sum(axis=0, dtype=int),
-        train.sum(axis=0, dtype=int) + test.sum(axis=0, dtype=int),
+        words.sum(axis=0, dtype=int), train.sum(axis=0, dtype=int) + test.sum(axis=0, dtype=int)
     )
     model = IndependentModel().fit(train)
     assert -model.score_samples(test).mean() == pytest.approx(22.777, abs=5e-4)

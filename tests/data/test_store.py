@@ -537,7 +537,8 @@ samples = draw("/large", 100 * 800)
 written = peak()
 samples.verify()
 import zarr
-print(zarr.open_group(samples.path, mode="r")["x"].nbytes / 2**20, written - before, peak() - before)
+n_bytes = zarr.open_group(samples.path, mode="r")["x"].nbytes
+print(n_bytes / 2**20, written - before, peak() - before)
 """
 
 

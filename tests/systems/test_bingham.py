@@ -99,8 +99,7 @@ def test_gradient_is_the_moment():
     assert abs(np.trace(law.moment()) - 1) < 1e-12
     values = np.linalg.eigvalsh(A)[[2, 0, 1]]
     np.testing.assert_allclose(
-        np.diagonal(Bingham(np.diag(values)).moment()),
-        np.linalg.eigvalsh(law.moment())[[2, 0, 1]],
+        np.diagonal(Bingham(np.diag(values)).moment()), np.linalg.eigvalsh(law.moment())[[2, 0, 1]]
     )
     assert abs(law.entropy() + np.mean(law.log_prob(law.sample(200_000, seed=3)))) < 0.02
 
@@ -191,10 +190,7 @@ def test_bad_directors_and_counts():
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
-@given(
-    st.lists(st.floats(-1000, 1000), min_size=3, max_size=3),
-    st.floats(-50, 50),
-)
+@given(st.lists(st.floats(-1000, 1000), min_size=3, max_size=3), st.floats(-50, 50))
 def test_symmetries_of_the_normaliser(eigenvalues, shift):
     value = log_normalizer(eigenvalues)
     tolerance = 1e-11 * (1 + np.max(np.abs(eigenvalues)))

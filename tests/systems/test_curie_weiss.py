@@ -327,13 +327,7 @@ def test_bad_temperatures_are_refused(temperature: object) -> None:
 
 
 @settings(deadline=None, max_examples=30, derandomize=True)
-@given(
-    st.one_of(
-        st.integers(max_value=0),
-        st.floats(),
-        st.sampled_from(["3", None, True, [3]]),
-    )
-)
+@given(st.one_of(st.integers(max_value=0), st.floats(), st.sampled_from(["3", None, True, [3]])))
 def test_bad_counts_are_refused(count: object) -> None:
     system = CurieWeiss(4)
     for name, call in (

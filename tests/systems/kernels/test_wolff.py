@@ -216,13 +216,7 @@ def test_generator_is_xoshiro256_plus_plus() -> None:
     """The first outputs of the reference implementation from the state 1, 2, 3, 4."""
     state = np.arange(1, 5, dtype=np.uint64)
     outputs = [int(draw_bits(state)) for _ in range(5)]
-    assert outputs == [
-        41943041,
-        58720359,
-        3588806011781223,
-        3591011842654386,
-        9228616714210784205,
-    ]
+    assert outputs == [41943041, 58720359, 3588806011781223, 3591011842654386, 9228616714210784205]
 
 
 def test_bonds_decided_by_a_tie_have_their_probability() -> None:
