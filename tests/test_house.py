@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
-SHARED = {"mfvae._validation", "mfvae._progress", "mfvae._lazy"}
+SHARED = {"mfvae.__version__", "mfvae._validation", "mfvae._progress", "mfvae._lazy"}
 LARGEST_FILE = 350
 
 

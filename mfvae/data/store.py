@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 from joblib import Parallel, delayed
 
-import mfvae
+from mfvae import __version__
 from mfvae._progress import progress_bar
 from mfvae._validation import check_count, check_fraction, check_seed, check_temperatures
 from mfvae.data._store_files import StoreFiles, attributes_sha256, describe, staging
@@ -156,7 +156,7 @@ class EquilibriumSamples:
             "options": options,
             "seed": {k: getattr(seed, k) for k in ("entropy", "spawn_key", "pool_size")},
             "schedule": _schedule(system, temperatures, options),
-            "mfvae": mfvae.__version__,
+            "mfvae": __version__,
         }
         attributes["arrays"] = describe(attributes, system, probe)
         attributes = json.loads(json.dumps(attributes, default=_plain))
