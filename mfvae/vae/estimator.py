@@ -61,7 +61,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             is bf16 where a GPU has it, else 32-bit.
         checkpoint_path: Folder that keeps the end of every epoch; ``fit`` goes on from there.
         trainer_options: Further arguments of ``lightning.Trainer``: ``strategy``, ``devices``, …
-        progress: Show a progress bar; the environment variable ``MFVAE_PROGRESS=0`` hides all.
+        progress: Show a progress bar.
         random_state: Seed of the initial weights, the order of the data, and the noise.
 
     Attributes:
@@ -105,7 +105,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         progress: bool = True,
         random_state: int = 0,
     ) -> None:
-        # scikit-learn asks the constructor to store what it is given, and nothing else.
+        # As scikit-learn asks: what is given, and nothing else.
         vars(self).update({name: value for name, value in locals().items() if name != "self"})
 
     def fit(
@@ -147,7 +147,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         elif validation is not None or len(X) >= 100:
             fraction = check_fraction(0.1 if validation is None else validation, "validation")
             if len(X) < 2:
-                raise ValueError("a validation fraction needs at least two samples, got 1 sample")
+                raise ValueError("a validation fraction needs at least two samples")
             order = np.random.default_rng(check_seed(self.random_state)).permutation(len(X))
             rows = np.split(order, [min(len(X) - 1, max(1, int(fraction * len(X))))])
             held_out, training = (tuple(part[some] for part in training) for some in rows)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
 import tempfile
 import threading
@@ -21,8 +20,8 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from mfvae._progress import progress_bar
 from mfvae.vae.model import LatentVariableModel
 from mfvae.vae.prior import Prior
 from mfvae.vae.storage import RunFolder, content_hash
@@ -271,8 +270,7 @@ def train(
         gpu = options["device"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
     with contextlib.ExitStack() as stack:
-        hidden = not options["progress"] or os.environ.get("MFVAE_PROGRESS") == "0"
-        bar = stack.enter_context(tqdm(total=n_epochs, desc="training", disable=hidden))
+        bar = stack.enter_context(progress_bar(n_epochs, "training", show=options["progress"]))
         module = VAETraining(model, options, -(-len(training[0]) // batch_size), bar)
         folder = run.last.parent if run else stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(_lightning_tamed(model))
