@@ -244,8 +244,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
 
         Bernoulli: the logit of the larger letter; the field on a spin is half of it.
         """
-        z = self.latents_as_tensor(z)
-        return self.module_.decoder(z).cpu().numpy()
+        return self.module_.decoder(self.latents_as_tensor(z)).cpu().numpy()
 
     @torch.no_grad()
     def reconstruct_mean(self, z: Array) -> Array:
