@@ -244,7 +244,8 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
 
         Bernoulli: the logit of the larger letter; the field on a spin is half of it.
         """
-        return self.module_.decoder(self.latents_as_tensor(z)).cpu().numpy()
+        z = self.latents_as_tensor(z)
+        return self.module_.decoder(z).cpu().numpy()
 
     @torch.no_grad()
     def reconstruct_mean(self, z: Array) -> Array:
@@ -277,10 +278,9 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         if method == "quadrature":
             tolerance = check_number(tolerance, "tolerance", positive=True)
             return evidence.quadrature(self.module_, x, c, tolerance=tolerance).cpu().numpy()
-        n_importance = check_count(n_importance, "n_importance")
         generator = self.module_.generator(self.random_state if seed is None else seed, 2)
-        scores = evidence.bound(self.module_, x, c, n_importance, generator, method=method)
-        return scores.cpu().numpy()
+        draws = check_count(n_importance, "n_importance"), generator
+        return evidence.bound(self.module_, x, c, *draws, method=method).cpu().numpy()
 
     def score(self, X: Array, y: None = None, conditions: Conditions = None) -> float:
         """Return the mean of ``score_samples``, nats per configuration."""
