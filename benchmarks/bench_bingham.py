@@ -157,7 +157,9 @@ def in_process(python: Path, threads: int, *arguments) -> dict[str, float]:
 def where_the_time_goes() -> None:
     """Compare a draw with the number of proposals it takes."""
     import numpy as np
-    from mfvae.systems._bingham_kernels import lane_states, sample_bingham
+
+    from mfvae.systems.kernels.bingham import sample_bingham
+    from mfvae.systems.kernels.random import lane_states
 
     print("\nour kernel on one thread: proposals per draw, ns per proposal")
     out, state = np.empty((1, 1_000_000, 3), np.float32), lane_states(np.random.SeedSequence(1), 1)

@@ -19,13 +19,13 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from mfvae.systems._lane_random import load_state, normal_pair, random_words, store_state
-from mfvae.systems._lanes import LANES, store
 from numba import njit
 from threadpoolctl import threadpool_limits
 
 from mfvae.systems import Hopfield
-from mfvae.systems import _hopfield_gibbs as gibbs
+from mfvae.systems.kernels import hopfield as gibbs
+from mfvae.systems.kernels.lanes import LANES, store
+from mfvae.systems.kernels.random import load_state, next_words, normals, store_state
 
 TEMPERATURE = 1.8  # disordered for every size below: a ladder of one temperature, as in NumPy
 FASTER_THAN_NUMPY = 5.0
@@ -85,19 +85,19 @@ def mfvae_time(system: Hopfield, n_sweeps: int, n_chains: int = 256, **kwargs) -
 
 
 @njit
-def random_numbers(n_sweeps, n_sites, n_patterns, state, sink, normals):
+def random_numbers(n_sweeps, n_sites, n_patterns, state, sink, pairs):
     for _ in range(n_sweeps):
-        a, b, c, d = load_state(state)
+        s = load_state(state)
         for _ in range(n_sites):
-            words, a, b, c, d = random_words(a, b, c, d)
+            words, s = next_words(s)
             store(sink, 0, words)
         for _ in range((n_patterns + 1) // 2):
-            first, a, b, c, d = random_words(a, b, c, d)
-            second, a, b, c, d = random_words(a, b, c, d)
-            left, right = normal_pair(first, second)
-            store(normals, 0, left)
-            store(normals, LANES, right)
-        store_state(state, a, b, c, d)
+            first, s = next_words(s)
+            second, s = next_words(s)
+            left, right = normals(first, second)
+            store(pairs, 0, left)
+            store(pairs, LANES, right)
+        store_state(state, s)
 
 
 def products_time(system: Hopfield, n_chains: int = 256, repeats: int = 20) -> float:
@@ -138,34 +138,34 @@ def lane_random_time(system: Hopfield, n_sweeps: int = 500) -> float:
 
 
 @njit
-def repeat_draw_field(n, beta, n_sites, n_patterns, wrong, state, field):
+def repeat_draw_field(n, beta, n_sites, wrong, state, field):
     for _ in range(n):
-        gibbs._draw_field(beta, n_sites, n_patterns, wrong, state, field)
+        gibbs.draw_field(beta, n_sites, wrong, state, field)
 
 
 @njit
-def repeat_tabulate(n, n_groups, field, table):
+def repeat_tabulate(n, field, table):
     for _ in range(n):
-        gibbs._tabulate(n_groups, field, table)
+        gibbs.tabulate(field, table)
 
 
 @njit
-def repeat_draw_spins(n, n_sites, n_groups, rows, table, state, spins):
+def repeat_draw_spins(n, n_sites, rows, table, state, spins):
     for _ in range(n):
-        gibbs._draw_spins(n_sites, n_groups, rows, table, state, spins)
+        gibbs.draw_spins(n_sites, rows, table, state, spins)
 
 
 @njit
-def repeat_count(n, n_words, n_patterns, pattern_bits, spins, wrong):
+def repeat_count(n, pattern_bits, spins, wrong):
     for _ in range(n):
-        gibbs._count_wrong(n_words, n_patterns, pattern_bits, spins, wrong)
+        gibbs.count_wrong(pattern_bits, spins, wrong)
 
 
 def stages(system: Hopfield, rounds: int, n: int = 300) -> dict[str, float]:
     """Nanoseconds a sweep and chain of every stage, for more than four patterns."""
     n_sites, n_patterns = system.patterns.shape
     n_groups = -(-n_patterns // gibbs.GROUP)
-    rows = gibbs.table_rows(system.patterns).ravel()
+    rows = gibbs.table_rows(system.patterns)
     bits = np.ascontiguousarray(gibbs.pack_spins(system.patterns.T))
     state = np.random.SeedSequence(0).generate_state(4 * LANES)
     spins = np.random.SeedSequence(1).generate_state(bits.shape[1] * LANES)
@@ -173,10 +173,10 @@ def stages(system: Hopfield, rounds: int, n: int = 300) -> dict[str, float]:
     field = np.zeros(n_groups * gibbs.GROUP * LANES, np.float32)
     table = np.zeros(n_groups * 2**gibbs.GROUP * LANES, np.float32)
     work = {
-        "field": (repeat_draw_field, 1.0, n_sites, n_patterns, wrong, state, field),
-        "tables": (repeat_tabulate, n_groups, field, table),
-        "spins": (repeat_draw_spins, n_sites, n_groups, rows, table, state, spins),
-        "overlaps": (repeat_count, bits.shape[1], n_patterns, bits, spins, wrong),
+        "field": (repeat_draw_field, 1.0, n_sites, wrong, state, field),
+        "tables": (repeat_tabulate, field, table),
+        "spins": (repeat_draw_spins, n_sites, rows, table, state, spins),
+        "overlaps": (repeat_count, bits, spins, wrong),
     }
     return medians(
         {

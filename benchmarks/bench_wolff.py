@@ -32,11 +32,11 @@ TARGET = 1.5
 def measure_mfvae(length: int, n_clusters: int) -> float:
     import numpy as np
 
-    from mfvae.systems import wolff
+    from mfvae.systems.kernels import random, wolff
 
     spins = np.ones(length**2, np.uint8)
     queue = np.empty(length**2 + 1, np.uint32)
-    state = wolff.new_generator(np.random.SeedSequence(time.time_ns()))
+    state = random.scalar_states(np.random.SeedSequence(time.time_ns()), 1)[0]
     arguments = (wolff.neighbour_table(length), wolff.bond_threshold(1 / CRITICAL))
     wolff.wolff_clusters(spins, queue, state, *arguments, 2000)
     start = time.perf_counter()
@@ -89,20 +89,20 @@ def where_the_time_goes(length: int, n_clusters: int) -> None:
     import numpy as np
     from numba import njit
 
-    from mfvae.systems import wolff
+    from mfvae.systems.kernels import random
 
-    step = wolff._next
+    step = random.next_bits
 
     @njit
     def numbers(state, n):
-        s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
+        s = state[0], state[1], state[2], state[3]
         total = np.uint64(0)
         for _ in range(n):
-            bits, s0, s1, s2, s3 = step(s0, s1, s2, s3)
+            bits, s = step(s)
             total ^= bits
         return total
 
-    state = wolff.new_generator(np.random.SeedSequence(1))
+    state = random.scalar_states(np.random.SeedSequence(1), 1)[0]
     numbers(state, 10)
     times = []
     for _ in range(5):
