@@ -106,7 +106,7 @@ def drift(series: np.ndarray) -> tuple[float, float]:
 
 
 def diagnose(series: np.ndarray) -> np.ndarray:
-    """Return the five :data:`COLUMNS`, worst over components, of ``(n_chains, n_records, …)``."""
+    """Return the five ``COLUMNS``, worst over components, of ``(n_chains, n_records, …)``."""
     rows = []
     for c in np.moveaxis(series.reshape(*series.shape[:2], -1), 2, 0):
         time = autocorrelation_time(c)
@@ -120,7 +120,7 @@ def diagnose(series: np.ndarray) -> np.ndarray:
 class ChainDiagnostics:
     """Convergence of energy and order parameter at every temperature (units of J/k_B).
 
-    ``table``, float64 ``(n_temperatures, 2, 5)``, has the :data:`COLUMNS` of both observables:
+    ``table``, float64 ``(n_temperatures, 2, 5)``, has the ``COLUMNS`` of both observables:
     autocorrelation time in records (1/2 means independent), effective sample size, split R-hat,
     drift in standard deviations, and its t statistic. ``schedule`` is burn-in and thinning at
     each temperature, in steps of the sampler, if known.

@@ -29,7 +29,7 @@ class Hopfield(System):
         patterns: The patterns ξ, ``(n_sites, n_patterns)`` of -1 and +1; a column is a pattern. At
             least two sites and one pattern, else ValueError.
 
-    Options of `sample` and `sample_chains`:
+    Options of sample and sample_chains:
         burn_in, thinning: Sweeps, O(NP) each; by default 1000 and 50, times N/256 for larger
             systems, measured to be enough for P <= 48 and T >= 0.6.
         start: "random", independent random spins in all replicas; "patterns", all replicas of chain

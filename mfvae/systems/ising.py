@@ -40,7 +40,7 @@ class Ising2D(System):
         length: L, at least 3; site number i is in row i // L and column i % L.
         coupling: J, not zero; energies and temperatures are in the same unit.
 
-    Options of `sample` and `sample_chains`:
+    Options of sample and sample_chains:
         algorithm: "wolff", clusters (Wolff 1989); "metropolis", single random spins (Metropolis et
             al. 1953); "auto" takes clusters unless the torus is frustrated, where they would be
             wrong (ValueError).

@@ -42,7 +42,7 @@ class MaierSaupe(System):
     Args:
         n_sites: Number N of directors, at least 1.
 
-    Options of `sample` and `sample_chains`:
+    Options of sample and sample_chains:
         algorithm: "direct", where every record is an independent draw: the eigenvalues of A from
             their exact two-dimensional law, a uniform rotation, then Bingham sites. "gibbs"
             alternates A and the sites and is there to be compared: a chain is a ladder of replicas
