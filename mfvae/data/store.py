@@ -253,10 +253,9 @@ class EquilibriumSamples:
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Return all samples and their temperatures, ready for ``vae.fit(x, conditions=…)``.
 
-        Returns:
-            - x: ``(n_temperatures · n_samples, n_sites[, 3])``, spins int8 or directors float32; all
-              of the first temperature, then all of the second, and so on.
-            - temperature: float64 ``(n_temperatures · n_samples,)``, units of J/k_B.
+        The samples are ``(n_temperatures · n_samples, n_sites[, 3])``, spins int8 or directors
+        float32, all of the first temperature, then all of the second, and so on; temperatures are
+        float64 ``(n_temperatures · n_samples,)``, units of J/k_B.
         """
         self._require(self._chunks)
         size = self.attributes["chains_per_chunk"]
