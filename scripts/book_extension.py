@@ -109,6 +109,20 @@ def skip_foreign(
     return None if home.split(".")[0] == "mfvae" else True
 
 
+def drop_foreign_docstring(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Do not show what a base class of another library says of a method (torch's ``forward``)."""
+    if what != "method" or getattr(obj, "__doc__", None) or not hasattr(obj, "__qualname__"):
+        return
+    owner = getattr(importlib.import_module(obj.__module__), obj.__qualname__.split(".")[0], None)
+    for base in getattr(owner, "__mro__", ()):
+        if getattr(vars(base).get(obj.__name__), "__doc__", None):
+            if not base.__module__.startswith("mfvae"):
+                lines.clear()
+            return
+
+
 LITERAL = re.compile(r"(``.+?``|:[\w:]+:`.+?`|`.+?`)")
 
 
@@ -160,6 +174,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("package-api", PackageApi)
     app.connect("config-inited", keep_one_search_box)
     app.connect("autodoc-skip-member", skip_foreign)
+    app.connect("autodoc-process-docstring", drop_foreign_docstring, priority=100)
     app.connect("autodoc-process-docstring", escape_bars, priority=900)
     app.connect("missing-reference", resolve_short_name)
     app.connect("html-page-context", point_launch_buttons, priority=600)
