@@ -150,9 +150,9 @@ def repeat_tabulate(n, field, table):
 
 
 @njit
-def repeat_draw_spins(n, n_sites, rows, table, state, spins):
+def repeat_draw_spins(n, n_sites, rows, table, thresholds, state, spins):
     for _ in range(n):
-        gibbs.draw_spins(n_sites, rows, table, state, spins)
+        gibbs.draw_spins(n_sites, rows, table, thresholds, state, spins)
 
 
 @njit
@@ -172,10 +172,11 @@ def stages(system: Hopfield, rounds: int, n: int = 300) -> dict[str, float]:
     wrong = np.full(n_patterns * LANES, n_sites // 2, np.uint32)
     field = np.zeros(n_groups * gibbs.GROUP * LANES, np.float32)
     table = np.zeros(n_groups * 2**gibbs.GROUP * LANES, np.float32)
+    thresholds = np.zeros(2**gibbs.GROUP * LANES, np.uint32)
     work = {
         "field": (repeat_draw_field, 1.0, n_sites, wrong, state, field),
         "tables": (repeat_tabulate, field, table),
-        "spins": (repeat_draw_spins, n_sites, rows, table, state, spins),
+        "spins": (repeat_draw_spins, n_sites, rows, table, thresholds, state, spins),
         "overlaps": (repeat_count, bits, spins, wrong),
     }
     return medians(

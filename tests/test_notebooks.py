@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import jupytext
@@ -147,21 +151,52 @@ def test_chapters_convert_without_leftover_directives(page):
         assert leftovers == []
 
 
+# ------------------------------------------------------------------ anywhere
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory) -> Path:
+    """A folder with the package as its wheel installs it, made from the files of a checkout."""
+    source, site = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
+    shutil.copytree(ROOT / "mfvae", source / "mfvae", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    build = f"from setuptools.build_meta import build_wheel; print(build_wheel({str(site)!r}))"
+    command = [sys.executable, "-c", build]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
+    with zipfile.ZipFile(site / done.stdout.split()[-1]) as wheel:
+        wheel.extractall(site)
+    return site
+
+
+def execute_in_an_empty_folder(page, version, site, folder, monkeypatch) -> None:
+    """Run a notebook as on a bare machine: the installed package, no repository around."""
+    from make_notebooks import for_jupyter, read_chapter, without_solutions
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    notebook = read_chapter(ROOT / "book" / f"{page}.md")
+    notebook = for_jupyter(without_solutions(notebook) if version == "student" else notebook)
+    where = nbformat.v4.new_code_cell("import mfvae; print(mfvae.__file__)")
+    notebook.cells.append(where)
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=1800, resources=resources).execute()
+    codes = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+    assert all(c.execution_count for c in codes)
+    assert Path(where.outputs[0].text.strip()).is_relative_to(site)
+
+
+@pytest.mark.parametrize("page", ["mean-field", "capacity"])
+def test_notebook_executes_anywhere(page, installed, monkeypatch, tmp_path):
+    execute_in_an_empty_folder(page, "student", installed, tmp_path, monkeypatch)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("version", ["student", "instructor"])
 @pytest.mark.parametrize("page", PAGES)
-def test_notebook_executes(page, version, monkeypatch, tmp_path):
+def test_every_notebook_executes_anywhere(page, version, installed, monkeypatch, tmp_path):
     """Both versions of every chapter run from top to bottom, with the cache of `make book`."""
-    from make_notebooks import for_jupyter, read_chapter, without_solutions
-    from nbclient import NotebookClient
-
     monkeypatch.setenv("MFVAE_CACHE", str(ROOT / ".cache" / "mfvae"))
-    monkeypatch.delenv("MPLBACKEND", raising=False)
-    notebook = read_chapter(ROOT / "book" / f"{page}.md")
-    notebook = for_jupyter(without_solutions(notebook) if version == "student" else notebook)
-    resources = {"metadata": {"path": str(ROOT / "book")}}
-    NotebookClient(notebook, timeout=1800, resources=resources).execute()
-    codes = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
-    assert codes
-    assert all(c.execution_count for c in codes)
+    execute_in_an_empty_folder(page, version, installed, tmp_path, monkeypatch)

@@ -78,9 +78,9 @@ def _exp_size(x):
 
 
 @compiled
-def draw_spins(n_sites, rows, table, state, spins):
-    """Draw all spins given the tables."""
-    n_groups, thresholds = len(table) // (_ROWS * LANES), np.empty(_ROWS * LANES, np.uint32)
+def draw_spins(n_sites, rows, table, thresholds, state, spins):
+    """Draw all spins given the tables; ``thresholds`` is scratch of `_ROWS` rows."""
+    n_groups = len(table) // (_ROWS * LANES)
     if n_groups == 1:  # one table holds every local field: P(+1) in units of 2⁻³² stands for it
         for place in range(0, _ROWS * LANES, LANES):
             x = load(table, place)
@@ -160,6 +160,7 @@ def run_block(betas, n_sites, rows, pattern_bits, states, spins, burn_in, thinni
     levels[:, :n_spins] = spins
     field = np.zeros(n_groups * GROUP * LANES, dtype=np.float32)
     table = np.empty(n_groups * _ROWS * LANES, dtype=np.float32)
+    thresholds = np.empty(_ROWS * LANES, dtype=np.uint32)
     swaps = np.zeros((n_levels - 1, LANES), dtype=np.uint32)
     for level in levels:
         count_wrong(pattern_bits, level, level[n_spins:])
@@ -168,7 +169,7 @@ def run_block(betas, n_sites, rows, pattern_bits, states, spins, burn_in, thinni
             level, wrong = levels[k], levels[k, n_spins:]
             draw_field(betas[k], n_sites, wrong, states[k], field)
             tabulate(field, table)
-            draw_spins(n_sites, rows, table, states[k], level)
+            draw_spins(n_sites, rows, table, thresholds, states[k], level)
             count_wrong(pattern_bits, level, wrong)
         for k in range(sweep % 2, n_levels - 1, 2):
             difference = betas[k] - betas[k + 1]

@@ -11,11 +11,12 @@ from functools import lru_cache
 import numpy as np
 
 from mfvae.systems.kernels.random import draw_bits, next_bits, scalar_states
-from mfvae.systems.kernels.running import compiled, in_threads
+from mfvae.systems.kernels.running import compiled, in_threads, inlined
 
 _BIT = np.uint8(1)
 _QUARTER = np.uint64(0xFFFF)
 _HALF = np.uint64(32)
+_ONES, _TOPS = np.uint64(0x0001000100010001), np.uint64(0x8000800080008000)  # of each quarter
 
 
 @lru_cache(maxsize=32)
@@ -37,6 +38,24 @@ def flip_thresholds(kappa: float) -> np.ndarray:
     """Return min(1, e^{-2κn}) in units of 2^-32 for s_i Σ_nbrs s_j = n = -4, …, 4: uint64 (5,)."""
     accept = np.exp(-np.maximum(2 * kappa * np.arange(-4, 5, 2), 0.0))
     return np.round(accept * 2**32).astype(np.uint64)
+
+
+@inlined
+def _quarters(bits):
+    """Return the four 16-bit numbers in 64 bits, the lowest first."""
+    sixteen = np.uint64(16)
+    first, second = bits & _QUARTER, (bits >> sixteen) & _QUARTER
+    return first, second, (bits >> _HALF) & _QUARTER, bits >> np.uint64(48)
+
+
+@inlined
+def _join(spins, queue, end, site, spin, is_open):
+    """Write a neighbour to the end of the queue, flip it if it joins, and return the new end."""
+    site = np.uint64(site)
+    joins = np.uint8(is_open) & ~(spins[site] ^ spin) & _BIT
+    spins[site] ^= joins
+    queue[end] = site
+    return end + np.uint64(joins)
 
 
 @compiled
@@ -68,21 +87,20 @@ def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
             site = np.uint64(queue[head])
             head += np.uint64(1)
             bits, s = next_bits(s)
-            tied = False
-            for k in range(4):
-                shift = np.uint64(16 * k)
-                draw = (bits >> shift) & _QUARTER
-                is_open = np.uint8(draw < high)
-                if draw == high:
-                    tied = True
-                    is_open = np.uint8(((next_bits(s)[0] >> shift) & _QUARTER) < low)
-                other = np.uint64(neighbours[site, k])
-                joins = is_open & ~(spins[other] ^ spin) & _BIT
-                spins[other] ^= joins
-                queue[end] = other
-                end += np.uint64(joins)
-            if tied:
+            a, b, c, d = _quarters(bits)
+            open_a, open_b, open_c, open_d = a < high, b < high, c < high, d < high
+            difference = bits ^ (high & _QUARTER) * _ONES  # a quarter of zeros is a tie
+            if (difference - _ONES) & ~difference & _TOPS != np.uint64(0):
                 bits, s = next_bits(s)
+                low_a, low_b, low_c, low_d = _quarters(bits)
+                open_a |= (a == high) & (low_a < low)
+                open_b |= (b == high) & (low_b < low)
+                open_c |= (c == high) & (low_c < low)
+                open_d |= (d == high) & (low_d < low)
+            end = _join(spins, queue, end, neighbours[site, 0], spin, open_a)
+            end = _join(spins, queue, end, neighbours[site, 1], spin, open_b)
+            end = _join(spins, queue, end, neighbours[site, 2], spin, open_c)
+            end = _join(spins, queue, end, neighbours[site, 3], spin, open_d)
         flipped += end
     state[0], state[1], state[2], state[3] = s
     return flipped
