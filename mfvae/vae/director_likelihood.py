@@ -162,8 +162,7 @@ class _LogNormalizer(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        (mean,) = ctx.saved_tensors
-        return gradient[..., None, None] * mean
+        return gradient[..., None, None] * ctx.saved_tensors[0]
 
 
 def _log_normalizer_and_moment(matrices: Tensor) -> tuple[Tensor, Tensor]:
@@ -212,28 +211,23 @@ def _integrate(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
     b = (top - middle).to(dtype).flatten()
     x1 = (0.5 * (middle - lowest)).to(dtype).flatten()
     sums = torch.zeros(4, b.numel(), dtype=dtype, device=b.device)
+    rule = list(zip(nodes.tolist(), weights.tolist(), strict=True))
     # On the CPU a block's vectors stay in the cache.
     size = _BLOCK if b.device.type == "cpu" else max(1, b.numel())
-    for block in zip(sums.split(size, dim=1), b.split(size), x1.split(size), strict=True):
-        _accumulate(*block, nodes.tolist(), weights.tolist())
-    total = sums[0].view(top.shape)
-    square, pair, triple = (sums[1:] / sums[0]).view(3, *top.shape)
-    return torch.log(4 * math.pi * total) + top.to(dtype), square, pair, triple
-
-
-def _accumulate(sums, b, x1, nodes: list[float], weights: list[float]) -> None:
-    """Add up the four integrals over the height, node by node, into ``sums`` (4, sites)."""
-    total, square, pair, triple = sums
-    for s, weight in zip(nodes, weights, strict=True):
-        x = x1 * s
-        density = torch.exp(b * -s).mul_(weight)
-        bessel = density * _i0e(x)
-        ratio = density.mul_(torch.special.i1e(x))
-        total += bessel
-        square.add_(bessel, alpha=1 - s)
-        pair.add_(bessel + ratio, alpha=s * (1 - s))
-        by_x = torch.where(x > 1e-12, ratio / x.clamp_min(1e-12), 0.5 * bessel)
-        triple.add_(by_x, alpha=s * s * (1 - s))
+    blocks = zip(sums.split(size, dim=1), b.split(size), x1.split(size), strict=True)
+    for (total, square, pair, triple), height, width in blocks:
+        for s, weight in rule:
+            x = width * s
+            density = torch.exp(height * -s).mul_(weight)
+            bessel = density * _i0e(x)
+            ratio = density.mul_(torch.special.i1e(x))
+            total += bessel
+            square.add_(bessel, alpha=1 - s)
+            pair.add_(bessel + ratio, alpha=s * (1 - s))
+            by_x = torch.where(x > 1e-12, ratio / x.clamp_min(1e-12), 0.5 * bessel)
+            triple.add_(by_x, alpha=s * s * (1 - s))
+    log_z = torch.log(4 * math.pi * sums[0].view(top.shape)) + top.to(dtype)
+    return log_z, *(sums[1:] / sums[0]).view(3, *top.shape)
 
 
 def _i0e(x: Tensor) -> Tensor:

@@ -187,15 +187,31 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             learning_rate: Largest of the one-cycle schedule.
             seed: Source of the rows and of the noise.
         """
-        from mfvae.vae.training import train_prior
+        from mfvae.vae.training import one_cycle
 
         n_steps = check_count(n_steps, "n_steps", minimum=2)
         batch_size = check_count(batch_size, "batch_size")
-        learning_rate = check_number(learning_rate, "learning_rate", positive=True)
+        rate = check_number(learning_rate, "learning_rate", positive=True)
         posterior, c = self.encode(X, conditions), self.as_tensors(X, conditions)[1]
         mean, deviation = (torch.from_numpy(part).to(c.device) for part in posterior)
-        steps = (n_steps, batch_size, learning_rate, self.module_.generator(seed, 2))
-        train_prior(self.module_.prior, mean, deviation, c, *steps)
+        prior = self.module_.prior
+        if not list(prior.parameters()):
+            raise ValueError(f"{type(prior).__name__} has no weights to train")
+        optimizer = torch.optim.AdamW(prior.parameters(), lr=rate, weight_decay=1e-4)
+        schedule = one_cycle(optimizer, rate, n_steps)
+        place = {"generator": self.module_.generator(seed, 2), "device": c.device}
+        prior.train()
+        for _ in range(n_steps):
+            rows = torch.randint(len(mean), (batch_size,), **place)
+            z = mean[rows] + deviation[rows] * torch.randn(batch_size, mean.shape[1], **place)
+            loss = -prior.log_prob(z, c[rows]).mean()
+            if not torch.isfinite(loss):
+                raise ValueError("training diverged: the loss is not finite; lower learning_rate")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        prior.eval()
         return self
 
     @torch.no_grad()
@@ -306,7 +322,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         n_latents = self.module_.prior.n_latents
         if z.shape[1] != n_latents:
             raise ValueError(f"z must have shape (n_samples, {n_latents}), got {z.shape}")
-        return torch.from_numpy(z).to(self.module_.device, self.module_.dtype)
+        return torch.from_numpy(z).to(self.module_.condition_location)
 
     def standardized_condition(self, condition: Condition, n_samples: int) -> Tensor:
         """Return ``(n_samples, n_conditions)`` in the module's units, of one condition or many."""

@@ -1,8 +1,7 @@
 """Priors over the latent: p(z | conditions), a fixed Gaussian and flows of splines.
 
-Every prior offers ``log_prob(z, conditions)`` in nats, ``(n_samples,)``, and
-``sample(conditions, generator)``, one latent per row of the standardised conditions
-``(n_samples, n_conditions)``. All start out as Normal(0, 1), the mixture excepted.
+Latents ``(n_samples, n_latents)`` have standardised conditions ``(n_samples, n_conditions)``.
+All start out as Normal(0, 1), the mixture excepted.
 """
 
 from __future__ import annotations
@@ -31,17 +30,20 @@ UNIT_SLOPE = math.log(math.expm1(1 - DEFAULT_MIN_DERIVATIVE))
 NORMAL_REACH = 8.0  # Normal(0, 1) leaves 1e-15 of its mass outside
 
 
-def standard_normal_log_prob(u: Tensor) -> Tensor:
-    """Return ln Normal(u; 0, 1) summed over the last axis."""
-    return -(u**2 + math.log(2 * math.pi)).sum(dim=-1) / 2
+def log_normal(noise: Tensor, log_variance: Tensor | float = 0.0) -> Tensor:
+    """Return ln Normal(m + deviation * noise; m, deviation²) summed over the last axis."""
+    return -(noise**2 + log_variance + math.log(2 * math.pi)).sum(dim=-1) / 2
+
+
+def distinct_rows(conditions: Tensor) -> Pair:
+    """Return the distinct conditions, and for each row which of them it is."""
+    if conditions.shape[1]:
+        return torch.unique(conditions, dim=0, return_inverse=True)
+    return conditions[:1], conditions.new_zeros(len(conditions), dtype=torch.long)
 
 
 class ConditionalParameters(nn.Module):
-    """Numbers that depend on the conditions through a small network, zero at the start.
-
-    Without conditions they are free parameters, of the given ``shape``; else ``width`` is that of
-    the network's two hidden layers.
-    """
+    """Numbers of a ``shape``, zero at the start: free, or outputs of a network of the conditions."""
 
     def __init__(self, n_conditions: int, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -63,16 +65,10 @@ class ConditionalParameters(nn.Module):
 def rational_quadratic(
     x: Tensor, parameters: Tensor, bound: float, *, inverse: bool = False
 ) -> Pair:
-    """Return x bent by monotone splines with identity tails, and ln |derivative|, shaped like x.
+    """Return x bent by monotone splines on [-bound, bound], and ln |derivative|, shaped like x.
 
-    Durkan, Bekasov, Murray & Papamakarios (2019), section 3.
-
-    Args:
-        x: Any shape.
-        parameters: Shape ``(*x.shape, 3 * n_bins - 1)``: widths, heights and inner slopes before
-            normalisation; all zero is the identity.
-        bound: The spline acts on [-bound, bound].
-        inverse: Apply the inverse function.
+    ``parameters`` ``(*x.shape, 3 * n_bins - 1)`` are widths, heights and inner slopes before
+    normalisation; all zero is the identity. Durkan, Bekasov, Murray & Papamakarios (2019), sec. 3.
     """
     n_bins = (parameters.shape[-1] + 1) // 3
     widths, heights, slopes = parameters.split([n_bins, n_bins, n_bins - 1], dim=-1)
@@ -82,15 +78,17 @@ def rational_quadratic(
 
 
 class Prior(nn.Module):
-    """What every prior offers."""
+    """What every prior offers, besides three methods that a subclass fills in.
+
+    - ``log_prob(z, conditions)``: ln p(z | conditions) of each row, ``(n_samples,)`` nats;
+    - ``sample(conditions, generator)``: a latent a row, ``(n_samples, n_latents)``;
+    - ``box(conditions)``: lower and upper ends, ``(n_latents,)``, that hold all but 1e-12 of the
+      mass; ``conditions`` has one row.
+    """
 
     def __init__(self, n_latents: int) -> None:
         super().__init__()
         self.n_latents = n_latents
-
-    def log_prob(self, z: Tensor, conditions: Tensor) -> Tensor:
-        """Return ln p(z | conditions) of each row, ``(n_samples,)`` nats."""
-        raise NotImplementedError
 
     def rate(self, mean: Tensor, log_variance: Tensor, noise: Tensor, conditions: Tensor) -> Tensor:
         """Return KL(Normal(mean, exp(log_variance)) || p(z | conditions)), ``(n_samples,)`` nats.
@@ -98,16 +96,7 @@ class Prior(nn.Module):
         Or an estimate without bias: here ``ln q(z) - ln p(z)`` at ``z = mean + deviation * noise``.
         """
         z = mean + torch.exp(log_variance / 2) * noise
-        log_q = -(noise**2 + log_variance + math.log(2 * math.pi)).sum(dim=1) / 2
-        return log_q - self.log_prob(z, conditions)
-
-    def sample(self, conditions: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw one latent for each row of ``conditions``, ``(n_samples, n_latents)``."""
-        raise NotImplementedError
-
-    def box(self, conditions: Tensor) -> Pair:
-        """Return lower and upper ends, ``(n_latents,)``, that hold all but 1e-12 of the mass."""
-        raise NotImplementedError
+        return log_normal(noise, log_variance) - self.log_prob(z, conditions)
 
     def breakpoints(self, conditions: Tensor) -> list[Tensor]:
         """Return, per latent, where ln p(z | c) is not smooth; ``conditions`` has one row."""
@@ -126,7 +115,7 @@ class NormalPrior(Prior):
         super().__init__(n_latents)
 
     def log_prob(self, z: Tensor, conditions: Tensor) -> Tensor:
-        return standard_normal_log_prob(z)
+        return log_normal(z)
 
     def rate(self, mean: Tensor, log_variance: Tensor, noise: Tensor, conditions: Tensor) -> Tensor:
         # In closed form: times a large beta, the noise of the estimate would drown the gradient.
@@ -158,7 +147,7 @@ class FlowPrior(Prior):
         for layer in self.layers:
             z, contribution = layer(z, conditions)
             log_determinant = log_determinant + contribution
-        return standard_normal_log_prob(z) + log_determinant
+        return log_normal(z) + log_determinant
 
     def sample(self, conditions: Tensor, generator: torch.Generator) -> Tensor:
         z = self.noise(conditions, generator).double()
