@@ -13,6 +13,7 @@ import copy
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,6 @@ LogIntegrand = Callable[[Tensor, Tensor], Tensor]
 _ROWS = 4096  # configurations x latents handled at once
 _NODES = 128  # quadrature nodes handled at once for _ROWS rows: 4 MB, not paged in anew each time
 _MAX_WIDENINGS = 8
-_MAX_NODES = 2**21
 
 
 def log_weights(
@@ -158,7 +158,7 @@ def settled_integral(
     condition: Tensor,
     *,
     tolerance: float = 1e-4,
-    max_nodes: int = _MAX_NODES,
+    max_nodes: int = 2**21,
 ) -> Tensor:
     """Return ln of the integral over z of a prior density times a smooth function, nats a row.
 
@@ -196,18 +196,11 @@ def settled_integral(
 
 
 @torch.no_grad()
-def quadrature(
-    model: LatentVariableModel,
-    x: Tensor,
-    conditions: Tensor,
-    *,
-    tolerance: float = 1e-4,
-    max_nodes: int = _MAX_NODES,
-) -> Tensor:
+def quadrature(model: LatentVariableModel, x: Tensor, conditions: Tensor, **limits: Any) -> Tensor:
     """Return ln p(x | c), float64 ``(n_samples,)`` nats, by integrating over one or two latents.
 
-    ValueError if the model has more than two; tolerance, nodes and errors as in
-    ``settled_integral``, data and conditions as in ``log_weights``.
+    ValueError if the model has more than two; limits (``tolerance``, ``max_nodes``) and errors as
+    in ``settled_integral``, data and conditions as in ``log_weights``.
     """
     n_latents = model.prior.n_latents
     if n_latents > 2:
@@ -224,7 +217,6 @@ def quadrature(
             log_prior = model.prior.log_prob(z, condition.expand(len(z), -1))
             return model.likelihood.log_prob_matrix(model.decoder(z), x) + log_prior
 
-        limits = {"tolerance": tolerance, "max_nodes": max_nodes}
         estimate = settled_integral(log_joint, words, model.prior, condition[None], **limits)
         result[rows] = estimate[repeats]
     return result

@@ -77,10 +77,8 @@ class LatentVariableModel(nn.Module):
         condition_scale: list[float],
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.prior = prior
-        self.likelihood = likelihood
+        self.encoder, self.decoder = encoder, decoder
+        self.prior, self.likelihood = prior, likelihood
         self.register_buffer("condition_location", torch.tensor(condition_location))
         self.register_buffer("condition_scale", torch.tensor(condition_scale))
 
@@ -96,14 +94,12 @@ class LatentVariableModel(nn.Module):
 
     def generator(self, seed: int | np.random.SeedSequence, stream: int) -> torch.Generator:
         """Return one of a seed's streams of random numbers, on the device of the weights."""
-        child = check_seed(seed).spawn(stream + 1)[stream]
-        state = int(child.generate_state(1, np.uint64)[0])
-        return torch.Generator(self.device).manual_seed(state % 2**63)
+        (state,) = check_seed(seed).spawn(stream + 1)[stream].generate_state(1, np.uint64)
+        return torch.Generator(self.device).manual_seed(int(state) % 2**63)
 
     def posterior(self, x: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of q(z | x, c), each ``(n_samples, n_latents)``."""
-        features = self.likelihood.features(x).to(conditions.dtype)
-        return self.encoder(features, conditions)
+        return self.encoder(self.likelihood.features(x).to(conditions.dtype), conditions)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor, conditions: Tensor) -> None:

@@ -27,8 +27,6 @@ Pair = tuple[Tensor, Tensor]
 # given plus its minimum, so zero is not slope 1 but this is.
 UNIT_SLOPE = math.log(math.expm1(1 - DEFAULT_MIN_DERIVATIVE))
 
-NORMAL_REACH = 8.0  # Normal(0, 1) leaves 1e-15 of its mass outside
-
 
 def log_normal(noise: Tensor, log_variance: Tensor | float = 0.0) -> Tensor:
     """Return ln Normal(m + deviation * noise; m, deviation²) summed over the last axis."""
@@ -43,7 +41,7 @@ def distinct_rows(conditions: Tensor) -> Pair:
 
 
 class ConditionalParameters(nn.Module):
-    """Numbers of a ``shape``, zero at the start: free, or outputs of a network of the conditions."""
+    """Numbers of a ``shape``, zero at the start: free, or a small network of the conditions."""
 
     def __init__(self, n_conditions: int, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -78,17 +76,22 @@ def rational_quadratic(
 
 
 class Prior(nn.Module):
-    """What every prior offers, besides three methods that a subclass fills in.
+    """What every prior offers; a subclass fills in two methods, and ``box`` if its tails are wide.
 
     - ``log_prob(z, conditions)``: ln p(z | conditions) of each row, ``(n_samples,)`` nats;
-    - ``sample(conditions, generator)``: a latent a row, ``(n_samples, n_latents)``;
-    - ``box(conditions)``: lower and upper ends, ``(n_latents,)``, that hold all but 1e-12 of the
-      mass; ``conditions`` has one row.
+    - ``sample(conditions, generator)``: a latent a row, ``(n_samples, n_latents)``.
     """
 
-    def __init__(self, n_latents: int) -> None:
+    reach = 8.0  # Normal(0, 1) leaves 1e-15 of its mass outside
+
+    def __init__(self, n_latents: int, n_conditions: int = 0) -> None:
         super().__init__()
         self.n_latents = n_latents
+
+    def box(self, conditions: Tensor) -> Pair:
+        """Return lower and upper ends, ``(n_latents,)``, that hold all but 1e-12 of the mass."""
+        edge = conditions.new_full((self.n_latents,), self.reach)
+        return -edge, edge
 
     def rate(self, mean: Tensor, log_variance: Tensor, noise: Tensor, conditions: Tensor) -> Tensor:
         """Return KL(Normal(mean, exp(log_variance)) || p(z | conditions)), ``(n_samples,)`` nats.
@@ -111,9 +114,6 @@ class Prior(nn.Module):
 class NormalPrior(Prior):
     """Normal(0, 1) for every latent, whatever the conditions: the textbook VAE."""
 
-    def __init__(self, n_latents: int, n_conditions: int) -> None:
-        super().__init__(n_latents)
-
     def log_prob(self, z: Tensor, conditions: Tensor) -> Tensor:
         return log_normal(z)
 
@@ -124,22 +124,18 @@ class NormalPrior(Prior):
     def sample(self, conditions: Tensor, generator: torch.Generator) -> Tensor:
         return self.noise(conditions, generator)
 
-    def box(self, conditions: Tensor) -> Pair:
-        edge = conditions.new_full((self.n_latents,), NORMAL_REACH)
-        return -edge, edge
-
 
 class FlowPrior(Prior):
     """Base: Normal(0, 1) pushed through invertible layers that act on [-bound, bound].
 
-    A layer is a function ``(x, conditions, inverse) -> (y, ln |det|)``; the density runs
-    the layers forward, from latent to noise, and sampling runs them backward in float64
-    (the inverse of a spline solves a quadratic, which needs the digits).
+    A layer is a function ``(x, conditions, inverse) -> (y, ln |det|)``, forward from latent to
+    noise. Sampling runs it backward in float64: the inverse of a spline solves a quadratic.
     """
 
     def __init__(self, n_latents: int, bound: float) -> None:
         super().__init__(n_latents)
         self.bound = check_number(bound, "bound", positive=True)
+        self.reach = max(self.reach, self.bound)
         self.layers = nn.ModuleList()
 
     def log_prob(self, z: Tensor, conditions: Tensor) -> Tensor:
@@ -155,13 +151,9 @@ class FlowPrior(Prior):
             z, _ = layer(z, conditions, inverse=True)
         return z.to(conditions.dtype)
 
-    def box(self, conditions: Tensor) -> Pair:
-        edge = conditions.new_full((self.n_latents,), max(NORMAL_REACH, self.bound))
-        return -edge, edge
-
 
 class _ElementwiseSpline(nn.Module):
-    def __init__(self, shape: tuple[int, int], n_conditions: int, width: int, bound: float) -> None:
+    def __init__(self, n_conditions: int, shape: tuple[int, int], width: int, bound: float) -> None:
         super().__init__()
         self.bound = bound
         self.parameters_of = ConditionalParameters(n_conditions, shape, width)
@@ -204,7 +196,7 @@ class SplinePrior(FlowPrior):
         super().__init__(n_latents, bound)
         shape = (n_latents, 3 * check_count(n_bins, "n_bins", minimum=2) - 1)
         for _ in range(check_count(n_layers, "n_layers")):
-            self.layers.append(_ElementwiseSpline(shape, n_conditions, width, self.bound))
+            self.layers.append(_ElementwiseSpline(n_conditions, shape, width, self.bound))
 
     def breakpoints(self, conditions: Tensor) -> list[Tensor]:
         points = conditions.new_empty(0, self.n_latents)
@@ -219,10 +211,10 @@ class _CouplingSpline(ConditionalParameters):
     """One half of the latents bends under splines whose shape the other half decides."""
 
     def __init__(
-        self, bent: Tensor, n_conditions: int, n_bins: int, width: int, bound: float
+        self, bent: Tensor, n_conditions: int, n_numbers: int, width: int, bound: float
     ) -> None:
         n_bent = int(bent.sum())
-        super().__init__(len(bent) - n_bent + n_conditions, (n_bent, 3 * n_bins - 1), width)
+        super().__init__(len(bent) - n_bent + n_conditions, (n_bent, n_numbers), width)
         self.bound = bound
         self.register_buffer("bent", bent.nonzero().squeeze(1))
         self.register_buffer("kept", (~bent).nonzero().squeeze(1))
@@ -230,11 +222,10 @@ class _CouplingSpline(ConditionalParameters):
     def forward(self, x: Tensor, conditions: Tensor, inverse: bool = False) -> Pair:
         inputs = torch.cat([x[:, self.kept].to(conditions.dtype), conditions], dim=1)
         parameters = super().forward(inputs).to(x.dtype)
-        bent, log_slope = rational_quadratic(
+        y = x.clone()
+        y[:, self.bent], log_slope = rational_quadratic(
             x[:, self.bent], parameters, self.bound, inverse=inverse
         )
-        y = x.clone()
-        y[:, self.bent] = bent
         return y, log_slope.sum(dim=1)
 
 
@@ -247,8 +238,7 @@ class CouplingPrior(FlowPrior):
 
     Args:
         n_latents, n_conditions: Sizes of z, at least two, and c.
-        n_layers, n_bins: Couplings, and bins of each spline.
-        bound, width: The splines act on [-bound, bound]; hidden width of the networks.
+        n_layers, n_bins, bound, width: As in ``SplinePrior``, of the couplings.
     """
 
     def __init__(
@@ -264,12 +254,9 @@ class CouplingPrior(FlowPrior):
         if n_latents < 2:
             raise ValueError("the coupling prior needs n_latents >= 2; use prior='spline' for one")
         super().__init__(n_latents, bound)
-        n_bins = check_count(n_bins, "n_bins", minimum=2)
+        n_numbers = 3 * check_count(n_bins, "n_bins", minimum=2) - 1
         for index in range(check_count(n_layers, "n_layers")):
             if index % 2 == 0:
-                bent = torch.zeros(n_latents, dtype=torch.bool)
-                bent[torch.randperm(n_latents)[: n_latents // 2]] = True
-            else:
-                bent = ~bent
-            layer = _CouplingSpline(bent, n_conditions, n_bins, width, self.bound)
-            self.layers.append(layer)
+                half = torch.randperm(n_latents).argsort() < n_latents // 2
+            bent = ~half if index % 2 else half
+            self.layers.append(_CouplingSpline(bent, n_conditions, n_numbers, width, self.bound))

@@ -215,17 +215,10 @@ def train(
 ) -> list[dict[str, float]]:
     """Train ``model`` in place, leave it with its best epoch's weights, return a record an epoch.
 
-    Args:
-        model: Its weights are changed.
-        training, validation: Without validation data the training loss picks the best epoch.
-        options: The estimator's parameters by name, checked. With a ``checkpoint_path`` (a folder),
-            the end of every epoch is kept there, and a run of the same model, options and data
-            goes on from it.
-        redraw: Given the epoch, returns a fresh training set of the same number of rows.
-        configuration: Plain description of the model, by which a run is known.
-
-    Raises:
-        ValueError: If the loss is not finite, or the folder holds another run or cannot be read.
+    ``options`` are the estimator's parameters, checked. With a ``checkpoint_path`` the end of every
+    epoch is kept, and a run of the same model (known by its ``configuration``), options and data
+    goes on from there. Without validation data the training loss picks the best epoch. ValueError
+    if the loss is not finite, or the folder holds another run or cannot be read.
     """
 
     def load_best(path: Path) -> None:
