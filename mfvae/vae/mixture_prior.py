@@ -41,7 +41,7 @@ class MixturePrior(Prior):
     ) -> None:
         super().__init__(n_latents)
         check_choice(covariance, "covariance", ("diagonal", "full"))
-        n_components = check_count(n_components, "n_components")
+        self.n_components = n_components = check_count(n_components, "n_components")
         self.means = nn.Parameter(torch.randn(n_components, n_latents))
         self.log_scales = nn.Parameter(torch.full((n_components, n_latents), -0.7))
         below = torch.tril_indices(n_latents, n_latents, -1)
