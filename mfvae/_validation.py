@@ -94,12 +94,12 @@ def check_fraction(value: object, name: str) -> float:
 
 def check_lattice_shape(value: object, n_sites: int) -> tuple[int, int]:
     """Return ``(rows, columns)`` of a lattice of ``n_sites`` sites."""
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
+    if not isinstance(value, (list, tuple)):
         raise TypeError(f"lattice_shape must be (rows, columns), got {value!r}")
-    rows, columns = (check_count(length, "lattice_shape") for length in value)
-    if rows * columns != n_sites:
-        raise ValueError(f"lattice_shape {rows, columns} does not hold {n_sites} sites")
-    return rows, columns
+    shape = tuple(check_count(length, "lattice_shape") for length in value)
+    if len(shape) != 2 or shape[0] * shape[1] != n_sites:
+        raise ValueError(f"lattice_shape must be (rows, columns): {shape} does not hold {n_sites}")
+    return shape
 
 
 def check_choice(value: object, name: str, choices: tuple[str, ...]) -> str:
