@@ -26,18 +26,14 @@ _N_POINTS = 256  # latents over which the Jacobian is averaged
 
 
 def decoder_jacobian(vae: MeanFieldVAE, z: np.ndarray) -> np.ndarray:
-    """Return the derivative of the decoder's logits with respect to the latents.
+    """Return the decoder's Jacobian at latents ``z``, float64 (n_points, n_sites, n_latents).
 
-    By automatic differentiation (the derivative of the vector-Jacobian product), one pass for
-    each latent and all of ``z`` at once.
+    It is that of the logit of the larger letter, per unit of the latent; half of it is that of the
+    fields. By automatic differentiation, one pass for each latent and all of ``z`` at once.
 
     Args:
         vae: Trained, with the Bernoulli likelihood.
-        z: Latents ``(n_points, n_latents)`` where to take it.
-
-    Returns:
-        ndarray, float64 (n_points, n_sites, n_latents): Of the logit of the larger letter, per unit
-            of the latent; half of it for fields.
+        z: Latents ``(n_points, n_latents)``.
     """
     likelihood = check_trained(vae).configuration_["likelihood"]
     if likelihood != "bernoulli":
