@@ -117,10 +117,9 @@ def heatmap(
 
     Args:
         matrix: Finite numbers, (n_rows, n_columns).
-        label: What the colours mean, with the unit.
+        label, colorbar: What the colours mean, with the unit; whether to draw their bar.
         signed: Colours symmetric about zero, or from zero upwards.
         limit: Where the colours end; by default the largest absolute entry.
-        colorbar: Whether to draw the colour bar.
     """
     matrix = check_finite_array(matrix, "matrix", ndim=2)
     limit = float(np.abs(matrix).max()) or 1.0 if limit is None else limit

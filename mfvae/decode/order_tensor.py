@@ -36,8 +36,8 @@ def regress_order_tensor(
 ) -> np.ndarray:
     """Return order tensors of held-out configurations read off their latents, (n_test, 5) float64.
 
-    Five components in the basis of `mfvae.systems.to_components`. Compare with ``to_components(MaierSaupe(n_sites).tensor(test[0]))``, for example by
-    `sklearn.metrics.r2_score` with ``multioutput="raw_values"``.
+    Compare with ``to_components(MaierSaupe(n_sites).tensor(test[0]))``, in whose basis they are, by
+    `sklearn.metrics.r2_score` with ``multioutput="raw_values"`` for example.
 
     Args:
         vae: Trained on directors.

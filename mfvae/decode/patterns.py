@@ -95,20 +95,19 @@ def recover_patterns(
     spectrum, vectors = np.linalg.eigh(moment)
     spectrum, vectors = np.maximum(spectrum[::-1], 0), vectors[:, ::-1]
     limit = min(n_latents, n_sites - 1)
-    if n_patterns is None:
-        n_patterns = int(np.sum(spectrum[:limit] > _LEAST_SIGNAL))
-    else:
-        check_count(n_patterns, "n_patterns", maximum=limit)
+    n_kept = int(np.sum(spectrum[:limit] > _LEAST_SIGNAL))
+    if n_patterns is not None:
+        n_kept = check_count(n_patterns, "n_patterns", maximum=limit)
     measured = {
         "spectrum": spectrum[: 2 * n_latents],
         "jacobian_variation": float(variation),
-        "span_variation": float(spectrum[n_patterns:].sum() / max(spectrum.sum(), 1e-300)),
+        "span_variation": float(spectrum[n_kept:].sum() / max(spectrum.sum(), 1e-300)),
     }
-    if n_patterns == 0:
+    if n_kept == 0:
         empty = np.zeros((n_sites, 0), dtype=np.int8)
         return PatternRecovery(empty, np.zeros(0), np.zeros(0), 1.0, 0.0, 0, **measured)
     # Eigenvectors alone: all directions of the span count alike.
-    found = unmix(vectors[:, :n_patterns], method=unmixing, seed=unmix_seed)
+    found = unmix(vectors[:, :n_kept], method=unmixing, seed=unmix_seed)
     return dataclasses.replace(found, **measured)
 
 

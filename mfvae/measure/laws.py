@@ -144,4 +144,4 @@ def jensen_shannon(p: Any, q: Any) -> Estimate:
         if counted
     ]
     value = max(float(divergence(first, second)), 0.0)
-    return Estimate(value, stderr=np.linalg.norm(errors), exact=not any(sampled))
+    return Estimate(value, stderr=np.sqrt(sum(e**2 for e in errors)), exact=not any(sampled))
