@@ -7,7 +7,9 @@ import hashlib
 import html
 import io
 import json
+import string
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfvae._validation import check_count
@@ -50,12 +52,11 @@ def frame_slider(
     """
     import ipywidgets
 
-    encoded, frames = _encode(figures, labels, alt or description, dpi), []
-    start = check_count(start, "start", minimum=0, maximum=len(encoded) - 1)
-    for picture, text, _ in encoded:
-        frame = ipywidgets.HTML(f'<img src="{picture}" alt="{html.escape(text)}">')
-        frame.add_class("mfvae-frame")
-        frames.append(frame)
+    frames = [
+        ipywidgets.HTML(f'<img src="{picture}" alt="{html.escape(text)}">').add_class("mfvae-frame")
+        for picture, text, _ in _encode(figures, labels, alt or description, dpi)
+    ]
+    start = check_count(start, "start", minimum=0, maximum=len(frames) - 1)
     stack = ipywidgets.Stack(frames, selected_index=start)
     captions = ipywidgets.Stack([ipywidgets.Label(label) for label in labels], selected_index=start)
     slider = ipywidgets.IntSlider(
@@ -69,9 +70,7 @@ def frame_slider(
     ipywidgets.jslink((slider, "value"), (stack, "selected_index"))
     ipywidgets.jslink((slider, "value"), (captions, "selected_index"))
     head = ipywidgets.HBox([slider, captions], layout={"flex_flow": "row wrap"})
-    box = ipywidgets.VBox([head, stack])
-    box.add_class("mfvae-frames")
-    return box
+    return ipywidgets.VBox([head, stack]).add_class("mfvae-frames")
 
 
 def frame_player(
@@ -85,16 +84,13 @@ def frame_player(
 ) -> IPython.display.HTML:
     """Return an animation with a button to play and pause and a bar to move through the frames.
 
-    The frames, in 32 colours, and a script of a few lines are part of the HTML: it plays in a built
-    page, offline, and asks for no other file. It starts at rest, and repeats until it is paused.
+    The frames, in 32 colours, and the script of ``player.html`` are part of the HTML: it plays in a
+    built page, offline, and asks for no other file. It starts at rest, repeats until it is paused.
 
     Args:
-        figures: The frames, at least two, all of the same size. They are closed.
-        labels: One label for every frame, shown beside the bar.
+        figures, labels, alt, dpi: As in `frame_slider`.
         description: What it shows: the name of the controls for those who do not see them.
-        alt: Alternative text of the frames, as in `frame_slider`.
         interval: Time from frame to frame, milliseconds, at least 20.
-        dpi: Resolution of the pictures, in dots per inch.
 
     >>> from matplotlib.figure import Figure
     >>> player = frame_player([Figure((2, 1)) for _ in range(3)], list("abc"), "letters")
@@ -106,8 +102,9 @@ def frame_player(
     interval = check_count(interval, "interval", minimum=20)
     frames = _encode(figures, labels, alt or description, dpi, n_colors=32)
     content = json.dumps(frames).replace("<", "\\u003c")  # no label can end the script
+    player = string.Template(Path(__file__).with_name("player.html").read_text().rstrip())
     return HTML(
-        _PLAYER.format(
+        player.substitute(
             name="player-" + hashlib.sha256((description + content).encode()).hexdigest()[:12],
             description=html.escape(description),
             first=frames[0][0],
@@ -152,37 +149,3 @@ def _encode(
         data = base64.b64encode(buffer.getvalue()).decode()
         frames.append((f"data:image/png;base64,{data}", f"{alt}: {label}", label))
     return frames
-
-
-_PLAYER = """<div class="mfvae-player" id="{name}" role="group" aria-label="{description}">
-<img src="{first}" alt="{text}" style="display: block; max-width: 100%; height: auto">
-<div style="display: flex; flex-wrap: wrap; align-items: center; gap: 0.6em">
-<button type="button" aria-label="Play or pause: {description}">Play</button>
-<input type="range" min="0" max="{last}" value="0" aria-label="{description}: frame"
- style="flex: 1 1 10em; min-width: 6em; max-width: 26em"><output>{label}</output></div>
-<script>
-(() => {{
-  const frames = {frames};
-  const root = document.getElementById("{name}"), image = root.querySelector("img");
-  const button = root.querySelector("button"), range = root.querySelector("input");
-  const output = root.querySelector("output");
-  let timer = null;
-  const show = (i) => {{
-    [image.src, image.alt] = [frames[i][0], frames[i][1]];
-    output.textContent = frames[i][2];
-    range.value = i;
-    range.setAttribute("aria-valuetext", frames[i][2]);
-  }};
-  const pause = () => {{
-    clearInterval(timer);
-    timer = null;
-    button.textContent = "Play";
-  }};
-  button.addEventListener("click", () => {{
-    if (timer !== null) return pause();
-    button.textContent = "Pause";
-    timer = setInterval(() => show((Number(range.value) + 1) % frames.length), {interval});
-  }});
-  range.addEventListener("input", () => {{ pause(); show(Number(range.value)); }});
-}})();
-</script></div>"""
