@@ -14,8 +14,8 @@ from mfvae.systems.kernels.random import draw_bits, next_bits, scalar_states
 from mfvae.systems.kernels.running import compiled, in_threads, inlined
 
 _BIT = np.uint8(1)
+_SIXTEEN, _HALF, _TOP = np.uint64(16), np.uint64(32), np.uint64(48)
 _QUARTER = np.uint64(0xFFFF)
-_HALF = np.uint64(32)
 _ONES, _TOPS = np.uint64(0x0001000100010001), np.uint64(0x8000800080008000)  # of each quarter
 
 
@@ -42,10 +42,8 @@ def flip_thresholds(kappa: float) -> np.ndarray:
 
 @inlined
 def _quarters(bits):
-    """Return the four 16-bit numbers in 64 bits, the lowest first."""
-    sixteen = np.uint64(16)
-    first, second = bits & _QUARTER, (bits >> sixteen) & _QUARTER
-    return first, second, (bits >> _HALF) & _QUARTER, bits >> np.uint64(48)
+    low, high = (bits >> _SIXTEEN) & _QUARTER, (bits >> _HALF) & _QUARTER
+    return bits & _QUARTER, low, high, bits >> _TOP
 
 
 @inlined
@@ -73,7 +71,7 @@ def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
     """
     s = state[0], state[1], state[2], state[3]
     n_sites, flipped = np.uint64(len(spins)), np.uint64(0)
-    high, low = threshold >> np.uint64(16), threshold & _QUARTER
+    high = threshold >> _SIXTEEN
     for _ in range(n_clusters):
         bits, s = next_bits(s)
         # Not uniform to the last bit, and it need not be: detailed balance holds for any fixed
@@ -88,19 +86,22 @@ def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
             head += np.uint64(1)
             bits, s = next_bits(s)
             a, b, c, d = _quarters(bits)
-            open_a, open_b, open_c, open_d = a < high, b < high, c < high, d < high
+            limit = high
             difference = bits ^ (high & _QUARTER) * _ONES  # a quarter of zeros is a tie
             if (difference - _ONES) & ~difference & _TOPS != np.uint64(0):
                 bits, s = next_bits(s)
-                low_a, low_b, low_c, low_d = _quarters(bits)
-                open_a |= (a == high) & (low_a < low)
-                open_b |= (b == high) & (low_b < low)
-                open_c |= (c == high) & (low_c < low)
-                open_d |= (d == high) & (low_d < low)
-            end = _join(spins, queue, end, neighbours[site, 0], spin, open_a)
-            end = _join(spins, queue, end, neighbours[site, 1], spin, open_b)
-            end = _join(spins, queue, end, neighbours[site, 2], spin, open_c)
-            end = _join(spins, queue, end, neighbours[site, 3], spin, open_d)
+                e, f, g, h = _quarters(bits)
+                a, b, c, d = (
+                    a << _SIXTEEN | e,
+                    b << _SIXTEEN | f,
+                    c << _SIXTEEN | g,
+                    d << _SIXTEEN | h,
+                )
+                limit = threshold
+            end = _join(spins, queue, end, neighbours[site, 0], spin, a < limit)
+            end = _join(spins, queue, end, neighbours[site, 1], spin, b < limit)
+            end = _join(spins, queue, end, neighbours[site, 2], spin, c < limit)
+            end = _join(spins, queue, end, neighbours[site, 3], spin, d < limit)
         flipped += end
     state[0], state[1], state[2], state[3] = s
     return flipped
@@ -155,8 +156,7 @@ def run_chains(length: int, chains: list[tuple], wolff: bool) -> None:
     """Run chains in as many threads as Numba is set to use, filling their records in place.
 
     Args:
-        chains: ``(SeedSequence, kappa, burn_in, thinning, records)`` of each chain, the last as in
-            `run_chain`.
+        chains: ``(SeedSequence, kappa, burn_in, thinning, records)`` of each, as for `run_chain`.
         wolff: Clusters, at |κ|; otherwise Metropolis sweeps, at κ of either sign.
     """
 
