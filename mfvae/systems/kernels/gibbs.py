@@ -17,10 +17,10 @@ def gibbs_sweeps(
 
     Args:
         x: Words, uint8 ``(n_chains, n_cells)``.
-        field: h, float64 ``(n_cells,)``.
-        couplings: J, float64 ``(n_cells, n_cells)``, symmetric with zero diagonal.
-        states: uint64 ``(n_chains, 4)``, a generator for each chain: the bits do not depend on the
-            number of threads.
+        field, couplings: h and J, float64 ``(n_cells,)`` and, symmetric with zero diagonal,
+            ``(n_cells, n_cells)``.
+        states: uint64 ``(n_chains, 4)``, from `scalar_states`: the bits do not depend on the number
+            of threads.
     """
     blocks = [slice(i, i + 16) for i in range(0, len(x), 16)]
     in_threads(lambda b: _sweep_chains(x[b], field, couplings, states[b], n_sweeps), blocks)

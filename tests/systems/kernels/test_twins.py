@@ -185,12 +185,12 @@ def test_maier_saupe_ladder_has_the_law_of_its_twin() -> None:
             found.append(order(x))
         return np.array(found)
 
-    kernel, out, rates = [], np.empty((1, 1, n_sites, 3), np.float32), np.empty(0)
+    kernel, out = [], np.empty((1, 1, n_sites, 3), np.float32)
     for k in range(n_chains):
         seed = np.random.SeedSequence((8, k))
         states = scalar_states(seed, 1)[0], lane_states(seed.spawn(1)[0], 1)[0]
         ladder = np.array([temperature]), np.array([0])
-        maier_saupe.run_ladder(*ladder, n_sites, 1, 1, True, *states, out, rates)
+        maier_saupe.run_ladder(*ladder, 1, 1, True, *states, out)
         kernel.append(order(out[0, 0].astype(float)))
     assert distance(np.array(kernel), plain(temperature)) < LIMIT
     assert distance(np.array(kernel), plain(1.1 * temperature)) > LIMIT
