@@ -34,14 +34,13 @@ def _append(typingctx, out, place, x, y, z, keep):
     def codegen(context, builder, signature, args):
         size = ir.IntType(types.intp.bitwidth)
         quadruple = ir.VectorType(ir.FloatType(), 4).as_pointer()
-        data = context.make_array(out)(context, builder, args[0]).data
-        position = args[1]
+        data, position = context.make_array(out)(context, builder, args[0]).data, args[1]
 
         def shuffle(first, second, order):
             mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
             return builder.shuffle_vector(first, second, mask)
 
-        halves = [[j for i in range(8 * h, 8 * h + 8) for j in (i, i + LANES)] for h in range(2)]
+        halves = [[j for i in range(h, h + 8) for j in (i, i + LANES)] for h in (0, 8)]
         xy = [shuffle(args[2], args[3], half) for half in halves]
         zz = [shuffle(args[4], args[4], half) for half in halves]
         # One move to a general register: taking lanes of a mask one by one is slow.
@@ -119,17 +118,12 @@ def sample_bingham(eigenvalues, frames, state, out):
     return proposals
 
 
-def draw_rows(
-    eigenvalues: np.ndarray, frames: np.ndarray, seed: np.random.SeedSequence, out: np.ndarray
-) -> None:
+def draw_rows(eigenvalues, frames, seed, out):
     """Fill ``out`` as `sample_bingham`, in threads, a generator for each block of fixed size."""
-    n_rows, n, _ = out.shape
+    n = out.shape[1]
     n_each = max(1, _BLOCK // n)
-    blocks = [
-        (slice(row, row + n_each), slice(first, first + _BLOCK))
-        for row in range(0, n_rows, n_each)
-        for first in range(0, n, _BLOCK)
-    ]
+    groups = [slice(row, row + n_each) for row in range(0, len(out), n_each)]
+    blocks = [(rows, slice(i, i + _BLOCK)) for rows in groups for i in range(0, n, _BLOCK)]
     states = random.lane_states(seed, len(blocks))
 
     def draw(i: int) -> None:
@@ -156,8 +150,7 @@ def eigen_symmetric(matrix, frame):
                 if matrix[p, q] == 0.0:
                     continue
                 theta = 0.5 * (matrix[q, q] - matrix[p, p]) / matrix[p, q]
-                t = 1.0 / (abs(theta) + math.sqrt(theta * theta + 1.0))
-                t = t if theta >= 0.0 else -t
+                t = (1.0 if theta >= 0.0 else -1.0) / (abs(theta) + math.sqrt(theta * theta + 1.0))
                 c = 1.0 / math.sqrt(t * t + 1.0)
                 s = t * c
                 for k in range(3):
@@ -172,17 +165,16 @@ def eigen_symmetric(matrix, frame):
 
 
 @compiled
-def _decompose(matrices, values, frames):
+def _decompose(matrices, frames):
     for row in range(len(matrices)):
         matrix, frame = matrices[row], frames[row]
         eigen_symmetric(matrix, frame)
-        for i in range(3):
-            values[row, i] = matrix[i, i]
         for p in (0, 1, 0):
-            if values[row, p + 1] < values[row, p]:
-                values[row, p], values[row, p + 1] = values[row, p + 1], values[row, p]
+            q = p + 1
+            if matrix[q, q] < matrix[p, p]:
+                matrix[p, p], matrix[q, q] = matrix[q, q], matrix[p, p]
                 for i in range(3):
-                    frame[i, p], frame[i, p + 1] = frame[i, p + 1], frame[i, p]
+                    frame[i, p], frame[i, q] = frame[i, q], frame[i, p]
 
 
 def eigen_decomposition(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -191,6 +183,7 @@ def eigen_decomposition(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     The signs of the eigenvectors, and so the bits of draws, are those of the Jacobi rotations.
     """
     diagonal = np.array(matrices, dtype=np.float64, order="C").reshape(-1, 3, 3)
-    values, frames = np.empty((len(diagonal), 3)), np.empty_like(diagonal)
-    _decompose(diagonal, values, frames)
+    frames = np.empty_like(diagonal)
+    _decompose(diagonal, frames)
+    values = np.diagonal(diagonal, axis1=1, axis2=2).copy()
     return values.reshape(matrices.shape[:-1]), frames.reshape(matrices.shape)

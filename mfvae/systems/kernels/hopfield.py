@@ -46,11 +46,11 @@ def draw_field(beta, n_sites, wrong, state, field):
     for place in range(0, len(wrong), 2 * LANES):
         first, s = next_words(s)
         second, s = next_words(s)
-        left, right = normals(first, second)
-        store(field, place, to_floats(load(wrong, place)) * scale + 2.0 * beta + left * width)
-        if place + LANES < len(wrong):
-            mean = to_floats(load(wrong, place + LANES)) * scale + 2.0 * beta
-            store(field, place + LANES, mean + right * width)
+        for k, noise in enumerate(normals(first, second)):
+            here = place + k * LANES
+            if here < len(wrong):
+                mean = to_floats(load(wrong, here)) * scale + 2.0 * beta
+                store(field, here, mean + noise * width)
     store_state(state, s)
 
 
@@ -89,27 +89,24 @@ def draw_spins(n_sites, rows, table, thresholds, state, spins):
     s = load_state(state)
     for word in range((n_sites + 31) // 32):
         bits = load(spins, word * LANES) & 0
-        sites = range(32 * word, min(32 * word + 32, n_sites))
-        if n_groups == 1:
-            for site in sites:
-                random, s = next_words(s)
-                up = select(random < load(thresholds, rows[site]), 1, 0)
-                bits = bits | (up << (site & 31))
-        else:
-            for site in sites:
-                row = site * n_groups
-                x, y = load(table, rows[row]), load(table, rows[row + 1])
+        for site in range(32 * word, min(32 * word + 32, n_sites)):
+            random, s = next_words(s)
+            row = site * n_groups
+            x = load(table, rows[row])
+            if n_groups == 1:
+                up = select(random < load(thresholds, rows[row]), 1, 0)
+            else:
+                y = load(table, rows[row + 1])
                 for group in range(2, n_groups - 1, 2):  # two chains of additions
                     x = x + load(table, rows[row + group])
                     y = y + load(table, rows[row + group + 1])
                 if n_groups % 2:
                     x = x + load(table, rows[row + n_groups - 1])
                 x = x + y
-                random, s = next_words(s)
                 u = uniforms(random)
                 against = u + u * _exp_size(x) < 1.0  # probability 1/(1 + e^|x|)
                 up = select(x < 0.0, 0, 1) ^ select(against, 1, 0)
-                bits = bits | (up << (site & 31))
+            bits = bits | (up << (site & 31))
         store(spins, word * LANES, bits)
     store_state(state, s)
 
@@ -121,9 +118,8 @@ def count_wrong(pattern_bits, spins, wrong):
     for pattern in range(n_patterns):
         total = load(spins, 0) & 0
         for word in range(n_words):
-            total = total + lanes.count_ones(
-                load(spins, word * LANES) ^ pattern_bits[pattern, word]
-            )
+            differ = load(spins, word * LANES) ^ pattern_bits[pattern, word]
+            total = total + lanes.count_ones(differ)
         store(wrong, pattern * LANES, total)
 
 
@@ -196,47 +192,34 @@ def ladder(temperatures: np.ndarray, n_sites: int, n_patterns: int) -> np.ndarra
     given = np.sort(temperatures)
     top = 1.15 * (1 + np.sqrt(n_patterns / n_sites))
     ends = np.append(given, top) if given[-1] < top else given
-    levels = [ends[:1]]
+    levels = [ends[0]]
     for low, high in pairwise(ends):
-        steps = 1
-        if low < top:
-            steps = max(1, int(np.ceil(np.log(high / low) * np.sqrt(n_sites) / 1.5)))
-        between = low * (high / low) ** (np.arange(1, steps) / steps)
-        levels.append(np.append(between, high))
-    return np.concatenate(levels)
+        steps = np.ceil(np.log(high / low) * np.sqrt(n_sites) / 1.5) if low < top else 1
+        levels += [*(low * (high / low) ** (np.arange(1, steps) / steps)), high]
+    return np.array(levels)
 
 
-def run(
-    patterns: np.ndarray,
-    temperatures: np.ndarray,
-    n_chains: int,
-    n_records: int,
-    *,
-    burn_in: int | None,
-    thinning: int | None,
-    seed: np.random.SeedSequence,
-    start: str = "random",
-    n_threads: int = 1,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return spins ``(n_temperatures, n_chains, n_records, n_sites)`` int8, and exchange rates.
+def run(patterns, temperatures, shape, steps, seed, start="random", n_threads=1):
+    """Return spins ``(n_temperatures, *shape, n_sites)`` int8, and exchange rates.
 
-    The rates belong to neighbours of the ladder, averaged over sweeps and chains (the lanes that
-    fill the last block included).
+    ``shape`` is of chains and records, ``steps`` are burn-in and thinning. The rates belong to
+    neighbours of the ladder, averaged over sweeps and chains (the lanes that fill the last block
+    included).
     """
-    n_sites, n_patterns = patterns.shape
+    (n_sites, n_patterns), (n_chains, n_records) = patterns.shape, shape
     # A replica diffuses over about √N temperatures. At N = 256, P = 1…48 and T >= 0.6, energies
     # and overlaps of chains started in patterns and at random agree after 125 sweeps, and
     # |overlaps| 50 sweeps apart are correlated by less than 0.2.
-    scale = max(1.0, n_sites / 256)
-    burn_in = round(1000 * scale) if burn_in is None else burn_in
-    thinning = round(50 * scale) if thinning is None else thinning
+    defaults = (round(n * max(1.0, n_sites / 256)) for n in (1000, 50))
+    burn_in, thinning = (d if s is None else s for s, d in zip(steps, defaults, strict=True))
     levels = ladder(temperatures, n_sites, n_patterns)
-    place = np.searchsorted(levels, temperatures).astype(np.int64)
-    rows, pattern_bits = table_rows(patterns), pack_spins(patterns.T)
+    place = np.searchsorted(levels, temperatures)
+    pattern_bits = pack_spins(patterns.T)
+    fixed = n_sites, table_rows(patterns), pattern_bits
     n_levels, n_words = len(levels), pattern_bits.shape[1]
     n_blocks = -(-n_chains // LANES)
     children = seed.spawn(n_blocks * LANES)
-    x = np.empty((len(temperatures), n_chains, n_records, n_sites), dtype=np.int8)
+    x = np.empty((len(place), n_chains, n_records, n_sites), dtype=np.int8)
 
     def block(first: int) -> np.ndarray:
         seeds = children[first : first + LANES]
@@ -246,13 +229,10 @@ def run(
         spins = drawn[:, 4 * n_levels :].reshape(LANES, n_levels, n_words)
         if start == "patterns":
             spins[:] = pattern_bits[(first + np.arange(LANES)) % n_patterns, None]
-        if n_sites % 32:
-            spins[..., -1] &= np.uint32((1 << n_sites % 32) - 1)
+        spins &= pack_spins(np.ones((1, n_sites)))
         lanes = [v.transpose(1, 2, 0).reshape(n_levels, -1) for v in (states, spins)]
         records = np.empty((n_records, len(place), n_words * LANES), dtype=np.uint32)
-        swaps = run_block(
-            1 / levels, n_sites, rows, pattern_bits, *lanes, burn_in, thinning, records, place
-        )
+        swaps = run_block(1 / levels, *fixed, *lanes, burn_in, thinning, records, place)
         part = x[:, first : first + LANES]
         words = records.reshape(n_records, len(place), n_words, LANES)[..., : part.shape[1]]
         packed = np.ascontiguousarray(words.transpose(1, 3, 0, 2)).view(np.uint8)

@@ -47,11 +47,10 @@ def _spread(context, builder, kind, lanes, value):
 def _function(result: Lanes, argument: Lanes, emit: Callable) -> Callable:
     """Return a function for kernels whose code is what ``emit(builder, value)`` builds."""
 
-    @intrinsic
-    def operation(typingctx, value):
-        return result(argument), lambda _, builder, __, args: emit(builder, *args)
+    def codegen(context, builder, signature, args):
+        return emit(builder, *args)
 
-    return operation
+    return intrinsic(lambda typingctx, value: (result(argument), codegen))
 
 
 def _call(name, builder, x):
@@ -69,10 +68,9 @@ square_root = _function(FLOATS, FLOATS, partial(_call, f"llvm.sqrt.v{LANES}f32")
 floor = _function(FLOATS, FLOATS, partial(_call, f"llvm.floor.v{LANES}f32"))
 
 
-def _operator(name: str, lanes: Lanes, instruction: str, **options: object) -> None:
+def _operator(name: str, lanes: Lanes, instruction: str, *order: str, **flags: object) -> None:
     """Let an operator of two lanes, or of lanes and a scalar, be one instruction of LLVM."""
-    operation = getattr(operator, name)
-    result, order = (MASK, ["<"]) if name == "lt" else (lanes, [])
+    operation, result = getattr(operator, name), MASK if order else lanes
 
     @infer_global(operation)
     class _Signature(AbstractTemplate):
@@ -81,7 +79,7 @@ def _operator(name: str, lanes: Lanes, instruction: str, **options: object) -> N
 
     @lower_builtin(operation, lanes, lanes)
     def _emit(context, builder, signature, args):
-        return getattr(builder, instruction)(*order, *args, **options)
+        return getattr(builder, instruction)(*order, *args, **flags)
 
 
 _CODES = {"truediv": "div", "lshift": "shl", "rshift": "lshr"}
@@ -89,8 +87,8 @@ for _name in ("add", "sub", "mul", "truediv"):  # products and sums may be joine
     _operator(_name, FLOATS, "f" + _CODES.get(_name, _name), flags=("contract",))
 for _name in ("add", "sub", "mul", "and_", "or_", "xor", "lshift", "rshift"):
     _operator(_name, WORDS, _CODES.get(_name, _name))
-_operator("lt", FLOATS, "fcmp_ordered")
-_operator("lt", WORDS, "icmp_unsigned")
+_operator("lt", FLOATS, "fcmp_ordered", "<")
+_operator("lt", WORDS, "icmp_unsigned", "<")
 
 
 @intrinsic

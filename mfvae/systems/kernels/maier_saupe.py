@@ -34,10 +34,9 @@ def random_frames(state, n_frames):
 
 @compiled
 def _mean_tensor(sites, q):
-    """Fill ``q`` with ΣQ/N of ``sites`` (N, 3)."""
     xx = yy = zz = xy = xz = yz = 0.0
-    for i in range(len(sites)):
-        x, y, z = np.float64(sites[i, 0]), np.float64(sites[i, 1]), np.float64(sites[i, 2])
+    for site in sites:
+        x, y, z = np.float64(site[0]), np.float64(site[1]), np.float64(site[2])
         xx += x * x
         yy += y * y
         zz += z * z
@@ -102,7 +101,7 @@ def run_ladder(temperatures, place, burn_in, thinning, ordered, state, lanes, ou
                 q[k], q[k + 1] = q[k + 1], tensor
 
 
-def run_ladders(temperatures, place, burn_in, thinning, seed, out) -> None:
+def run_ladders(temperatures, place, burn_in, thinning, seed, out):
     """Run a ladder for each chain, the rows of ``out``; starts alternate, the second is ordered."""
     for chain, child in enumerate(seed.spawn(len(out))):
         tensor_seed, site_seed = child.spawn(2)

@@ -1,7 +1,6 @@
 """Monte-Carlo kernels of the two-dimensional Ising model: Wolff clusters, Metropolis flips.
 
-Spins are bits (0 for -1, 1 for +1) in uint8 while a kernel runs. Every chain carries a generator
-of its own, so that its bits depend neither on the other chains nor on the number of threads.
+Spins are bits (0 for -1, 1 for +1) in uint8 while a kernel runs; every chain has a generator.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from mfvae.systems.kernels.random import draw_bits, next_bits, scalar_states
 from mfvae.systems.kernels.running import compiled, in_threads, inlined
 
 _BIT = np.uint8(1)
-_SIXTEEN, _HALF, _TOP = np.uint64(16), np.uint64(32), np.uint64(48)
+_16, _32, _48 = np.uint64(16), np.uint64(32), np.uint64(48)
 _QUARTER = np.uint64(0xFFFF)
 _ONES, _TOPS = np.uint64(0x0001000100010001), np.uint64(0x8000800080008000)  # of each quarter
 
@@ -42,8 +41,7 @@ def flip_thresholds(kappa: float) -> np.ndarray:
 
 @inlined
 def _quarters(bits):
-    low, high = (bits >> _SIXTEEN) & _QUARTER, (bits >> _HALF) & _QUARTER
-    return bits & _QUARTER, low, high, bits >> _TOP
+    return bits & _QUARTER, (bits >> _16) & _QUARTER, (bits >> _32) & _QUARTER, bits >> _48
 
 
 @inlined
@@ -71,12 +69,12 @@ def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
     """
     s = state[0], state[1], state[2], state[3]
     n_sites, flipped = np.uint64(len(spins)), np.uint64(0)
-    high = threshold >> _SIXTEEN
+    high = threshold >> _16
     for _ in range(n_clusters):
         bits, s = next_bits(s)
         # Not uniform to the last bit, and it need not be: detailed balance holds for any fixed
         # law of the first site, since a cluster is grown and undone from the same sites.
-        site = ((bits >> _HALF) * n_sites) >> _HALF
+        site = ((bits >> _32) * n_sites) >> _32
         spin = spins[site]
         spins[site] = spin ^ _BIT
         queue[0] = site
@@ -86,17 +84,11 @@ def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
             head += np.uint64(1)
             bits, s = next_bits(s)
             a, b, c, d = _quarters(bits)
-            limit = high
-            difference = bits ^ (high & _QUARTER) * _ONES  # a quarter of zeros is a tie
+            limit, difference = high, bits ^ (high & _QUARTER) * _ONES  # a zero quarter is a tie
             if (difference - _ONES) & ~difference & _TOPS != np.uint64(0):
                 bits, s = next_bits(s)
                 e, f, g, h = _quarters(bits)
-                a, b, c, d = (
-                    a << _SIXTEEN | e,
-                    b << _SIXTEEN | f,
-                    c << _SIXTEEN | g,
-                    d << _SIXTEEN | h,
-                )
+                a, b, c, d = (a << _16) | e, (b << _16) | f, (c << _16) | g, (d << _16) | h
                 limit = threshold
             end = _join(spins, queue, end, neighbours[site, 0], spin, a < limit)
             end = _join(spins, queue, end, neighbours[site, 1], spin, b < limit)
@@ -117,7 +109,7 @@ def metropolis_sweeps(spins, state, neighbours, thresholds, n_sweeps):
     accepted, n_sites = 0, np.uint64(len(spins))
     for _ in range(n_sweeps * len(spins)):
         bits, s = next_bits(s)
-        site = ((bits >> _HALF) * n_sites) >> _HALF
+        site = ((bits >> _32) * n_sites) >> _32
         spin = spins[site]
         aligned = np.uint64(0)
         for k in range(4):
@@ -153,11 +145,9 @@ def run_chain(state, neighbours, thresholds, wolff, burn_in, thinning, records):
 
 
 def run_chains(length: int, chains: list[tuple], wolff: bool) -> None:
-    """Run chains in as many threads as Numba is set to use, filling their records in place.
+    """Run chains in threads and fill their records, by clusters at |κ| or by Metropolis sweeps.
 
-    Args:
-        chains: ``(SeedSequence, kappa, burn_in, thinning, records)`` of each, as for `run_chain`.
-        wolff: Clusters, at |κ|; otherwise Metropolis sweeps, at κ of either sign.
+    A chain is ``(SeedSequence, kappa, burn_in, thinning, records)``, the last as in `run_chain`.
     """
 
     def run(chain: tuple) -> None:

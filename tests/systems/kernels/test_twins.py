@@ -111,16 +111,8 @@ def test_hopfield_sweep_has_the_law_of_its_twin(n_patterns: int) -> None:
             spins = plain_block_gibbs(spins, patterns, beta, rng)
         return spins @ patterns
 
-    x, _ = hopfield.run(
-        patterns,
-        np.array([1 / beta, 4.0]),
-        LANES * n_patterns * (n_chains // (LANES * n_patterns)),
-        1,
-        burn_in=2,
-        thinning=1,
-        seed=seed,
-        start="patterns",
-    )
+    shape = LANES * n_patterns * (n_chains // (LANES * n_patterns)), 1
+    x, _ = hopfield.run(patterns, np.array([1 / beta, 4.0]), shape, (2, 1), seed, "patterns")
     # Chain i starts in pattern i mod P; records are reversed as a whole with probability 1/2.
     spins = x[0, ::n_patterns, 0].astype(int)
     kernel = np.abs(spins @ patterns)
