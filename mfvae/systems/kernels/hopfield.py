@@ -26,16 +26,17 @@ _ROWS = 2**GROUP
 
 def table_rows(patterns: np.ndarray) -> np.ndarray:
     """Return where the row of a site starts in the table of a group: uint32, site by site."""
-    n_sites, n_patterns = patterns.shape
-    up = np.pad(patterns > 0, ((0, 0), (0, -n_patterns % GROUP))).reshape(n_sites, -1, GROUP)
-    code = up @ (1 << np.arange(GROUP)) + _ROWS * np.arange(up.shape[1])
-    return (LANES * code).astype(np.uint32).ravel()
+    packed = np.packbits(patterns > 0, axis=1, bitorder="little")  # two groups of four to a byte
+    code = np.stack([packed % _ROWS, packed // _ROWS], axis=2).reshape(len(patterns), -1)
+    starts = _ROWS * np.arange(-(-patterns.shape[1] // GROUP), dtype=np.uint32)
+    return (LANES * (code[:, : len(starts)] + starts)).ravel()
 
 
 def pack_spins(spins: np.ndarray) -> np.ndarray:
     """Return spins ``(n, n_sites)`` as words of 32 bits, ``(n, n_words)`` uint32, +1 as 1."""
-    bits = np.pad(spins > 0, ((0, 0), (0, -spins.shape[1] % 32)))
-    return np.ascontiguousarray(np.packbits(bits, axis=1, bitorder="little")).view("<u4")
+    packed = np.packbits(spins > 0, axis=1, bitorder="little")
+    padded = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 4)))
+    return np.ascontiguousarray(padded).view("<u4")
 
 
 @compiled
@@ -92,11 +93,10 @@ def draw_spins(n_sites, rows, table, thresholds, state, spins):
         for site in range(32 * word, min(32 * word + 32, n_sites)):
             random, s = next_words(s)
             row = site * n_groups
-            x = load(table, rows[row])
             if n_groups == 1:
                 up = select(random < load(thresholds, rows[row]), 1, 0)
             else:
-                y = load(table, rows[row + 1])
+                x, y = load(table, rows[row]), load(table, rows[row + 1])
                 for group in range(2, n_groups - 1, 2):  # two chains of additions
                     x = x + load(table, rows[row + group])
                     y = y + load(table, rows[row + group + 1])
@@ -121,25 +121,6 @@ def count_wrong(pattern_bits, spins, wrong):
             differ = load(spins, word * LANES) ^ pattern_bits[pattern, word]
             total = total + lanes.count_ones(differ)
         store(wrong, pattern * LANES, total)
-
-
-@compiled
-def _exchange(difference, n_sites, n_spins, state, colder, hotter, swaps):
-    """Swap spins and counts of wrong sites with probability min(1, exp(Δβ ΔE)), lane by lane."""
-    total = load(swaps, 0) & 0  # with k wrong sites M² = N² - 4k(N - k): integers up to the end
-    for place in range(n_spins, len(colder), LANES):
-        k, other = load(colder, place), load(hotter, place)
-        total = total + (k - other) * (n_sites - k - other)
-    exponent = to_floats(total) * (2.0 * difference / n_sites)  # (β - β')(E - E')
-    exponent = select(exponent < 0.0, exponent, 0.0)
-    random, s = next_words(load_state(state))
-    store_state(state, s)
-    accept = uniforms(random) < exp(select(exponent < -80.0, -80.0, exponent))
-    for place in range(0, len(colder), LANES):
-        x, y = load(colder, place), load(hotter, place)
-        store(colder, place, select(accept, y, x))
-        store(hotter, place, select(accept, x, y))
-    store(swaps, 0, load(swaps, 0) + select(accept, 1, 0))
 
 
 @compiled
@@ -168,8 +149,22 @@ def run_block(betas, n_sites, rows, pattern_bits, states, spins, burn_in, thinni
             draw_spins(n_sites, rows, table, thresholds, states[k], level)
             count_wrong(pattern_bits, level, wrong)
         for k in range(sweep % 2, n_levels - 1, 2):
-            difference = betas[k] - betas[k + 1]
-            _exchange(difference, n_sites, n_spins, states[k], levels[k], levels[k + 1], swaps[k])
+            # Spins and counts of wrong sites are swapped with probability min(1, exp(Δβ ΔE)). With
+            # m wrong sites M² = N² - 4m(N - m): integers up to the end.
+            colder, hotter, total = levels[k], levels[k + 1], load(swaps[k], 0) & 0
+            for i in range(n_spins, len(colder), LANES):
+                m, other = load(colder, i), load(hotter, i)
+                total = total + (m - other) * (n_sites - m - other)
+            exponent = to_floats(total) * (2.0 * (betas[k] - betas[k + 1]) / n_sites)
+            exponent = select(exponent < 0.0, exponent, 0.0)
+            random, s = next_words(load_state(states[k]))
+            store_state(states[k], s)
+            accept = uniforms(random) < exp(select(exponent < -80.0, -80.0, exponent))
+            for i in range(0, len(colder), LANES):
+                x, y = load(colder, i), load(hotter, i)
+                store(colder, i, select(accept, y, x))
+                store(hotter, i, select(accept, x, y))
+            store(swaps[k], 0, load(swaps[k], 0) + select(accept, 1, 0))
         done = sweep + 1 - burn_in
         if done >= 0 and done % thinning == 0:
             for index, k in enumerate(place):
@@ -229,7 +224,7 @@ def run(patterns, temperatures, shape, steps, seed, start="random", n_threads=1)
         spins = drawn[:, 4 * n_levels :].reshape(LANES, n_levels, n_words)
         if start == "patterns":
             spins[:] = pattern_bits[(first + np.arange(LANES)) % n_patterns, None]
-        spins &= pack_spins(np.ones((1, n_sites)))
+        spins[..., -1] &= np.uint32(2**32 - 1 >> -n_sites % 32)
         lanes = [v.transpose(1, 2, 0).reshape(n_levels, -1) for v in (states, spins)]
         records = np.empty((n_records, len(place), n_words * LANES), dtype=np.uint32)
         swaps = run_block(1 / levels, *fixed, *lanes, burn_in, thinning, records, place)

@@ -33,24 +33,6 @@ def random_frames(state, n_frames):
 
 
 @compiled
-def _mean_tensor(sites, q):
-    xx = yy = zz = xy = xz = yz = 0.0
-    for site in sites:
-        x, y, z = np.float64(site[0]), np.float64(site[1]), np.float64(site[2])
-        xx += x * x
-        yy += y * y
-        zz += z * z
-        xy += x * y
-        xz += x * z
-        yz += y * z
-    third, n = (xx + yy + zz) / 3.0, len(sites)
-    q[0, 0], q[1, 1], q[2, 2] = (xx - third) / n, (yy - third) / n, (zz - third) / n
-    q[0, 1] = q[1, 0] = xy / n
-    q[0, 2] = q[2, 0] = xz / n
-    q[1, 2] = q[2, 1] = yz / n
-
-
-@compiled
 def run_ladder(temperatures, place, burn_in, thinning, ordered, state, lanes, out):
     """Run one ladder of replicas and fill ``out``, float32 (n_wanted, n_records, n_sites, 3).
 
@@ -90,7 +72,20 @@ def run_ladder(temperatures, place, burn_in, thinning, ordered, state, lanes, ou
             sample_bingham(values, frames, lanes, sites)
             if record:
                 out[place[k], after // thinning] = sites[0]
-            _mean_tensor(sites[0], q[k])
+            xx = yy = zz = xy = xz = yz = 0.0
+            for site in sites[0]:
+                x, y, z = np.float64(site[0]), np.float64(site[1]), np.float64(site[2])
+                xx += x * x
+                yy += y * y
+                zz += z * z
+                xy += x * y
+                xz += x * z
+                yz += y * z
+            third = (xx + yy + zz) / 3.0
+            q[k, 0, 0], q[k, 0, 1], q[k, 0, 2] = xx - third, xy, xz
+            q[k, 1, 0], q[k, 1, 1], q[k, 1, 2] = xy, yy - third, yz
+            q[k, 2, 0], q[k, 2, 1], q[k, 2, 2] = xz, yz, zz - third
+            q[k] /= n_sites
             square[k] = np.sum(q[k] ** 2)
         for k in range(n - 1):
             inverse = 1.0 / temperatures[k] - 1.0 / temperatures[k + 1]

@@ -10,10 +10,10 @@ from functools import lru_cache
 import numpy as np
 
 from mfvae.systems.kernels.random import draw_bits, next_bits, scalar_states
-from mfvae.systems.kernels.running import compiled, in_threads, inlined
+from mfvae.systems.kernels.running import compiled, in_threads
 
 _BIT = np.uint8(1)
-_16, _32, _48 = np.uint64(16), np.uint64(32), np.uint64(48)
+_HALF = np.uint64(32)
 _QUARTER = np.uint64(0xFFFF)
 _ONES, _TOPS = np.uint64(0x0001000100010001), np.uint64(0x8000800080008000)  # of each quarter
 
@@ -39,21 +39,6 @@ def flip_thresholds(kappa: float) -> np.ndarray:
     return np.round(accept * 2**32).astype(np.uint64)
 
 
-@inlined
-def _quarters(bits):
-    return bits & _QUARTER, (bits >> _16) & _QUARTER, (bits >> _32) & _QUARTER, bits >> _48
-
-
-@inlined
-def _join(spins, queue, end, site, spin, is_open):
-    """Write a neighbour to the end of the queue, flip it if it joins, and return the new end."""
-    site = np.uint64(site)
-    joins = np.uint8(is_open) & ~(spins[site] ^ spin) & _BIT
-    spins[site] ^= joins
-    queue[end] = site
-    return end + np.uint64(joins)
-
-
 @compiled
 def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
     """Flip ``n_clusters`` Wolff clusters in place and return the number of flipped spins.
@@ -69,12 +54,12 @@ def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
     """
     s = state[0], state[1], state[2], state[3]
     n_sites, flipped = np.uint64(len(spins)), np.uint64(0)
-    high = threshold >> _16
+    high = threshold >> np.uint64(16)
     for _ in range(n_clusters):
         bits, s = next_bits(s)
         # Not uniform to the last bit, and it need not be: detailed balance holds for any fixed
         # law of the first site, since a cluster is grown and undone from the same sites.
-        site = ((bits >> _32) * n_sites) >> _32
+        site = ((bits >> _HALF) * n_sites) >> _HALF
         spin = spins[site]
         spins[site] = spin ^ _BIT
         queue[0] = site
@@ -83,17 +68,18 @@ def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
             site = np.uint64(queue[head])
             head += np.uint64(1)
             bits, s = next_bits(s)
-            a, b, c, d = _quarters(bits)
-            limit, difference = high, bits ^ (high & _QUARTER) * _ONES  # a zero quarter is a tie
+            limit, more, wide = high, np.uint64(0), np.uint64(0)
+            difference = bits ^ (high & _QUARTER) * _ONES  # a quarter of zeros is a tie
             if (difference - _ONES) & ~difference & _TOPS != np.uint64(0):
-                bits, s = next_bits(s)
-                e, f, g, h = _quarters(bits)
-                a, b, c, d = (a << _16) | e, (b << _16) | f, (c << _16) | g, (d << _16) | h
-                limit = threshold
-            end = _join(spins, queue, end, neighbours[site, 0], spin, a < limit)
-            end = _join(spins, queue, end, neighbours[site, 1], spin, b < limit)
-            end = _join(spins, queue, end, neighbours[site, 2], spin, c < limit)
-            end = _join(spins, queue, end, neighbours[site, 3], spin, d < limit)
+                limit, wide = threshold, np.uint64(16)
+                more, s = next_bits(s)
+            for k in range(4):
+                shift, other = np.uint64(16 * k), np.uint64(neighbours[site, k])
+                draw = (((bits >> shift) & _QUARTER) << wide) | ((more >> shift) & _QUARTER)
+                joins = np.uint8(draw < limit) & ~(spins[other] ^ spin) & _BIT
+                spins[other] ^= joins
+                queue[end] = other
+                end += np.uint64(joins)
         flipped += end
     state[0], state[1], state[2], state[3] = s
     return flipped
@@ -109,7 +95,7 @@ def metropolis_sweeps(spins, state, neighbours, thresholds, n_sweeps):
     accepted, n_sites = 0, np.uint64(len(spins))
     for _ in range(n_sweeps * len(spins)):
         bits, s = next_bits(s)
-        site = ((bits >> _32) * n_sites) >> _32
+        site = ((bits >> _HALF) * n_sites) >> _HALF
         spin = spins[site]
         aligned = np.uint64(0)
         for k in range(4):
