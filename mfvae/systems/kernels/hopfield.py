@@ -90,12 +90,15 @@ def draw_spins(n_sites, rows, table, thresholds, state, spins):
     s = load_state(state)
     for word in range((n_sites + 31) // 32):
         bits = load(spins, word * LANES) & 0
-        for site in range(32 * word, min(32 * word + 32, n_sites)):
-            random, s = next_words(s)
-            row = site * n_groups
-            if n_groups == 1:
-                up = select(random < load(thresholds, rows[row]), 1, 0)
-            else:
+        sites = range(32 * word, min(32 * word + 32, n_sites))
+        if n_groups == 1:
+            for site in sites:
+                random, s = next_words(s)
+                up = select(random < load(thresholds, rows[site]), 1, 0)
+                bits = bits | (up << (site & 31))
+        else:
+            for site in sites:
+                row = site * n_groups
                 x, y = load(table, rows[row]), load(table, rows[row + 1])
                 for group in range(2, n_groups - 1, 2):  # two chains of additions
                     x = x + load(table, rows[row + group])
@@ -103,10 +106,11 @@ def draw_spins(n_sites, rows, table, thresholds, state, spins):
                 if n_groups % 2:
                     x = x + load(table, rows[row + n_groups - 1])
                 x = x + y
+                random, s = next_words(s)
                 u = uniforms(random)
                 against = u + u * _exp_size(x) < 1.0  # probability 1/(1 + e^|x|)
                 up = select(x < 0.0, 0, 1) ^ select(against, 1, 0)
-            bits = bits | (up << (site & 31))
+                bits = bits | (up << (site & 31))
         store(spins, word * LANES, bits)
     store_state(state, s)
 
