@@ -160,53 +160,6 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         """Fit, then return ``transform(X, conditions)``; arguments as in ``fit``."""
         return self.fit(X, conditions=conditions, **fit_options).transform(X, conditions)
 
-    def refit_prior(
-        self,
-        X: Array,
-        conditions: Conditions = None,
-        *,
-        n_steps: int,
-        batch_size: int = 256,
-        learning_rate: float = 1e-2,
-        seed: Seed = 0,
-    ) -> MeanFieldVAE:
-        """Go on training the prior (if it has weights), the rest held fixed, and return self.
-
-        Of the loss only ``-E[ln p(z | c)]``, ``z ~ q(z | x, c)``, depends on it: density estimation
-        in ``n_latents`` dimensions, least where the prior is the aggregate posterior (Tomczak &
-        Welling 2018, section 2). ValueError if the prior has no weights, or training diverges.
-
-        Args:
-            X, conditions: As in ``fit``, best fresh ones in large number.
-            n_steps, batch_size, learning_rate, seed: Of AdamW in one cycle, and of what it draws.
-        """
-        from mfvae.vae.training import one_cycle
-
-        n_steps = check_count(n_steps, "n_steps", minimum=2)
-        batch_size = check_count(batch_size, "batch_size")
-        rate = check_number(learning_rate, "learning_rate", positive=True)
-        posterior, c = self.encode(X, conditions), self.as_tensors(X, conditions)[1]
-        mean, deviation = (torch.from_numpy(part).to(c.device) for part in posterior)
-        prior, generator = self.module_.prior, self.module_.generator(seed, 2)
-        if not list(prior.parameters()):
-            raise ValueError(f"{type(prior).__name__} has no weights to train")
-        optimizer = torch.optim.AdamW(prior.parameters(), lr=rate, weight_decay=1e-4)
-        schedule = one_cycle(optimizer, rate, n_steps)
-        place = {"generator": generator, "device": c.device}
-        prior.train()
-        for _ in range(n_steps):
-            rows = torch.randint(len(mean), (batch_size,), **place)
-            z = mean[rows] + deviation[rows] * torch.randn(batch_size, mean.shape[1], **place)
-            loss = -prior.log_prob(z, c[rows]).mean()
-            if not torch.isfinite(loss):
-                raise ValueError("training diverged: the loss is not finite; lower learning_rate")
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-        prior.eval()
-        return self
-
     @torch.no_grad()
     def sample(self, n_samples: int = 1, condition: Condition = None, *, seed: Seed) -> Array:
         """Return configurations drawn from the model, ``(n_samples, n_sites, …)``.

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mfvae._validation import check_choice, check_count, check_finite_array, check_number
+from mfvae._validation import check_choice, check_count, check_finite_array
 
 __all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood", "Tempered"]
 
@@ -219,22 +219,16 @@ class Gaussian(Likelihood):
     Args:
         location, scale: Mean and standard deviation of each site over the training data (1 where
             the site is constant): the unit in which the network sees and emits values.
-        variance: "learned", one a site, not below ``min_variance``, or "unit", exactly the square
-            of ``scale``.
-        min_variance: Floor of the learned variance, in units of ``scale**2``; without it the
-            density at a constant site has no upper bound.
+        variance: "learned", one a site, or "unit", exactly the square of ``scale``.
     """
 
+    min_variance = 1e-4  #: Else the density at a constant site would have no upper bound.
+
     def __init__(
-        self,
-        location: list[float],
-        scale: list[float],
-        variance: str = "learned",
-        min_variance: float = 1e-4,
+        self, location: list[float], scale: list[float], variance: str = "learned"
     ) -> None:
         super().__init__()
         self.variance = check_choice(variance, "variance", ("learned", "unit"))
-        self.min_variance = check_number(min_variance, "min_variance", positive=True)
         self.register_buffer("location", torch.as_tensor(location, dtype=torch.float32))
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
         if self.variance == "learned":

@@ -28,7 +28,7 @@ from mfvae._progress import progress_bar
 from mfvae.vae.model import LatentVariableModel
 from mfvae.vae.storage import RunFolder, content_hash
 
-__all__ = ["one_cycle", "train"]
+__all__ = ["train"]
 
 Batch = tuple[Tensor, Tensor]  # data, standardised conditions
 
@@ -140,14 +140,10 @@ class VAETraining(lightning.LightningModule):
         if self.options["schedule"] == "exponential":
             factor = 0.01 ** (1 / max(1, n_epochs - 1))
             return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, factor)]
-        scheduler = one_cycle(optimizer, rate, max(2, n_epochs * self.n_batches))
+        n_steps = max(2, n_epochs * self.n_batches)
+        warmup = max(0.2, 1.5 / n_steps)  # torch divides by pct_start * total_steps - 1
+        scheduler = OneCycleLR(optimizer, rate, total_steps=n_steps, pct_start=warmup)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
-
-
-def one_cycle(optimizer: torch.optim.Optimizer, rate: float, n_steps: int) -> OneCycleLR:
-    """Return a schedule of ``n_steps`` that rises to ``rate`` and falls to nearly nothing."""
-    warmup = max(0.2, 1.5 / n_steps)  # torch divides by pct_start * total_steps - 1
-    return OneCycleLR(optimizer, rate, total_steps=n_steps, pct_start=warmup)
 
 
 class _EpochCheckpoint(ModelCheckpoint):
