@@ -36,7 +36,9 @@ def main() -> None:
     print(f"on {os.cpu_count()} cores; N = {N_SITES}")
     x = CurieWeiss(N_SITES).sample(TEMPERATURE, 4000, seed=0)
     for n_latents in (1, 2, 8, 32):
-        vae = mfvae.MeanFieldVAE(n_latents, n_epochs=2, device="cpu", progress=False).fit(x)
+        vae = mfvae.MeanFieldVAE(
+            n_latents, encoder="cnn", prior="spline", n_epochs=2, device="cpu", progress=False
+        ).fit(x)
         exact = None
         if n_latents <= 2:
             rows = x[: 2000 if n_latents == 1 else 100]

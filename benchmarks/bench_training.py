@@ -30,7 +30,7 @@ from mfvae.vae.model import build_model
 
 TEMPERATURES = np.linspace(0.5, 1.5, 11)
 TARGET_RATIO, TARGET_GAP = 1.15, 0.2
-OPTIONS = {"device": "cpu", "progress": False}
+OPTIONS = {"encoder": "cnn", "decoder": "cnn", "device": "cpu", "progress": False}
 
 
 def data(n_sites: int, n_samples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ def exact_density(field: np.ndarray, temperature: float) -> np.ndarray:
 def main() -> None:
     system = CurieWeiss(N_SITES)
     x = system.sample(TEMPERATURES, 4000, seed=0).reshape(-1, N_SITES)
-    vae = MeanFieldVAE(n_latents=1, n_epochs=15, progress=False)
+    vae = MeanFieldVAE(n_latents=1, encoder="cnn", decoder="cnn", n_epochs=15, progress=False)
     vae.fit(x, conditions=np.repeat(TEMPERATURES, 4000))
 
     plots.use_style()

@@ -104,7 +104,7 @@ def compute_row(
     demand = capacity_demand(system, temperature)
     supply = capacity_supply(n_sites, n_latents)
     verdict = capacity_verdict(demand.dual_total_correlation, supply)
-    settings = {**OPTIONS[name], **options}
+    settings = {"prior": "spline", **OPTIONS[name], **options}
     for key in ("encoder_options", "decoder_options"):
         given = settings.get(key, {})
         settings[key] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}

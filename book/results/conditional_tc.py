@@ -128,7 +128,9 @@ def compute_row(
         else value
         for key, value in settings["options"].items()
     }
-    vae = mfvae.MeanFieldVAE(n_latents, **{**given, **options}, device="cpu", progress=False)
+    vae = mfvae.MeanFieldVAE(
+        n_latents, **{"prior": "spline", **given, **options}, device="cpu", progress=False
+    )
     x = system.sample(temperatures, n_training, seed=1)
     vae.fit(x.reshape(-1, *x.shape[2:]), conditions=np.repeat(temperatures, n_training))
     x = system.sample(temperatures, n_test, seed=2)

@@ -133,7 +133,7 @@ def train(
         decoder_options=options,
         device="cpu",
         progress=False,
-        **variant,
+        **{"prior": "spline", **variant},
     )
     held_out = system.sample(temperature, n_validation, seed=2)
     x = system.sample(temperature, n_training, seed=1)

@@ -44,15 +44,18 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
 
     Args:
         n_latents: Number of latents.
-        encoder, decoder, likelihood, prior: Names in the registries of `mfvae.vae`. The encoder
-            "auto" is "set" for directors, "cnn" where a ``lattice_shape`` is given or the number of
-            sites is a square divisible by 16, "mlp" otherwise; the decoder "auto" is the encoder's
-            mirror, "linear" for "set".
+        encoder, decoder, likelihood, prior: Names in the registries of `mfvae.vae`. "auto" is, of
+            encoders, "set" for directors, "cnn" where a ``lattice_shape`` is given, else "mlp"; of
+            decoders, "linear" for directors and two-letter words, unless on a lattice, else the
+            encoder's mirror; of priors, "spline" for one latent, "mixture" for more.
         beta: Weight of the rate in the loss; 1 gives the evidence lower bound.
         lattice_shape: Rows and columns, needed by "cnn" where the number of sites is no square.
         encoder_options, decoder_options, prior_options, likelihood_options: Keywords of the bricks.
-        n_epochs, batch_size: Passes through the training data, and configurations a step.
-        learning_rate, weight_decay, momentum: Of AdamW (the one-cycle schedule sets the momentum).
+        n_epochs: Passes through the training data; None: twenty, or more until ``n_steps``.
+        n_steps: Least number of steps; epochs are no measure, of few configurations they are short.
+        batch_size: Configurations a step.
+        learning_rate: Of AdamW; None: 1e-2 for a linear decoder, else 3e-3.
+        weight_decay, momentum: Of AdamW (the one-cycle schedule sets the momentum).
         schedule: Course of the learning rate: "one-cycle", "exponential" or "constant".
         patience: Stop after so many epochs without a better validation loss; None never.
         device, precision: Lightning's accelerator ("auto", "cpu", "gpu", …) and precision; "auto"
@@ -82,16 +85,17 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         encoder: str = "auto",
         decoder: str = "auto",
         likelihood: str = "bernoulli",
-        prior: str = "spline",
+        prior: str = "auto",
         beta: float = 1.0,
         lattice_shape: tuple[int, int] | None = None,
         encoder_options: dict[str, Any] | None = None,
         decoder_options: dict[str, Any] | None = None,
         prior_options: dict[str, Any] | None = None,
         likelihood_options: dict[str, Any] | None = None,
-        n_epochs: int = 20,
+        n_epochs: int | None = None,
+        n_steps: int = 3000,
         batch_size: int = 256,
-        learning_rate: float = 3e-3,
+        learning_rate: float | None = None,
         weight_decay: float = 1e-4,
         momentum: float = 0.9,
         schedule: str = "one-cycle",
@@ -147,6 +151,11 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             rows = np.split(order, [min(len(X) - 1, max(1, int(fraction * len(X))))])
             held_out, training = (tuple(part[some] for part in training) for some in rows)
         self.module_.calibrate(*training)
+        if given["n_epochs"] is None:
+            n_batches = -(-len(training[0]) // given["batch_size"])
+            given["n_epochs"] = max(20, -(-given["n_steps"] // n_batches))
+        if given["learning_rate"] is None:
+            given["learning_rate"] = 1e-2 if self.configuration_["decoder"] == "linear" else 3e-3
         draw = redraw and (lambda epoch: self.as_tensors(*redraw(epoch)))
         records = train(self.module_, training, held_out, given, draw, self.configuration_)
         self.module_.eval()

@@ -125,7 +125,7 @@ class LatentVariableModel(nn.Module):
             return distortion, self.prior.rate(mean, log_variance, noise, conditions)
 
 
-# Parameters that are numbers or words, by what they must be.
+# Parameters that are numbers or words, by what they must be, and those that may be None.
 _CHECKS: dict[str, tuple[Callable, dict[str, Any]]] = {
     "n_latents": (check_count, {}),
     "beta": (check_number, {"minimum": 0.0}),
@@ -135,8 +135,13 @@ _CHECKS: dict[str, tuple[Callable, dict[str, Any]]] = {
     "weight_decay": (check_number, {"minimum": 0.0}),
     "momentum": (check_number, {"minimum": 0.0, "maximum": 0.999}),
     "schedule": (check_choice, {"choices": ("one-cycle", "exponential", "constant")}),
+    "n_steps": (check_count, {}),
+    "patience": (check_count, {}),
     "random_state": (check_count, {"minimum": 0, "maximum": 2**32 - 1}),
 }
+
+
+_OPTIONAL = ("n_epochs", "learning_rate", "patience")
 
 
 def _plain(value: Any) -> Any:
@@ -150,12 +155,13 @@ def _plain(value: Any) -> Any:
 def check_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the estimator's parameters, checked: plain Python numbers, options as dicts."""
     parameters = _plain(parameters)
-    checked = {name: f(parameters[name], name, **limits) for name, (f, limits) in _CHECKS.items()}
+    checked = {}
+    for name, (check, limits) in _CHECKS.items():
+        if parameters[name] is not None or name not in _OPTIONAL:
+            checked[name] = check(parameters[name], name, **limits)
     for kind, registry in REGISTRIES.items():
-        automatic = ("auto",) if kind in ("encoder", "decoder") else ()
+        automatic = () if kind == "likelihood" else ("auto",)
         check_choice(parameters[kind], kind, (*automatic, *registry))
-    if parameters["patience"] is not None:
-        checked["patience"] = check_count(parameters["patience"], "patience")
     for kind in (*REGISTRIES, "trainer"):
         options = parameters[f"{kind}_options"]
         if options is not None and not isinstance(options, dict):
@@ -173,19 +179,23 @@ def configure(parameters: dict[str, Any], X: np.ndarray, conditions: np.ndarray)
     """
     names = {kind: parameters[kind] for kind in REGISTRIES}
     n_sites, shape = X.shape[1], parameters["lattice_shape"]
-    side = round(n_sites**0.5)
-    image = shape is not None or (side * side == n_sites and side % 4 == 0)
     if shape is not None:
         shape = check_lattice_shape(shape, n_sites)
-    elif side * side == n_sites:
-        shape = (side, side)
     brick = LIKELIHOODS[names["likelihood"]]
     if names["encoder"] == "auto":
-        names["encoder"] = "set" if brick.data_ndim == 3 else "cnn" if image else "mlp"
+        mirrored = names["decoder"].endswith("cnn")
+        flat = names["decoder"] if mirrored else "mlp" if shape is None else "cnn"
+        names["encoder"] = "set" if brick.data_ndim == 3 else flat
     if names["decoder"] == "auto":
-        names["decoder"] = "linear" if names["encoder"] == "set" else names["encoder"]
+        straight = names["encoder"] == "set" or (brick is Bernoulli and names["encoder"] == "mlp")
+        names["decoder"] = "linear" if straight else names["encoder"]
+    if names["prior"] == "auto":
+        names["prior"] = "spline" if parameters["n_latents"] == 1 else "mixture"
     if shape is None and any(names[kind].endswith("cnn") for kind in ("encoder", "decoder")):
-        raise ValueError(f"{n_sites} sites are no square: give lattice_shape=(rows, columns)")
+        side = round(n_sites**0.5)
+        if side * side != n_sites:
+            raise ValueError(f"{n_sites} sites are no square: give lattice_shape=(rows, columns)")
+        shape = (side, side)
     settings = parameters["likelihood_options"]
     _check_options(brick, settings, "likelihood", names["likelihood"])
     location, spread = conditions.mean(axis=0), conditions.std(axis=0)

@@ -64,6 +64,7 @@ def vae():
         2,
         encoder="mlp",
         decoder="linear",
+        prior="spline",
         prior_options={"n_layers": 1, "n_bins": 5},
         n_epochs=1,
         progress=False,
@@ -251,7 +252,7 @@ def test_bad_input():
     with pytest.raises(TypeError, match="MeanFieldVAE"):
         GeneralizedHopfield.from_vae("vae")
     x = (np.random.default_rng(0).random((50, 6)) < 0.3).astype(np.uint8)
-    deep = MeanFieldVAE(2, encoder="mlp", n_epochs=1, progress=False).fit(x)
+    deep = MeanFieldVAE(2, decoder="mlp", n_epochs=1, progress=False).fit(x)
     with pytest.raises(ValueError, match="linear"):
         GeneralizedHopfield.from_vae(deep)
     wide = MeanFieldVAE(3, encoder="mlp", decoder="linear", n_epochs=1, progress=False).fit(x)

@@ -187,6 +187,49 @@ def test_any_number_of_sites(n_sites: int) -> None:
     assert model.sample(3, seed=0).shape == (3, n_sites)
 
 
+@pytest.mark.parametrize(
+    ("n_latents", "options", "names"),
+    [
+        (1, {}, ("mlp", "linear", "spline")),
+        (2, {}, ("mlp", "linear", "mixture")),  # 16 sites are no lattice unless one says so
+        (1, {"lattice_shape": (4, 4)}, ("cnn", "cnn", "spline")),
+        (1, {"decoder": "cnn"}, ("cnn", "cnn", "spline")),
+        (1, {"likelihood": "gaussian"}, ("mlp", "mlp", "spline")),
+    ],
+)
+def test_what_auto_means(n_latents: int, options: dict, names: tuple[str, str, str]) -> None:
+    model = MeanFieldVAE(n_latents, n_epochs=1, progress=False, **options).fit(spins(20, 16))
+    assert tuple(model.configuration_[kind] for kind in ("encoder", "decoder", "prior")) == names
+
+
+def test_epochs_are_enough_for_the_steps() -> None:
+    x = spins(90, 9)  # no validation below 100 rows
+    given = {"batch_size": 32, "progress": False, "encoder_options": {"widths": (4,)}}
+    assert len(MeanFieldVAE(1, n_steps=75, **given).fit(x).history_["loss"]) == 25
+    assert len(MeanFieldVAE(1, n_steps=30, **given).fit(x).history_["loss"]) == 20
+    assert len(MeanFieldVAE(1, n_epochs=2, **given).fit(x).history_["loss"]) == 2
+    for bad, error in ((0, ValueError), (2.5, TypeError)):
+        with pytest.raises(error, match="n_steps"):
+            MeanFieldVAE(1, n_steps=bad, progress=False).fit(x)
+
+
+def test_defaults_find_what_a_few_words_share() -> None:
+    """A fair coin that flips all cells together: nothing but the words' entropies is needed."""
+    rng = np.random.default_rng(0)
+    p = np.where(rng.random((1300, 1)) < 0.5, 0.9, 0.1)
+    x = (rng.random((1300, 20)) < p).astype(np.uint8)
+    log_odds = np.log(9.0)
+    up = x.sum(axis=1)
+    exact = -np.log(2) + np.logaddexp(up * log_odds, (20 - up) * log_odds) + 20 * np.log(0.1)
+    model = MeanFieldVAE(1, progress=False).fit(x[:300])
+    gain = model.score_samples(x[300:], method="quadrature").mean() + 20 * np.log(2)
+    assert gain == pytest.approx(exact[300:].mean() + 20 * np.log(2), abs=0.6)
+    # Negative control: what twenty epochs of 300 words, 40 steps, were worth.
+    short = MeanFieldVAE(1, n_epochs=20, learning_rate=3e-3, progress=False).fit(x[:300])
+    gained = short.score_samples(x[300:], method="quadrature").mean() + 20 * np.log(2)
+    assert gained < gain - 1
+
+
 def test_lattice_shapes() -> None:
     x = spins(20, 15)
     model = MeanFieldVAE(1, lattice_shape=(3, 5), n_epochs=1, progress=False).fit(x)

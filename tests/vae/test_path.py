@@ -55,6 +55,7 @@ def test_numpy_numbers_fit_save_and_load_and_stay_as_they_were(tmp_path: Path) -
         "random_state": np.int64(4),
         "lattice_shape": (np.int64(4), np.int64(4)),
         "encoder_options": {"channels": (np.int64(4),)},
+        "prior": "spline",
         "prior_options": {"n_bins": np.int64(5), "width": np.int64(8), "bound": np.float64(4.0)},
         "checkpoint_path": tmp_path / "run",
     }
@@ -101,7 +102,7 @@ def test_a_grid_of_numpy_numbers_trains_and_goes_on_from_checkpoints(tmp_path: P
         "prior_options": [{"n_bins": np.int64(5), "bound": np.float64(4.0)}],
         "trainer_options": [{"gradient_clip_val": np.float64(5.0)}],
     }
-    given = {"encoder": "mlp", "decoder": "linear", "progress": False}
+    given = {"encoder": "mlp", "decoder": "linear", "prior": "spline", "progress": False}
     for place, candidate in enumerate(ParameterGrid(grid)):
         assert isinstance(candidate["n_epochs"], np.int64)
         assert len(numpy_numbers(candidate)) == 10  # negative control

@@ -62,6 +62,7 @@ def test_parameters_come_back_as_they_were_and_fit_again(tmp_path: Path) -> None
         "lattice_shape": (2, 8),
         "encoder_options": {"channels": (4, 8), "padding_mode": "circular"},
         "decoder_options": {"channels": (4, 8)},
+        "prior": "spline",
         "prior_options": {"n_bins": np.int64(5)},
         "trainer_options": {"gradient_clip_val": 1.0},
         "beta": np.float32(0.5),
