@@ -26,6 +26,7 @@ __all__ = [
     "check_number",
     "check_probabilities",
     "check_seed",
+    "check_sites",
     "check_spins",
     "check_temperature",
     "check_temperatures",
@@ -152,6 +153,16 @@ def check_spins(value: object, n_sites: int | None = None, name: str = "x") -> n
     if array.dtype.kind == "b" or not np.all((array == 1) | (array == -1)):
         raise ValueError(f"{name} must hold spins -1 and +1 only")
     return array.astype(np.int8, copy=False)
+
+
+def check_sites(value: object, n_sites: int, name: str = "sites") -> np.ndarray:
+    """Return numbers of distinct sites, at least one, as int64."""
+    sites = np.asarray(value)
+    if sites.ndim != 1 or sites.size == 0 or not np.issubdtype(sites.dtype, np.integer):
+        raise ValueError(f"{name} must be a list of one or more site numbers")
+    if sites.min() < 0 or sites.max() >= n_sites or len(np.unique(sites)) < len(sites):
+        raise ValueError(f"{name} must be distinct numbers from 0 to {n_sites - 1}")
+    return sites.astype(np.int64)
 
 
 def check_words(value: object, n_cells: int | None = None, name: str = "words") -> np.ndarray:

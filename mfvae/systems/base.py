@@ -262,6 +262,10 @@ class System:
         """Return the exact mutual information of the first N // 2 sites and the others, nats."""
         raise self._unknown("mutual information between parts")
 
+    def subset_entropy(self, temperature: Any, sites: np.ndarray) -> Any:
+        """Return the exact entropy of some sites, by their numbers, int (n_chosen,), nats."""
+        raise self._unknown("entropy of a subset")
+
     def field_information(self, temperature: Any) -> Any:
         """Return the exact I(x; m) of the sites and their Hubbard–Stratonovich field m, nats.
 

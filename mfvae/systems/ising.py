@@ -11,6 +11,7 @@ from mfvae._validation import (
     check_count,
     check_number,
     check_seed,
+    check_sites,
     check_spins,
     check_temperature,
     check_temperatures,
@@ -214,6 +215,11 @@ class Ising2D(System):
         return over_temperatures(
             lambda t: self._enumeration(t, "this cut").mutual_information(cut), temperature
         )
+
+    @each_temperature
+    def subset_entropy(self, temperature: Any, sites: np.ndarray) -> Any:
+        sites = check_sites(sites, self.n_sites)
+        return self._enumeration(temperature, "the entropy of a subset").subset_entropy(sites)
 
     @staticmethod
     def cylinder_mutual_information(circumference: int, temperature: Any) -> Any:
