@@ -31,6 +31,7 @@ _N_CHAINS, _N_SPINS, _MAX_RECORDS = 64, 25_600, 200  # records of a chain: so ma
 _RADIUS2, _N_CUBIC = 8.5, 8  # of the neighbours in a regression; products of three of the nearest
 _MAX_PARTS, _MIN_SITES = 16, 8
 _NEWTON_STEPS, _RIDGE = 6, 1.0
+_MIN_ROWS = 100
 
 
 class Packing(NamedTuple):
@@ -173,7 +174,8 @@ def bound_of_system(
         found.append(Packing(name, weight, Estimate(weight * part - entropy)))
 
     if isinstance(system, CurieWeiss):
-        for n in np.unique(np.geomspace(1, n_sites, _N_SIZES).round().astype(int))[1:-1]:
+        sizes = {n_sites // 2, *np.geomspace(1, n_sites, _N_SIZES).round().astype(int).tolist()}
+        for n in sorted(sizes - {1, n_sites}):
             add(f"sets of {n} sites", np.arange(n))
     elif isinstance(system, Ising2D) and system.length <= 4:
         length = system.length
@@ -202,6 +204,8 @@ def bound_of_system(
 
 def bound_of_data(up: np.ndarray) -> RateGapBound:
     """Return the curve of two-letter data, ``(n_samples, n_sites)``, from below; H(x) is unknown."""
+    if len(up) < _MIN_ROWS or up.shape[1] < 2:
+        raise ValueError(f"x must have at least {_MIN_ROWS} rows of 2 sites, got shape {up.shape}")
     sites = np.arange(up.shape[1])
     found = [_WHOLE]
     for name, two, four in (
