@@ -25,7 +25,13 @@ from mfvae._validation import (
     check_seed,
     check_trained,
 )
-from mfvae.measure.ratio_network import attribute, autocorrelation, cross_fit, log_resolved
+from mfvae.measure.ratio_network import (
+    attribute,
+    autocorrelation,
+    cross_fit,
+    log_resolved,
+    significant_products,
+)
 from mfvae.measure.supply import condition_groups
 from mfvae.systems.base import Estimate
 from mfvae.vae.director_likelihood import to_components
@@ -38,6 +44,7 @@ _MIN_ROWS = 80  # of a condition
 _CONFIDENCE = 0.99
 _UNRESOLVED = 0.5  # saturated if the ratio of more than this fraction of samples is not resolved
 _ROWS = 4096
+_LARGEST_GROUP = 6  # sites of two letters whose joint law is counted
 
 
 class SaturationWarning(UserWarning):
@@ -148,10 +155,11 @@ def total_correlation(
             for part, consecutive in enumerate(np.array_split(rows, n_parts)):
                 parts[consecutive] = part
     draws, training, calibration, resampling = check_seed(seed).spawn(4)
-    n_drawn = _N_REFERENCES + bool(null)
+    n_drawn, apart = _N_REFERENCES + bool(null), np.arange(X.shape[1])
     if vae is None:
         table = check_conditions(conditions, len(X))
-        values, mean, summaries = _independent_sites(X, table, members, n_drawn, draws)
+        apart = _groups(X, members)
+        values, mean, summaries = _independent_sites(X, table, members, n_drawn, draws, apart)
     else:
         values, mean, summaries = _given_latent(vae, X, conditions, n_drawn, draws)
     residuals = [value - mean for value in values]
@@ -166,22 +174,27 @@ def total_correlation(
     sites = [residual.flatten(1) for residual in residuals]
     joint, *drawn = (TensorDataset(*pair) for pair in zip(sites, summaries, strict=True))
     references = drawn[:_N_REFERENCES]
+    same = torch.from_numpy(apart[:, None] == apart)
+    linked = None if len(same) == same.sum() else same & ~torch.eye(len(same), dtype=torch.bool)
+    shared = joint, references, folds, groups, n_epochs
     with torch.random.fork_rng(devices=[]):
-        on_joint, on_references = cross_fit(joint, references, folds, groups, n_epochs, training)
+        on_joint, on_references = cross_fit(*shared, training, linked)
         if null:
-            at_null = cross_fit(drawn[-1], references, folds, groups, n_epochs, calibration)
+            at_null = cross_fit(drawn[-1], *shared[1:], calibration, linked)
     rng = np.random.default_rng(resampling)
-    overall = _summarize(on_joint, on_references, blocks, rng)
+    (gain, at_reference), excess = _within_groups(values[:2], members, folds, apart)
+    overall = _summarize(on_joint, on_references, blocks, rng, gain, excess)
     names = [float(key[0]) if len(key) == 1 else tuple(key.tolist()) for key in keys]
     by_condition = {
-        name: _summarize(on_joint[rows], on_references[:, rows], blocks[rows], rng)
+        name: _summarize(
+            on_joint[rows], on_references[:, rows], blocks[rows], rng, gain[rows], excess[rows]
+        )
         for name, rows in zip(names, members, strict=True)
         if conditions is not None
     }
     unresolved = [name for name, found in by_condition.items() if found.saturated]
-    one_point, two_point = attribute(
-        torch.cat(residuals[:2]), torch.from_numpy(np.concatenate([on_joint, on_references[0]]))
-    )
+    on_both = np.concatenate([on_joint + gain, on_references[0] + at_reference])
+    one_point, two_point = attribute(torch.cat(residuals[:2]), torch.from_numpy(on_both))
     if overall.saturated or unresolved:
         warnings.warn(
             f"the total correlation is more than {len(X)} samples can resolve (at conditions "
@@ -195,20 +208,25 @@ def total_correlation(
         one_point=one_point[:, 0] if one_point.shape[1] == 1 else one_point,
         two_point=two_point,
         null=_summarize(*at_null, blocks, rng).nats if null else None,
-        log_ratio=on_joint,
+        log_ratio=on_joint + gain,
     )
 
 
 def _summarize(
-    on_joint: np.ndarray, on_references: np.ndarray, blocks: np.ndarray, rng: np.random.Generator
+    on_joint: np.ndarray,
+    on_references: np.ndarray,
+    blocks: np.ndarray,
+    rng: np.random.Generator,
+    gain: np.ndarray | float = 0.0,
+    excess: np.ndarray | float = 0.0,
 ) -> TotalCorrelationAt:
     """Estimate, lower limit and whether it is saturated, from held-out log ratios."""
     # The bound holds for every g, so also for g cut where e^g would be carried by a few rows.
     cut = log_resolved(on_references.size)
     weights = np.exp(np.minimum(on_references, cut)).mean(axis=0)
-    bounded = np.minimum(on_joint, cut) - weights + 1
+    total, bounded = on_joint + gain, np.minimum(on_joint, cut) - weights + 1 + gain - excess
     n_rows = np.bincount(blocks)
-    plug_in, bound = (np.bincount(blocks, values) / n_rows for values in (on_joint, bounded))
+    plug_in, bound = (np.bincount(blocks, values) / n_rows for values in (total, bounded))
     n_blocks = len(n_rows)
     picks = rng.integers(n_blocks, size=(_N_BOOTSTRAP, n_blocks))
     stderr = plug_in[picks].mean(axis=1).std(ddof=1)
@@ -216,7 +234,7 @@ def _summarize(
     unseen = -np.log(1 - _CONFIDENCE) * weights.max() / on_references.size
     spread = bound.std(ddof=1) / np.sqrt(n_blocks)
     lower = bound.mean() - student.ppf(_CONFIDENCE, n_blocks - 1) * spread - unseen
-    nats = Estimate(on_joint.mean(), stderr=stderr, exact=False)
+    nats = Estimate(total.mean(), stderr=stderr, exact=False)
     return TotalCorrelationAt(nats, float(lower), bool(np.mean(on_joint > cut) > _UNRESOLVED))
 
 
@@ -231,8 +249,9 @@ def _independent_sites(
     members: tuple[np.ndarray, ...],
     n_references: int,
     seed: np.random.SeedSequence,
+    apart: np.ndarray,
 ) -> Samples:
-    """Configurations, and as references the same with every column permuted.
+    """Configurations, and as references the same with every group of columns permuted.
 
     Within each condition and fold: a training fold never holds a value of a row that is evaluated.
     """
@@ -245,15 +264,64 @@ def _independent_sites(
     for rows in members:
         mean[rows] = values[rows].mean(dim=0)
     samples, rng = [values], np.random.default_rng(seed)
-    sites = torch.arange(values.shape[1])
+    sites, (names, group) = torch.arange(values.shape[1]), np.unique(apart, return_inverse=True)
     for _ in range(n_references):
         source = np.empty(values.shape[:2], dtype=np.int64)
         for rows in (fold for member in members for fold in np.array_split(member, _N_FOLDS)):
-            source[rows] = rng.permuted(np.tile(rows[:, None], len(sites)), axis=0)
+            permuted = rng.permuted(np.tile(rows[:, None], len(names)), axis=0)
+            source[rows] = permuted[:, group]
         samples.append(values[torch.from_numpy(source), sites])
     spread = np.where(np.ptp(conditions, axis=0) > 0, conditions.std(axis=0), 1.0)
     summary = torch.from_numpy((conditions - conditions.mean(axis=0)) / spread).float()
     return samples, mean, [summary] * len(samples)
+
+
+def _groups(X: np.ndarray, members: tuple[np.ndarray, ...]) -> np.ndarray:
+    """The group of each site: those of two letters whose products of three tie them, else alone.
+
+    ``TC(x) = Σ_G TC(x_G) + KL(p ‖ Π_G p(x_G))``: the first part is counted, the network has the
+    second, and ln(p/q) of twenty ties does not add up to more than its samples can resolve.
+    """
+    apart = np.arange(X.shape[1])
+    if X.ndim == 3 or len(np.unique(X[:100])) > 2 or len(np.unique(X)) != 2:
+        return apart
+    u = np.empty(X.shape, dtype=np.float32)
+    for rows in members:
+        u[rows] = X[rows] - X[rows].mean(axis=0)
+    u /= np.maximum(u.std(axis=0), 1e-6)
+    shuffled = torch.from_numpy(np.random.default_rng(0).permutation(u))
+    for triple in significant_products(shuffled).numpy():
+        together = np.isin(apart, apart[triple])
+        if together.sum() <= _LARGEST_GROUP:
+            apart[together] = apart[triple].min()
+    return apart
+
+
+def _within_groups(
+    values: list[Tensor], members: tuple[np.ndarray, ...], folds: np.ndarray, apart: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """``Σ_G ln p(x_G) / Π p(x_i)``, counted in other folds, and its mean weight less one.
+
+    At each of two samples, the first of which is counted, (2, n_samples); the weight is the mean
+    of p/q over independent sites, with their frequencies in the fold itself, (n_samples,).
+    """
+    gain, excess = np.zeros((2, len(folds))), np.zeros(len(folds))
+    for name in (name for name, size in zip(*np.unique(apart, return_counts=True)) if size > 1):
+        sites = np.flatnonzero(apart == name)
+        letters = np.stack([value[:, sites, 0].numpy() for value in values])
+        up = letters > (letters.min() + letters.max()) / 2
+        codes, n_cells = up @ 2 ** np.arange(len(sites)), 2 ** len(sites)
+        cells = np.arange(n_cells)[:, None] >> np.arange(len(sites)) & 1
+        for rows in members:
+            for fold in np.unique(folds):
+                test, train = rows[folds[rows] == fold], rows[folds[rows] != fold]
+                p = np.bincount(codes[0, train], minlength=n_cells) + 0.5
+                p /= p.sum()
+                alone, here = p @ cells, up[0, test].mean(axis=0)
+                log_ratio = np.log(p) - np.log(np.where(cells, alone, 1 - alone)).sum(axis=1)
+                gain[:, test] += log_ratio[codes[:, test]]
+                excess[test] += np.prod(np.where(cells, here, 1 - here), axis=1) @ np.exp(log_ratio) - 1
+    return gain, excess
 
 
 def _given_latent(
