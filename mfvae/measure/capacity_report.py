@@ -264,9 +264,11 @@ def capacity(
         values = [getattr(demand, name) for demand in demands]
         average[name] = None if None in values else weighted_sum(shares, values)
     regular = capacity_supply(X.shape[1], vae.n_latents)
+    names = [{packing[:2]: packing.excess for packing in bound.packings} for bound in bounds]
     packings = tuple(
-        Packing(*column[0][:2], weighted_sum(shares, [packing.excess for packing in column]))
-        for column in zip(*(bound.packings for bound in bounds), strict=True)
+        Packing(*key, weighted_sum(shares, [known[key] for known in names]))
+        for key in names[0]
+        if all(key in known for known in names)
     )
     bound, demand = RateGapBound(packings, None), CapacityDemand(**average)
     return CapacityReport(demand, supply, regular, gap, bound, certificate, shared)

@@ -13,7 +13,7 @@ from mfvae._validation import check_finite_array, check_temperature, check_two_l
 from mfvae.measure._jackknife import blocks_of, jackknife, jackknife_of_means
 from mfvae.systems.base import Estimate, System
 
-__all__ = ["CapacityDemand", "capacity_demand", "cut_information"]
+__all__ = ["CapacityDemand", "capacity_demand", "cut_information", "table_information"]
 
 _N_FOLDS, _N_BLOCKS, _N_BINS, _MIN_ROWS = 5, 32, 12, 100
 
@@ -166,11 +166,12 @@ def cut_information(x: np.ndarray, first: np.ndarray) -> Estimate:
         scores.append(np.searchsorted(edges, score[test]))
     parts = np.array_split(scores[0] * _N_BINS + scores[1], _N_BLOCKS)
     counts = np.array([np.bincount(part, minlength=_N_BINS**2) for part in parts])
-    return jackknife(counts, _table_information)
+    return jackknife(counts, lambda c: table_information(c, (_N_BINS, _N_BINS)))
 
 
-def _table_information(counts: np.ndarray) -> np.ndarray:
-    table = counts.reshape(*counts.shape[:-1], _N_BINS, _N_BINS)
+def table_information(counts: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Mutual information of rows and columns of counts (…, n_cells), first bias removed, nats."""
+    table = counts.reshape(*counts.shape[:-1], *shape)
     total = table.sum(axis=(-2, -1))
     entropies = []
     for marginal in (table.sum(axis=-1), table.sum(axis=-2), counts):
