@@ -1,6 +1,6 @@
 """The best tabular β-VAE on the 4 × 4 Ising torus, beside the floor under its loss.
 
-Encoder, prior and decoder are tables and are improved by turns until the loss stands still: ``q(z|x)
+Encoder, prior and decoder are tables, improved by turns until the loss stands still: ``q(z|x)
 ∝ p(z) p(x|z)^{1/β}``, ``p(z) = E q(z|x)``, ``p(x|z)`` the product of the sites' own laws given z.
 Each step lowers ``D + βR``, so that the best of several starts is an upper bound of the minimum.
 Writes ``tabular_optimum.json`` in the package; rows that are there already are skipped.
@@ -28,11 +28,7 @@ ROWS = [(CRITICAL, beta) for beta in (2.0, 16.0, 4.0, 8.0, 1.2, 1.5, 3.0, 12.0)]
 
 
 def optimum(
-    log_p: np.ndarray,
-    beta: float,
-    seed: int,
-    n_states: int = N_STATES,
-    n_steps: int = N_STEPS,
+    log_p: np.ndarray, beta: float, seed: int, n_states: int = N_STATES, n_steps: int = N_STEPS
 ) -> tuple[float, float]:
     """Return distortion and rate of one start, nats; ``log_p`` is of `all_configurations`."""
     n_sites = int(np.log2(len(log_p)))

@@ -16,13 +16,7 @@ from mfvae._validation import (
 )
 from mfvae.measure._jackknife import jackknife, jackknife_of_means, weighted_sum
 from mfvae.measure.demand import CapacityDemand, capacity_demand
-from mfvae.measure.rate_gap import (
-    Floor,
-    Packing,
-    RateGapBound,
-    bound_of_data,
-    bound_of_system,
-)
+from mfvae.measure.rate_gap import Floor, Packing, RateGapBound, bound_of_data, bound_of_system
 from mfvae.measure.supply import ElboSurgery, capacity_supply, condition_groups, elbo_surgery
 from mfvae.systems.base import Estimate, System
 from mfvae.vae.estimator import MeanFieldVAE
@@ -128,7 +122,9 @@ class CapacityReport:
         low, high = (self.shared + k * _SIGMAS * self.shared.stderr for k in (-1, 1))
         if high <= _TOLERANCE and min(low, self.demand.best_cut) <= _SIGMAS * self.shared.stderr:
             return "nothing shared", f"of what sites share the rival finds at most {high:.2f} nats"
-        text = f"the rival proves at most {self.certificate + _SIGMAS * self.certificate.stderr:.2f}"
+        text = (
+            f"the rival proves at most {self.certificate + _SIGMAS * self.certificate.stderr:.2f}"
+        )
         return "fits as far as anyone can tell", f"{text} nats missed; no upper limit of the gap"
 
     def __str__(self) -> str:

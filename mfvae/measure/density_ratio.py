@@ -25,14 +25,9 @@ from mfvae._validation import (
     check_seed,
     check_trained,
 )
-from mfvae.measure.ratio_network import (
-    attribute,
-    autocorrelation,
-    cross_fit,
-    log_resolved,
-    significant_products,
-)
+from mfvae.measure.ratio_network import attribute, autocorrelation, cross_fit, log_resolved
 from mfvae.measure.supply import condition_groups
+from mfvae.measure.tied_sites import log_ratio_within, tied_groups, tied_triples
 from mfvae.systems.base import Estimate
 from mfvae.vae.director_likelihood import to_components
 from mfvae.vae.estimator import MeanFieldVAE
@@ -44,7 +39,7 @@ _MIN_ROWS = 80  # of a condition
 _CONFIDENCE = 0.99
 _UNRESOLVED = 0.5  # saturated if the ratio of more than this fraction of samples is not resolved
 _ROWS = 4096
-_LARGEST_GROUP = 6  # sites of two letters whose joint law is counted
+_N_PRODUCTS, _LARGEST = 64, 10.0  # of three residuals, shown to the network; their bound
 
 
 class SaturationWarning(UserWarning):
@@ -158,7 +153,7 @@ def total_correlation(
     n_drawn, apart = _N_REFERENCES + bool(null), np.arange(X.shape[1])
     if vae is None:
         table = check_conditions(conditions, len(X))
-        apart = _groups(X, members)
+        apart = tied_groups(X, members)
         values, mean, summaries = _independent_sites(X, table, members, n_drawn, draws, apart)
     else:
         values, mean, summaries = _given_latent(vae, X, conditions, n_drawn, draws)
@@ -172,17 +167,17 @@ def total_correlation(
         distances = [autocorrelation(r, shape) for r in residuals]
         summaries = [torch.cat(pair, dim=1) for pair in zip(summaries, distances, strict=True)]
     sites = [residual.flatten(1) for residual in residuals]
+    if vae is not None and len(triples := tied_triples(sites[0])[:_N_PRODUCTS]):
+        products = [u[:, triples].prod(dim=2).clamp(-_LARGEST, _LARGEST) for u in sites]
+        summaries = [torch.cat(pair, dim=1) for pair in zip(summaries, products, strict=True)]
     joint, *drawn = (TensorDataset(*pair) for pair in zip(sites, summaries, strict=True))
     references = drawn[:_N_REFERENCES]
-    same = torch.from_numpy(apart[:, None] == apart)
-    linked = None if len(same) == same.sum() else same & ~torch.eye(len(same), dtype=torch.bool)
-    shared = joint, references, folds, groups, n_epochs
     with torch.random.fork_rng(devices=[]):
-        on_joint, on_references = cross_fit(*shared, training, linked)
+        on_joint, on_references = cross_fit(joint, references, folds, groups, n_epochs, training)
         if null:
-            at_null = cross_fit(drawn[-1], *shared[1:], calibration, linked)
+            at_null = cross_fit(drawn[-1], references, folds, groups, n_epochs, calibration)
     rng = np.random.default_rng(resampling)
-    (gain, at_reference), excess = _within_groups(values[:2], members, folds, apart)
+    (gain, at_reference), excess = log_ratio_within(values[:2], members, folds, apart)
     overall = _summarize(on_joint, on_references, blocks, rng, gain, excess)
     names = [float(key[0]) if len(key) == 1 else tuple(key.tolist()) for key in keys]
     by_condition = {
@@ -274,54 +269,6 @@ def _independent_sites(
     spread = np.where(np.ptp(conditions, axis=0) > 0, conditions.std(axis=0), 1.0)
     summary = torch.from_numpy((conditions - conditions.mean(axis=0)) / spread).float()
     return samples, mean, [summary] * len(samples)
-
-
-def _groups(X: np.ndarray, members: tuple[np.ndarray, ...]) -> np.ndarray:
-    """The group of each site: those of two letters whose products of three tie them, else alone.
-
-    ``TC(x) = Σ_G TC(x_G) + KL(p ‖ Π_G p(x_G))``: the first part is counted, the network has the
-    second, and ln(p/q) of twenty ties does not add up to more than its samples can resolve.
-    """
-    apart = np.arange(X.shape[1])
-    if X.ndim == 3 or len(np.unique(X[:100])) > 2 or len(np.unique(X)) != 2:
-        return apart
-    u = np.empty(X.shape, dtype=np.float32)
-    for rows in members:
-        u[rows] = X[rows] - X[rows].mean(axis=0)
-    u /= np.maximum(u.std(axis=0), 1e-6)
-    shuffled = torch.from_numpy(np.random.default_rng(0).permutation(u))
-    for triple in significant_products(shuffled).numpy():
-        together = np.isin(apart, apart[triple])
-        if together.sum() <= _LARGEST_GROUP:
-            apart[together] = apart[triple].min()
-    return apart
-
-
-def _within_groups(
-    values: list[Tensor], members: tuple[np.ndarray, ...], folds: np.ndarray, apart: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """``Σ_G ln p(x_G) / Π p(x_i)``, counted in other folds, and its mean weight less one.
-
-    At each of two samples, the first of which is counted, (2, n_samples); the weight is the mean
-    of p/q over independent sites, with their frequencies in the fold itself, (n_samples,).
-    """
-    gain, excess = np.zeros((2, len(folds))), np.zeros(len(folds))
-    for name in (name for name, size in zip(*np.unique(apart, return_counts=True)) if size > 1):
-        sites = np.flatnonzero(apart == name)
-        letters = np.stack([value[:, sites, 0].numpy() for value in values])
-        up = letters > (letters.min() + letters.max()) / 2
-        codes, n_cells = up @ 2 ** np.arange(len(sites)), 2 ** len(sites)
-        cells = np.arange(n_cells)[:, None] >> np.arange(len(sites)) & 1
-        for rows in members:
-            for fold in np.unique(folds):
-                test, train = rows[folds[rows] == fold], rows[folds[rows] != fold]
-                p = np.bincount(codes[0, train], minlength=n_cells) + 0.5
-                p /= p.sum()
-                alone, here = p @ cells, up[0, test].mean(axis=0)
-                log_ratio = np.log(p) - np.log(np.where(cells, alone, 1 - alone)).sum(axis=1)
-                gain[:, test] += log_ratio[codes[:, test]]
-                excess[test] += np.prod(np.where(cells, here, 1 - here), axis=1) @ np.exp(log_ratio) - 1
-    return gain, excess
 
 
 def _given_latent(

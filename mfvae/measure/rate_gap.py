@@ -20,7 +20,7 @@ from scipy.special import expit
 from mfvae._validation import check_number, check_seed, check_temperature, check_two_letters
 from mfvae.measure._jackknife import blocks_of, jackknife, weighted_sum
 from mfvae.measure.demand import cut_information, table_information
-from mfvae.measure.ratio_network import significant_products
+from mfvae.measure.tied_sites import tied_triples
 from mfvae.systems.base import Estimate, System
 from mfvae.systems.curie_weiss import CurieWeiss
 from mfvae.systems.ising import Ising2D
@@ -37,18 +37,11 @@ _MIN_ROWS = 100
 
 
 class Packing(NamedTuple):
-    """Sets of sites with weights that count each site once, and what their entropies add up to.
-
-    Attributes:
-        name: What the sets are.
-        weight: ``Σ_k w_k``, the least β for which the packing speaks; the number of parts.
-        excess: ``Σ_k w_k H(x_{A_k}) - H(x)``, nats: the total correlation of the parts, or a number
-            that is below it.
-    """
+    """Sets of sites with weights that count each site once, and what their entropies add up to."""
 
     name: str
-    weight: float
-    excess: Estimate
+    weight: float  #: ``Σ_k w_k``, the least β for which it speaks; of a partition the parts.
+    excess: Estimate  #: ``Σ_k w_k H(x_{A_k}) - H(x)``, nats, or a number below it.
 
 
 class Floor(NamedTuple):
@@ -63,12 +56,7 @@ _WHOLE = Packing("the whole", 1.0, Estimate(0.0))
 
 @dataclass(frozen=True)
 class RateGapBound:
-    """The floor as a curve: under the gap at any rate, or under the loss at any β.
-
-    Attributes:
-        packings: All that are known, by their weight; the first is the whole, whose excess is 0.
-        entropy: H(x), nats, or None if it is not known.
-    """
+    """The floor as a curve: packings by their weight, and H(x), nats, if it is known."""
 
     packings: tuple[Packing, ...]
     entropy: Estimate | None
@@ -84,7 +72,7 @@ class RateGapBound:
         return max(floors, key=_surely)
 
     def loss(self, beta: float) -> Floor:
-        """Return the floor under D + βR, nats, β >= 1: a point, or a chord between two of them."""
+        """Return the floor under D + βR, nats, β >= 1: a packing, or a chord between two."""
         beta = check_number(beta, "beta", minimum=1.0)
         if self.entropy is None:
             raise ValueError("the loss has a floor where H(x) is known; of data only the gap has")
@@ -116,23 +104,20 @@ def rate_gap_bound(
     A partition into m parts has β = m and ``gap >= TC(A_1; …; A_m) - (m - 1) R``; all translates of
     a set of n sites, each with weight 1/n, have β = N/n. Families that are tried:
 
-    - Curie-Weiss: all sets of n sites, exact. Hopfield: halves and, where that is cheap, every
-      fourth, eighth, … site, exact. Maier-Saupe: one director and the rest, single directors.
-    - Ising, L <= 4: translates of blocks, rows and sublattices, exact by enumeration.
-    - Ising, L > 4 and even: the checkerboard, whose entropy is (H + D)/2, and sublattices of twice,
-      four times, … fewer sites, with a few steps between. From one to the next
-      ``H(A) = H(A ∪ B) - H(B|A)`` with H(B|A) replaced by the held-out cross-entropy of logistic
-      regressions on the spins around: too large, so that H(A), and with it the floor, are too
-      **low**, up to the standard error. L odd: single sites.
-    - Data, rows from one ensemble: halves and quarters, whose information is a lower estimate
-      (`cut_information` of one pair of directions), and one site against two others, if a product
-      of three stands out: too **low**.
+    - Curie-Weiss: all sets of n sites, exact. Hopfield: halves and, up to 64 sites, every fourth,
+      eighth, … site, exact. Maier-Saupe: one director and the rest, single directors.
+    - Ising, L <= 4: translates of blocks, rows and sublattices, exact by enumeration. L > 4 and
+      even: the checkerboard, whose entropy is (H + D)/2, and ever sparser sublattices: ``H(A) =
+      H(A ∪ B) - H(B|A)`` with H(B|A) replaced by the held-out cross-entropy of logistic regressions
+      on the spins around, too large, so that the floor is too **low**, up to its standard error.
+    - Data, rows from one ensemble: halves and quarters (`cut_information`), and one site against
+      two others, if a product of three stands out: too **low**.
 
     Args:
         source: A system, or spins -1, +1 or words of 0, 1, (n_samples >= 100, n_sites).
         temperature: Units of J/k_B; for a system, and for a system only.
-        rate: R in nats, with its error if it has one: the floor under the gap is returned.
-        beta: The floor under ``D + βR`` is returned (ValueError for data: H is unknown).
+        rate: R in nats, with its error if it has one: return the floor under the gap.
+        beta: Return the floor under ``D + βR`` (ValueError for data: H is unknown).
         seed: Source of what is sampled.
 
     Returns:
@@ -163,7 +148,7 @@ def bound_of_system(
     total: Estimate | None = None,
     seed: int | np.random.SeedSequence = 0,
 ) -> RateGapBound:
-    """Return the curve of a system; ``total`` is its dual total correlation, if that is at hand."""
+    """Return the curve of a system; ``total``: its dual total correlation, if at hand."""
     total_seed, ladder_seed = check_seed(seed).spawn(2)
     if total is None:
         total = system.dual_total_correlation(temperature, seed=total_seed)
@@ -206,7 +191,7 @@ def bound_of_system(
 
 
 def bound_of_data(up: np.ndarray) -> RateGapBound:
-    """Return the curve of two-letter data, ``(n_samples, n_sites)``, from below; H(x) is unknown."""
+    """Return the curve of two-letter data, (n_samples, n_sites), from below."""
     if len(up) < _MIN_ROWS or up.shape[1] < 2:
         raise ValueError(f"x must have at least {_MIN_ROWS} rows of 2 sites, got shape {up.shape}")
     sites = np.arange(up.shape[1])
@@ -230,7 +215,7 @@ def bound_of_data(up: np.ndarray) -> RateGapBound:
     blocks = blocks_of(np.arange(len(up)), 64)
     u = (up - up.mean(axis=0)) / np.maximum(up.std(axis=0), 1e-6)
     fit = torch.from_numpy(u[np.concatenate(blocks[::2])].astype(np.float32))
-    for triple in significant_products(fit)[:1].numpy():
+    for triple in tied_triples(fit)[:1].numpy():
         codes = up[:, triple] @ np.array([1, 2, 4])
         counts = np.array([np.bincount(codes[block], minlength=8) for block in blocks[1::2]])
         cut = jackknife(counts, lambda c: table_information(c, (2, 4)))
@@ -260,7 +245,7 @@ def _ladder(
     total: Estimate,
     seed: np.random.SeedSequence,
 ) -> list[Packing]:
-    """Sublattices from the checkerboard down, each from the one before and a cross-entropy."""
+    """Sublattices, each from the one before and the cross-entropy of what is taken away."""
     length, n_sites = system.length, system.n_sites
     found = [Packing("checkerboard", 2.0, total)]
     n_records = int(np.clip(_N_SPINS // n_sites, _MIN_SITES, _MAX_RECORDS))
@@ -270,7 +255,9 @@ def _ladder(
     x = chains.reshape(_N_CHAINS, n_records, length, length)
     part, variance = (entropy + total) / 2, (total.stderr / 2) ** 2  # of the checkerboard
     left, m = n_sites // 2, 2
-    while 2 * m <= _MAX_PARTS and left // 2 >= _MIN_SITES and length % (2 * _basis(2 * m).max()) == 0:
+    while (
+        2 * m <= _MAX_PARTS and left // 2 >= _MIN_SITES and length % (2 * _basis(2 * m).max()) == 0
+    ):
         for stage in (2, 1, 0):  # a half, a quarter and a quarter of the sites are taken away
             n_taken, loss = _cross_entropy(x, m, stage)
             # The known mean energy as control variate, over independent chains.
@@ -290,21 +277,16 @@ def _ladder(
 def _cross_entropy(x: np.ndarray, n_parts: int, stage: int) -> tuple[int, np.ndarray]:
     """The sites that a stage takes away, and their held-out cross-entropy, (n_chains,) nats.
 
-    The sublattice of N/n_parts sites is split in A and B, B in sites of stage 0 (a quarter), 1 (a
-    quarter) and 2. A spin of B is predicted from the spins around it in A and in earlier stages;
-    the logarithm of its odds is odd under a flip of all: linear and cubic. Any prediction gives an
-    upper bound of the entropy on average. Chains of even number learn for the odd ones.
+    The sublattice of N/n_parts sites is split in A and B, B in stages 0 (a quarter), 1 (a quarter)
+    and 2. A spin of B is predicted from those around it in A and earlier stages; the logarithm of
+    its odds is odd under a flip: linear and cubic. Chains of even number learn for the odd ones.
     """
     n_chains, length = len(x), x.shape[2]
     here, next_, fourth, eighth = (_basis(m * n_parts) for m in (1, 2, 4, 8))
-    lattice, offset = [
-        (eighth, here[:, 0]),
-        (eighth, here[:, 0] + fourth[:, 0]),
-        (fourth, here[:, 0] + next_[:, 0]),
-    ][stage]
-    steps = np.arange(-length, length)
-    targets = (offset[:, None] + lattice @ _pairs(steps)) % length
-    targets = np.unique(targets, axis=1)
+    lattice = (eighth, eighth, fourth)[stage]
+    offset = here[:, 0] + (0 * here, fourth, next_)[stage][:, 0]
+    steps = _pairs(np.arange(-length, length))
+    targets = np.unique((offset[:, None] + lattice @ steps) % length, axis=1)
     around = here @ _pairs(np.arange(-5, 6))
     in_a = ~_sublattice(*around, 2 * n_parts)
     quarter, eighths = _sublattice(*around, 4 * n_parts), _sublattice(*around, 8 * n_parts)

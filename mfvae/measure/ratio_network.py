@@ -20,20 +20,12 @@ from torch.utils.data import TensorDataset
 
 from mfvae.vae.model import seeded_initialization
 
-__all__ = [
-    "attribute",
-    "autocorrelation",
-    "cross_fit",
-    "log_resolved",
-    "relative_loss",
-    "significant_products",
-]
+__all__ = ["attribute", "autocorrelation", "cross_fit", "log_resolved", "relative_loss"]
 
 _ALPHA = 0.2
-_BATCH_SIZE, _LEARNING_RATES, _MIN_STEPS = 512, [2.0 * 5e-3, 0.2 * 5e-3, 2.0 * 5e-3], 300
+_BATCH_SIZE, _LEARNING_RATES, _MIN_STEPS = 512, [2.0 * 5e-3, 0.2 * 5e-3], 300
 _VALIDATION, _N_CHECKS = 0.1, 20  # of the training rows, to keep the best epoch
-_N_DIRECTIONS, _N_PRODUCTS, _CLAMP = 32, 256, 10.0
-_SIGNIFICANT, _MAX_DETECTING, _MAX_VALUES = 6.0, 8192, 200  # σ, rows and columns of the search
+_N_DIRECTIONS = 32
 _ROWS, _LATTICES = 16384, 4096  # in a batch without gradients
 _RADIUS = 4  # of the displacements on a lattice
 _RESOLVED = 50  # samples in which a ratio's inverse should be seen
@@ -45,63 +37,19 @@ def log_resolved(n_samples: int) -> float:
     return math.log(max(n_samples / _RESOLVED, 2.0))
 
 
-def significant_products(u: Tensor, explained: Tensor | None = None) -> Tensor:
-    """Return the products of two or three columns that do not average to zero, best first.
-
-    Their sums are held against √n, as for independent columns of unit variance, and against the
-    root of their own sum of squares, which a few coincidences of rare letters do not pass.
-
-    Args:
-        u: (n_samples, n_values), mean zero under independence.
-        explained: Covariance (n_values, n_values) to be subtracted from that of the columns; None:
-            of three columns only.
-
-    Returns:
-        Numbers of the columns, int64 (n_products, 3); -1 in the third place of a product of two.
-    """
-    u = u[:_MAX_DETECTING]
-    n_samples, n = u.shape
-    if n > _MAX_VALUES:
-        return torch.empty((0, 3), dtype=torch.int64)
-    found, scores = [], []
-    rank = torch.arange(n)
-    if explained is not None:
-        squares = (u**2).T @ u**2
-        score = (u.T @ u - n_samples * explained).abs() / squares.clamp_min(n_samples).sqrt()
-        first, second = torch.nonzero((score > _SIGNIFICANT) & (rank[:, None] < rank)).T
-        found.append(torch.stack([first, second, torch.full_like(first, -1)], dim=1))
-        scores.append(score[first, second])
-    for i in range(n - 2):
-        rest = u[:, i + 1 :]
-        weighted = rest * u[:, i : i + 1]
-        squares = (weighted**2).T @ rest**2
-        score = (weighted.T @ rest).abs() / squares.clamp_min(n_samples).sqrt()
-        j, k = torch.nonzero(torch.triu(score > _SIGNIFICANT, diagonal=1)).T
-        found.append(torch.stack([torch.full_like(j, i), j + i + 1, k + i + 1], dim=1))
-        scores.append(score[j, k])
-    if not found:
-        return torch.empty((0, 3), dtype=torch.int64)
-    return torch.cat(found)[torch.argsort(torch.cat(scores), descending=True, stable=True)]
-
-
 class RatioNetwork(nn.Module):
-    """ln(p/q) from directions across the sites, their squares, products and the summaries.
+    """ln(p/q) from directions across the sites, their squares, and the summaries.
 
     Squares, because the logarithm of a ratio of Gaussians is a quadratic form; two softplus
     layers on top for everything else. The directions (n_directions, n_values) are not trained:
-    learned or random ones fit the noise of all pairs, which costs a tenth of the estimate. The
-    ``products`` are of those columns that no direction accounts for; they enter linearly.
+    learned or random ones fit the noise of all pairs, which costs a tenth of the estimate.
     """
 
-    def __init__(
-        self, directions: Tensor, products: Tensor, n_summaries: int, width: int = 32
-    ) -> None:
+    def __init__(self, directions: Tensor, n_summaries: int, width: int = 32) -> None:
         super().__init__()
         self.register_buffer("directions", directions)
-        self.register_buffer("products", products)
         n_features = 2 * len(directions) + 1 + n_summaries
         self.linear = nn.Linear(n_features, 1)
-        self.single = nn.Linear(len(products), 1, bias=False) if len(products) else None
         self.network = nn.Sequential(
             nn.Linear(n_features, width),
             nn.Softplus(),
@@ -109,14 +57,8 @@ class RatioNetwork(nn.Module):
             nn.Softplus(),
             nn.Linear(width, 1, bias=False),
         )
-        for last in self.last:
+        for last in (self.linear, self.network[-1]):
             nn.init.zeros_(last.weight)
-
-    @property
-    def last(self) -> list[nn.Linear]:
-        """The layers whose outputs are added up."""
-        layers = [self.linear, self.network[-1], self.single]
-        return [layer for layer in layers if layer is not None]
 
     def forward(self, sites: Tensor, summaries: Tensor) -> Tensor:
         """Return ln(p/q) of each row, ``(n_samples,)`` nats."""
@@ -124,21 +66,12 @@ class RatioNetwork(nn.Module):
         # The length of a row stands for all directions that are not among those given.
         length = (sites.square().sum(dim=1, keepdim=True) - n_values) / n_values**0.5
         features = torch.cat([along, along**2 - 1, length, summaries], dim=1)
-        g = self.linear(features) + self.network(features)
-        if self.single is not None:
-            g = g + self.single(_products(sites, self.products))
-        return g.squeeze(1)
+        return (self.linear(features) + self.network(features)).squeeze(1)
 
     @torch.no_grad()
     def evaluate(self, sample: TensorDataset, rows: Tensor) -> Tensor:
         """Return ln(p/q) of some rows of a sample, in batches and without gradients."""
         return torch.cat([self(*sample[part]) for part in rows.split(_ROWS)])
-
-
-def _products(u: Tensor, products: Tensor) -> Tensor:
-    """Products of two or three columns, bounded: (n_samples, n_products)."""
-    padded = torch.cat([u, torch.ones_like(u[:, :1])], dim=1)
-    return padded[:, products].prod(dim=2).clamp(-_CLAMP, _CLAMP)
 
 
 def relative_loss(joint: Tensor, reference: Tensor, alpha: float = _ALPHA) -> Tensor:
@@ -159,7 +92,6 @@ def _train(
     rows: Tensor,
     n_epochs: int,
     seed: np.random.SeedSequence,
-    linked: Tensor | None,
 ) -> RatioNetwork:
     weights, order = (int(state) for state in seed.generate_state(2))
     generator = torch.Generator().manual_seed(order)
@@ -168,30 +100,20 @@ def _train(
     # Directions along which the variance is furthest from the reference's, 1, and outside the band
     # in which independent sites would have it (Marchenko & Pastur): inside, noise chooses them.
     sites = joint.tensors[0][rows]
-    covariance = sites.T @ sites / len(sites)
-    if linked is not None:  # the reference keeps what these pairs share
-        covariance = torch.where(linked, torch.eye(len(linked)), covariance)
-    variance, directions = torch.linalg.eigh(covariance)
+    variance, directions = torch.linalg.eigh(sites.T @ sites / len(sites))
     noise = math.sqrt(sites.shape[1] / len(sites))
     order = torch.argsort((variance - 1).abs(), descending=True)
     known = (variance[order] - 1).abs() > 2 * noise + noise**2
-    kept = order[known][:_N_DIRECTIONS]
-    directions = directions.T[kept]
-    explained = (directions.T * (variance[kept] - 1)) @ directions + torch.eye(sites.shape[1])
-    products = significant_products(sites, explained)
-    if linked is not None:
-        products = products[~linked[products[:, 0], products[:, 1]]]
-    products = products[:_N_PRODUCTS]
+    directions = directions.T[order[known]][:_N_DIRECTIONS]
     with seeded_initialization(weights):
-        network = RatioNetwork(directions, products, joint.tensors[1].shape[1])
+        network = RatioNetwork(directions, joint.tensors[1].shape[1])
     n_batches = max(1, len(rows) // _BATCH_SIZE)
     n_epochs = max(n_epochs, -(-_MIN_STEPS // n_batches))
     # The quadratic part is learned first: few numbers, and most of what there is to find.
-    layers = [network.linear, network.network, network.single]
-    parts = [{"params": part.parameters()} for part in layers if part is not None]
+    parts = [{"params": part.parameters()} for part in (network.linear, network.network)]
     optimizer = torch.optim.AdamW(parts, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, _LEARNING_RATES[: len(parts)], total_steps=n_epochs * n_batches + 1
+        optimizer, _LEARNING_RATES, total_steps=n_epochs * n_batches + 1
     )
     best, kept, every = math.inf, None, -(-n_epochs // _N_CHECKS)
     for epoch in range(n_epochs):
@@ -214,7 +136,7 @@ def _train(
                 best, kept = loss, (scale, weights)
     scale, weights = kept
     network.load_state_dict(weights)
-    for last in network.last:
+    for last in (network.linear, network.network[-1]):
         for parameter in last.parameters():
             parameter.data.mul_(scale)
     return network
@@ -227,7 +149,6 @@ def cross_fit(
     groups: np.ndarray,
     n_epochs: int,
     seed: np.random.SeedSequence,
-    linked: Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return ln(p/q) of every row, each by a network trained on the other folds.
 
@@ -241,7 +162,6 @@ def cross_fit(
         groups: Its group, int from 0.
         n_epochs: Passes through the data; more if they are few.
         seed: Source of initial weights and order.
-        linked: Pairs of values that the law q draws together, bool (n_values, n_values).
 
     Returns:
         On the joint rows (n_samples,), and on the reference rows (n_references, n_samples), nats.
@@ -253,7 +173,7 @@ def cross_fit(
         rows, held_out = (
             torch.from_numpy(np.flatnonzero(m)) for m in (folds != fold, folds == fold)
         )
-        network = _train(joint, references, rows, n_epochs, child, linked)
+        network = _train(joint, references, rows, n_epochs, child)
         trained = torch.stack([network.evaluate(r, rows) for r in references]).double()
         shifts = np.empty(groups.max() + 1)
         for group in range(len(shifts)):

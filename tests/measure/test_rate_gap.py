@@ -1,4 +1,4 @@
-"""The floor under rate and gap: random models, enumeration, and partition functions of sublattices."""
+"""The floor under rate and gap: random models, enumeration, partition functions."""
 
 from __future__ import annotations
 
@@ -103,7 +103,14 @@ def test_the_four_by_four_torus() -> None:
     assert eight[CRITICAL] == pytest.approx(8.6323, abs=5e-5)
     for beta, loss in ((2, 5.5672), (4, 6.8530), (16, 11.0904), (20, 11.0904)):
         assert float(bound.loss(beta).nats) == pytest.approx(loss, abs=5e-5)
-    for beta, loss in ((1.2, 4.700), (1.5, 5.025), (2, 5.567), (3, 6.210), (4, 6.853), (16, 11.090)):
+    for beta, loss in (
+        (1.2, 4.700),
+        (1.5, 5.025),
+        (2, 5.567),
+        (3, 6.210),
+        (4, 6.853),
+        (16, 11.090),
+    ):
         assert float(bound.loss(beta).nats) == pytest.approx(loss, abs=5e-4)
     # Between 4, 8 and 16 parts the notes' chords; every second site of spacing two is better.
     notes = {8: eight[CRITICAL], 12: (eight[CRITICAL] + 16 * np.log(2)) / 2}
