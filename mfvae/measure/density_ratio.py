@@ -111,7 +111,10 @@ def total_correlation(
     E_joint[ln r]`` (Yamada et al. 2013, eq. 4; Nguyen, Wainwright & Jordan 2010), α = 0.2. Each row
     is evaluated by a network that was trained on other rows. The estimate is ``E_joint[g]``; the
     lower limit is that of ``E_joint[g] - E_ref[e^g] + 1``, below the total correlation for every g.
-    A `SaturationWarning` says if most ratios are larger than the reference samples can resolve.
+    The network sees pairs of sites, and sites that products of three tie where no pair does: words
+    of two letters have such sites counted in groups, and the reference keeps the groups; given a
+    latent, their products are shown to the network. What only more sites together share it may
+    miss. A `SaturationWarning` says if most ratios are more than the reference samples can resolve.
 
     Args:
         vae: A trained model: joint rows (x, z) with z ~ q(z|x), reference x ~ prod p_θ(x_i|z) given
