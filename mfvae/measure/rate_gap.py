@@ -105,7 +105,8 @@ def rate_gap_bound(
     a set of n sites, each with weight 1/n, have β = N/n. Families that are tried:
 
     - Curie-Weiss: all sets of n sites, exact. Hopfield: halves and, up to 64 sites, every fourth,
-      eighth, … site, exact. Maier-Saupe: one director and the rest, single directors.
+      eighth, … site, exact. Maier-Saupe: one director and the rest. All: single sites, and all
+      sites but one, ``gap >= (D - R)/(N - 1)``. No packing says anything at ``R >= D``.
     - Ising, L <= 4: translates of blocks, rows and sublattices, exact by enumeration. L > 4 and
       even: the checkerboard, whose entropy is (H + D)/2, and ever sparser sublattices: ``H(A) =
       H(A ∪ B) - H(B|A)`` with H(B|A) replaced by the held-out cross-entropy of logistic regressions
@@ -154,7 +155,10 @@ def bound_of_system(
         total = system.dual_total_correlation(temperature, seed=total_seed)
     n_sites, entropy = system.n_sites, system.entropy(temperature)
     single = Packing("single sites", float(n_sites), system.total_correlation(temperature))
-    found = [_WHOLE, single]
+    # H(x_{-i}) = H(x) - H(x_i | x_{-i}): the floor at every rate below the dual total correlation.
+    share = weighted_sum([1 / (n_sites - 1)], [total])
+    rest = Packing("all sites but one", n_sites / (n_sites - 1), share)
+    found = [_WHOLE, rest, single]
 
     def add(name: str, sites: np.ndarray) -> None:
         weight = n_sites / len(sites)

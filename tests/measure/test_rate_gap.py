@@ -85,6 +85,38 @@ def test_no_random_model_lies_below_its_floor() -> None:
     assert np.sum(wrong < -1e-9) > 20
 
 
+def test_where_every_floor_ends_and_what_is_left_given_z() -> None:
+    """Excess between 0 and (β - 1) D for sets that cover each site once; an identity of TC_q."""
+    x = (all_configurations(5) + 1) // 2
+
+    def entropy_of(law: np.ndarray, sites: np.ndarray) -> float:
+        return entropy(np.bincount(x[:, sites] @ 2 ** np.arange(len(sites)), weights=law))
+
+    every = np.arange(5)
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        p, q = random_law(rng, 32), random_law(rng, 32, 3)
+        total = sum(entropy_of(p, np.delete(every, i)) for i in every) - 4 * entropy(p)
+        shape = rng.choice(5, rng.integers(1, 5), replace=False)
+        excess = sum(entropy_of(p, (shape + k) % 5) for k in every) / len(shape) - entropy(p)
+        assert -1e-9 < excess < (5 / len(shape) - 1) * total + 1e-9
+        state = p @ q
+        given = [p * q[:, z] / state[z] for z in range(3)]  # laws of x given z
+
+        def left(sites: np.ndarray, state=state, given=given) -> float:
+            return sum(w * entropy_of(law, sites) for w, law in zip(state, given, strict=True))
+
+        inside = sum(left([i]) for i in every) - left(every)
+        tc = sum(entropy_of(p, [i]) for i in every) - entropy(p)
+        informed = [entropy_of(p, s) - left(s) for s in (every, *([i] for i in every))]
+        assert inside == pytest.approx(tc + informed[0] - sum(informed[1:]), abs=1e-9)
+        up = np.array([law @ x for law in given])
+        decoder = np.prod(np.where(x[:, None], up, 1 - up), axis=2)
+        joint = p[:, None] * q
+        gap = np.sum(xlogy(joint, joint / (state * decoder)))  # prior the aggregate: no mismatch
+        assert gap == pytest.approx(inside, abs=1e-9)
+
+
 # ------------------------------------------------------------------------------- known values
 
 
