@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pooch
 
 from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.storage import content_hash, plain, replace_file
@@ -27,22 +28,15 @@ __all__ = ["fit_cached", "sample_cached"]
 def _code_hash(rooms: tuple[str, ...]) -> str:
     """Return one hash of the modules shared by all and of the given rooms of the package."""
     package = Path(__file__).parent
-    sources = [
-        *package.glob("_*.py"),
-        *(p for room in rooms for p in package.glob(f"{room}/**/*.py")),
-    ]
+    patterns = ["_*.py", *(f"{room}/**/*.py" for room in rooms)]
+    sources = [source for pattern in patterns for source in package.glob(pattern)]
     texts = {str(source.relative_to(package)): source.read_text() for source in sources}
     return content_hash(text=json.dumps(texts, sort_keys=True))
 
 
 def _path(name: str, rooms: tuple[str, ...], configuration: dict[str, Any], *arrays: Any) -> Path:
     """Return where an entry is kept, in a folder that is made if need be."""
-    if os.environ.get("MFVAE_CACHE"):
-        folder = Path(os.environ["MFVAE_CACHE"])
-    else:
-        import pooch
-
-        folder = Path(pooch.os_cache("mfvae")) / "results"
+    folder = Path(os.environ.get("MFVAE_CACHE") or pooch.os_cache("mfvae") / "results")
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps([configuration, _code_hash(rooms)], sort_keys=True, default=plain)
     return folder / name.format(content_hash(*arrays, text=text)[:32])

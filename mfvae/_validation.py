@@ -15,26 +15,6 @@ import numpy as np
 if TYPE_CHECKING:
     from mfvae.vae.estimator import MeanFieldVAE
 
-__all__ = [
-    "check_choice",
-    "check_conditions",
-    "check_count",
-    "check_directors",
-    "check_finite_array",
-    "check_fraction",
-    "check_lattice_shape",
-    "check_number",
-    "check_probabilities",
-    "check_seed",
-    "check_sites",
-    "check_spins",
-    "check_temperature",
-    "check_temperatures",
-    "check_trained",
-    "check_two_letters",
-    "check_words",
-]
-
 
 def check_count(value: object, name: str, *, minimum: int = 1, maximum: int | None = None) -> int:
     """Return ``value`` as an int between ``minimum`` and ``maximum`` (bools are refused)."""
@@ -95,12 +75,12 @@ def check_fraction(value: object, name: str) -> float:
 
 def check_lattice_shape(value: object, n_sites: int) -> tuple[int, int]:
     """Return ``(rows, columns)`` of a lattice of ``n_sites`` sites."""
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
+    if not isinstance(value, (list, tuple)):
         raise TypeError(f"lattice_shape must be (rows, columns), got {value!r}")
-    rows, columns = (check_count(length, "lattice_shape") for length in value)
-    if rows * columns != n_sites:
-        raise ValueError(f"lattice_shape {rows, columns} does not hold {n_sites} sites")
-    return rows, columns
+    shape = tuple(check_count(length, "lattice_shape") for length in value)
+    if len(shape) != 2 or shape[0] * shape[1] != n_sites:
+        raise ValueError(f"lattice_shape must be (rows, columns): {shape} does not hold {n_sites}")
+    return shape
 
 
 def check_choice(value: object, name: str, choices: tuple[str, ...]) -> str:
@@ -113,9 +93,17 @@ def check_choice(value: object, name: str, choices: tuple[str, ...]) -> str:
 
 
 def check_finite_array(
-    value: object, name: str, *, ndim: int | None = None, dtype: type = np.float64
+    value: object,
+    name: str,
+    *,
+    ndim: int | None = None,
+    shape: tuple[int | None, ...] | None = None,
+    dtype: type | None = np.float64,
 ) -> np.ndarray:
-    """Return ``value`` as a non-empty array of finite real numbers with ``ndim`` axes."""
+    """Return ``value`` as a non-empty array of finite real numbers.
+
+    It has ``ndim`` axes, or is of a ``shape`` in which None stands for any length.
+    """
     if value is None or isinstance(value, (str, bytes, dict)):
         raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}")
     try:
@@ -124,8 +112,12 @@ def check_finite_array(
         raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
     if array.dtype == object or array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    ndim = len(shape) if shape else ndim
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes, got shape {array.shape}")
+    if shape and any(n and n != got for n, got in zip(shape, array.shape, strict=True)):
+        wanted = str(shape).replace("None", "n")
+        raise ValueError(f"{name} must have shape {wanted}, got {array.shape}")
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
     if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
@@ -133,43 +125,17 @@ def check_finite_array(
     return np.asarray(array, dtype=dtype)
 
 
-def check_probabilities(
-    value: object, name: str = "probabilities", *, n_states: int | None = None
-) -> np.ndarray:
-    """Return probabilities >= 0 of sum 1, float64 (n_states,)."""
-    p = check_finite_array(value, name, ndim=1)
-    if n_states is not None and len(p) != n_states:
-        raise ValueError(f"{name} must have shape ({n_states},), got {p.shape}")
-    if np.any(p < 0) or abs(p.sum() - 1) > 1e-8:
-        raise ValueError(f"{name} must be >= 0 and of sum 1, got sum {p.sum()}")
-    return p
-
-
 def check_spins(value: object, n_sites: int | None = None, name: str = "x") -> np.ndarray:
     """Return configurations of spins as int8 ``(n_samples, n_sites)`` with values -1 and +1."""
-    array = check_finite_array(value, name, ndim=2, dtype=None)
-    if n_sites is not None and array.shape[1] != n_sites:
-        raise ValueError(f"{name} must have shape (n_samples, {n_sites}), got {array.shape}")
+    array = check_finite_array(value, name, shape=(None, n_sites), dtype=None)
     if array.dtype.kind == "b" or not np.all((array == 1) | (array == -1)):
         raise ValueError(f"{name} must hold spins -1 and +1 only")
     return array.astype(np.int8, copy=False)
 
 
-def check_sites(value: object, n_sites: int, name: str = "sites") -> np.ndarray:
-    """Return numbers of distinct sites, at least one, as int64."""
-    sites = np.asarray(value)
-    if sites.ndim != 1 or sites.size == 0 or not np.issubdtype(sites.dtype, np.integer):
-        raise ValueError(f"{name} must be a list of one or more site numbers")
-    if sites.min() < 0 or sites.max() >= n_sites or len(np.unique(sites)) < len(sites):
-        raise ValueError(f"{name} must be distinct numbers from 0 to {n_sites - 1}")
-    return sites.astype(np.int64)
-
-
 def check_words(value: object, n_cells: int | None = None, name: str = "words") -> np.ndarray:
     """Return binary words as uint8 ``(n_words, n_cells)`` with values 0 and 1."""
-    array = check_finite_array(value, name, ndim=2, dtype=None)
-    if n_cells is not None and array.shape[1] != n_cells:
-        raise ValueError(f"{name} must have shape (n_words, {n_cells}), got {array.shape}")
+    array = check_finite_array(value, name, shape=(None, n_cells), dtype=None)
     if not np.all((array == 0) | (array == 1)):
         raise ValueError(f"{name} must hold 0 (silent) and 1 (spike) only")
     return array.astype(np.uint8, copy=False)
@@ -206,10 +172,8 @@ def check_conditions(value: object, n_samples: int, n_expected: int | None = Non
     array = check_finite_array(value, "conditions")
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2 or len(array) != n_samples:
-        raise ValueError(
-            f"conditions must have shape ({n_samples},) or ({n_samples}, n_conditions), "
-            f"got {np.shape(value)}"
-        )
+        wanted = f"({n_samples},) or ({n_samples}, n_conditions)"
+        raise ValueError(f"conditions must have shape {wanted}, got {np.shape(value)}")
     if n_expected is not None and array.shape[1] != n_expected:
         raise ValueError(f"the model has {n_expected} condition(s), got {array.shape[1]}")
     return array
@@ -230,19 +194,16 @@ def check_trained(vae: object, name: str = "vae") -> MeanFieldVAE:
 def check_seed(seed: object, name: str = "seed") -> np.random.SeedSequence:
     """Return a fresh ``SeedSequence`` for ``seed``, an int >= 0 or a ``SeedSequence``.
 
-    A ``SeedSequence`` handed in is copied with its spawn counter at zero, so that spawning
-    from the result neither changes the caller's object nor depends on its history: the same
-    seed gives the same bits.
+    A ``SeedSequence`` is copied with its spawn counter at zero: spawning from the copy neither
+    changes the caller's object nor depends on its history, and the same seed gives the same bits.
     """
     if isinstance(seed, np.random.SeedSequence):
         return np.random.SeedSequence(
-            entropy=seed.entropy, spawn_key=seed.spawn_key, pool_size=seed.pool_size
+            seed.entropy, spawn_key=seed.spawn_key, pool_size=seed.pool_size
         )
     if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, numbers.Integral):
-        raise TypeError(
-            f"{name} must be an integer or numpy.random.SeedSequence, "
-            f"got {type(seed).__name__}: {seed!r}"
-        )
+        kind = f"{type(seed).__name__}: {seed!r}"
+        raise TypeError(f"{name} must be an integer or numpy.random.SeedSequence, got {kind}")
     if seed < 0:
         raise ValueError(f"{name} must not be negative, got {seed}")
     return np.random.SeedSequence(int(seed))

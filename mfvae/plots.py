@@ -35,11 +35,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E
 
 
 def use_style() -> None:
-    """Give Matplotlib's figures the style of the book from now on.
-
-    Within a block, use ``matplotlib.style.context("mfvae.book")``: the style is the package's file
-    ``book.mplstyle``.
-    """
+    """Give figures the book's style from now on; in a block: ``style.context("mfvae.book")``."""
     import matplotlib.style
 
     matplotlib.style.use("mfvae.book")
@@ -51,8 +47,7 @@ def subplots(
     """Return a figure as wide as the page and its axes, as `matplotlib.pyplot.subplots` does.
 
     Args:
-        n_rows: Rows of axes.
-        n_columns: Columns of axes.
+        n_rows, n_columns: Rows and columns of axes.
         height: Height of one row, inches. All other options are those of `subplots` there.
     """
     import matplotlib.pyplot as plt
@@ -79,12 +74,9 @@ def compare_with_exact(
     Args:
         x: Where the estimates were made, shape (n,).
         estimates: n values; the error bar of an `Estimate` is one standard error.
-        exact_x: Where the exact curve is known, shape (n_exact,), if it is drawn.
-        exact_y: The exact curve there.
-        label: Name of the points in the legend.
-        exact_label: Name of the line.
-        color: Colour of both, by default the next of the style.
-        marker: Shape of the points.
+        exact_x, exact_y: Where the exact curve is known and the curve, (n_exact,), if it is drawn.
+        label, exact_label: Names of the points and of the line in the legend.
+        color, marker: Colour of both, by default the next of the style; shape of the points.
     """
     x = check_finite_array(x, "x", ndim=1)
     values = check_finite_array([float(e) for e in estimates], "estimates", ndim=1)
@@ -125,16 +117,14 @@ def heatmap(
 
     Args:
         matrix: Finite numbers, (n_rows, n_columns).
-        label: What the colours mean, with the unit.
+        label, colorbar: What the colours mean, with the unit; whether to draw their bar.
         signed: Colours symmetric about zero, or from zero upwards.
         limit: Where the colours end; by default the largest absolute entry.
-        colorbar: Whether to draw the colour bar.
     """
     matrix = check_finite_array(matrix, "matrix", ndim=2)
     limit = float(np.abs(matrix).max()) or 1.0 if limit is None else limit
-    image = ax.imshow(
-        matrix, cmap="RdBu_r" if signed else "cividis", vmin=-limit if signed else 0.0, vmax=limit
-    )
+    cmap, low = ("RdBu_r", -limit) if signed else ("cividis", 0.0)
+    image = ax.imshow(matrix, cmap=cmap, vmin=low, vmax=limit)
     ax.grid(False)
     if colorbar:
         ax.figure.colorbar(image, ax=ax, label=label, shrink=0.9)

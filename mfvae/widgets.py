@@ -7,17 +7,18 @@ import hashlib
 import html
 import io
 import json
+import string
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfvae._validation import check_count
 
 if TYPE_CHECKING:
     import IPython.display
-    import ipywidgets
     from matplotlib.figure import Figure
 
-__all__ = ["frame_player", "frame_slider"]
+__all__ = ["frame_slider"]
 
 
 def frame_slider(
@@ -27,108 +28,33 @@ def frame_slider(
     *,
     alt: str = "",
     start: int = 0,
-    dpi: float = 100,
-) -> ipywidgets.VBox:
-    """Return a slider that shows one of several figures, with or without a kernel.
-
-    Every figure is drawn now and stored as a picture; ``jslink`` joins the slider and the stack of
-    pictures, so that it also moves in a built page, offline.
-
-    Args:
-        figures: The frames, at least two, all of the same size. They are closed.
-        labels: One label for every frame, shown beside the slider, for instance ``"T = 0.90"``.
-        description: What the slider changes, shown before it.
-        alt: Alternative text, to which the label is added; by default ``description``.
-        start: The frame shown first.
-        dpi: Resolution of the pictures, in dots per inch.
-
-    >>> from matplotlib.figure import Figure
-    >>> figures = [Figure(figsize=(2, 1)) for _ in range(3)]
-    >>> widget = frame_slider(figures, ["T = 1", "T = 2", "T = 3"], "temperature")
-    >>> len(widget.children[1].children)
-    3
-    """
-    import ipywidgets
-
-    encoded, frames = _encode(figures, labels, alt or description, dpi), []
-    start = check_count(start, "start", minimum=0, maximum=len(encoded) - 1)
-    for picture, text, _ in encoded:
-        frame = ipywidgets.HTML(f'<img src="{picture}" alt="{html.escape(text)}">')
-        frame.add_class("mfvae-frame")
-        frames.append(frame)
-    stack = ipywidgets.Stack(frames, selected_index=start)
-    captions = ipywidgets.Stack([ipywidgets.Label(label) for label in labels], selected_index=start)
-    slider = ipywidgets.IntSlider(
-        value=start,
-        min=0,
-        max=len(frames) - 1,
-        description=description,
-        readout=False,
-        style={"description_width": "initial"},
-    )
-    ipywidgets.jslink((slider, "value"), (stack, "selected_index"))
-    ipywidgets.jslink((slider, "value"), (captions, "selected_index"))
-    head = ipywidgets.HBox([slider, captions], layout={"flex_flow": "row wrap"})
-    box = ipywidgets.VBox([head, stack])
-    box.add_class("mfvae-frames")
-    return box
-
-
-def frame_player(
-    figures: Sequence[Figure],
-    labels: Sequence[str],
-    description: str,
-    *,
-    alt: str = "",
-    interval: int = 200,
+    interval: int | None = None,
+    n_colors: int = 128,
     dpi: float = 100,
 ) -> IPython.display.HTML:
-    """Return an animation with a button to play and pause and a bar to move through the frames.
+    """Return a bar that moves through figures drawn now, with or without a kernel.
 
-    The frames, in 32 colours, and a script of a few lines are part of the HTML: it plays in a built
-    page, offline, and asks for no other file. It starts at rest, and repeats until it is paused.
+    Frames and the script of ``frames.html`` are part of the HTML: it works in a built page, by
+    mouse, touch and keyboard, and asks for no other file; the first frame needs no script.
 
     Args:
         figures: The frames, at least two, all of the same size. They are closed.
-        labels: One label for every frame, shown beside the bar.
-        description: What it shows: the name of the controls for those who do not see them.
-        alt: Alternative text of the frames, as in `frame_slider`.
-        interval: Time from frame to frame, milliseconds, at least 20.
+        labels: One label for every frame, shown and spoken beside the bar, for instance "T = 0.90".
+        description: What the bar changes.
+        alt: Alternative text, to which the label is added; by default ``description``.
+        start: The frame shown first.
+        interval: Time from frame to frame, milliseconds, at least 20, of an animation that a button
+            starts and pauses; None has no button.
+        n_colors: Size of the pictures' palette, 2 to 256.
         dpi: Resolution of the pictures, in dots per inch.
 
     >>> from matplotlib.figure import Figure
-    >>> player = frame_player([Figure((2, 1)) for _ in range(3)], list("abc"), "letters")
-    >>> player.data.count("data:image/png")
+    >>> slider = frame_slider([Figure((2, 1)) for _ in range(3)], list("abc"), "letters")
+    >>> slider.data.count("data:image/png")
     4
     """
-    from IPython.display import HTML
-
-    interval = check_count(interval, "interval", minimum=20)
-    frames = _encode(figures, labels, alt or description, dpi, n_colors=32)
-    content = json.dumps(frames).replace("<", "\\u003c")  # no label can end the script
-    return HTML(
-        _PLAYER.format(
-            name="player-" + hashlib.sha256((description + content).encode()).hexdigest()[:12],
-            description=html.escape(description),
-            first=frames[0][0],
-            text=html.escape(frames[0][1]),
-            label=html.escape(labels[0]),
-            last=len(frames) - 1,
-            frames=content,
-            interval=interval,
-        )
-    )
-
-
-def _encode(
-    figures: Sequence[Figure],
-    labels: Sequence[str],
-    alt: str,
-    dpi: float,
-    n_colors: int | None = None,
-) -> list[tuple[str, str, str]]:
-    """Return a picture (PNG in a ``data:`` address), text and label of each figure; close them."""
     import matplotlib.pyplot as plt
+    from IPython.display import HTML
     from PIL import Image
 
     for figure in figures:
@@ -138,51 +64,36 @@ def _encode(
         raise ValueError(f"figures must hold at least two frames, got {len(figures)}")
     if len(labels) != len(figures):
         raise ValueError(f"labels must hold {len(figures)} labels, got {len(labels)}")
+    start = check_count(start, "start", minimum=0, maximum=len(figures) - 1)
+    n_colors = check_count(n_colors, "n_colors", minimum=2, maximum=256)
+    if interval is not None:
+        interval = check_count(interval, "interval", minimum=20)
     frames = []
     for figure, label in zip(figures, labels, strict=True):
         if figure.get_layout_engine() is None:  # no label is cut off, and frames keep their size
             figure.set_layout_engine("constrained")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=dpi)
+        drawn, small = io.BytesIO(), io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=dpi)
         plt.close(figure)
-        if n_colors is not None:  # several times smaller
-            picture = Image.open(buffer).convert("RGB").quantize(n_colors)
-            buffer = io.BytesIO()
-            picture.save(buffer, format="png", optimize=True)
-        data = base64.b64encode(buffer.getvalue()).decode()
-        frames.append((f"data:image/png;base64,{data}", f"{alt}: {label}", label))
-    return frames
-
-
-_PLAYER = """<div class="mfvae-player" id="{name}" role="group" aria-label="{description}">
-<img src="{first}" alt="{text}" style="display: block; max-width: 100%; height: auto">
-<div style="display: flex; flex-wrap: wrap; align-items: center; gap: 0.6em">
-<button type="button" aria-label="Play or pause: {description}">Play</button>
-<input type="range" min="0" max="{last}" value="0" aria-label="{description}: frame"
- style="flex: 1 1 10em; min-width: 6em; max-width: 26em"><output>{label}</output></div>
-<script>
-(() => {{
-  const frames = {frames};
-  const root = document.getElementById("{name}"), image = root.querySelector("img");
-  const button = root.querySelector("button"), range = root.querySelector("input");
-  const output = root.querySelector("output");
-  let timer = null;
-  const show = (i) => {{
-    [image.src, image.alt] = [frames[i][0], frames[i][1]];
-    output.textContent = frames[i][2];
-    range.value = i;
-    range.setAttribute("aria-valuetext", frames[i][2]);
-  }};
-  const pause = () => {{
-    clearInterval(timer);
-    timer = null;
-    button.textContent = "Play";
-  }};
-  button.addEventListener("click", () => {{
-    if (timer !== null) return pause();
-    button.textContent = "Pause";
-    timer = setInterval(() => show((Number(range.value) + 1) % frames.length), {interval});
-  }});
-  range.addEventListener("input", () => {{ pause(); show(Number(range.value)); }});
-}})();
-</script></div>"""
+        picture = Image.open(drawn).convert("RGB").quantize(n_colors)  # several times smaller
+        picture.save(small, format="png", optimize=True)
+        data = base64.b64encode(small.getvalue()).decode()
+        frames.append((f"data:image/png;base64,{data}", f"{alt or description}: {label}", label))
+    content = json.dumps(frames).replace("<", "\\u003c")  # no label can end the script
+    first, text, label = map(html.escape, frames[start])
+    name = "frames-" + hashlib.sha256((description + content).encode()).hexdigest()[:12]
+    page = string.Template(Path(__file__).with_name("frames.html").read_text().rstrip())
+    return HTML(
+        page.substitute(
+            name=name,
+            description=html.escape(description),
+            first=first,
+            text=text,
+            label=label,
+            start=start,
+            last=len(frames) - 1,
+            frames=content,
+            interval=json.dumps(interval),
+            hidden="hidden" if interval is None else "",
+        )
+    )

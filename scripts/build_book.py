@@ -29,7 +29,7 @@ from make_notebooks import write_published_notebooks
 __all__ = ["build", "environment_key", "tree_key"]
 
 DATA_FILE = "retina/bint_fishmovie32_100.mat"
-SOURCE_SUFFIXES = {".py", ".npz", ".json", ".csv", ".toml", ".typed", ".mplstyle"}
+SOURCE_SUFFIXES = {".py", ".npz", ".json", ".csv", ".toml", ".typed", ".mplstyle", ".html"}
 
 
 def hash_files(paths: list[Path], root: Path) -> str:

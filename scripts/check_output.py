@@ -25,7 +25,6 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 
 __all__ = ["check_book", "expected_output", "pages_of"]
 
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 HIDDEN_TAGS = {"remove-output", "remove_output", "remove-cell", "remove_cell"}
 
 
@@ -41,7 +40,7 @@ class Page(html.parser.HTMLParser):
         super().__init__()
         self.ids: set[str] = set()
         self.images: list[str] = []
-        self.n_outputs = self.n_tracebacks = self.n_widgets = 0
+        self.n_outputs = self.n_tracebacks = 0
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -52,7 +51,6 @@ class Page(html.parser.HTMLParser):
             self.images.append(attributes.get("src", ""))
         self.n_outputs += "cell_output" in classes
         self.n_tracebacks += "traceback" in classes
-        self.n_widgets += attributes.get("type") == WIDGET_VIEW
 
 
 def called_name(node: ast.AST) -> str:
@@ -63,7 +61,7 @@ def called_name(node: ast.AST) -> str:
 
 
 def expected_output(source: str, metadata: dict) -> str | None:
-    """Return the kind of output a cell must have: "figure", "widget", "any", or None."""
+    """Return the kind of output a cell must have: "figure", "html" (a slider), "any", or None."""
     if "figure" in metadata.get("mystnb", {}):
         return "figure"
     plain = re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)
@@ -76,7 +74,7 @@ def expected_output(source: str, metadata: dict) -> str | None:
     if not isinstance(last, ast.Expr) or source.rstrip().endswith(";"):
         return None
     if called_name(last.value) == "frame_slider":
-        return "widget"
+        return "html"
     silent = (ast.Call, ast.Await, ast.Constant)  # a call may return None
     return None if isinstance(last.value, silent) else "any"
 
@@ -91,19 +89,19 @@ def mime_types(cell: nbformat.NotebookNode) -> set[str]:
 
 def has_output(expected: str, kinds: set[str]) -> bool:
     if expected == "figure":
-        return WIDGET_VIEW in kinds or any(kind.startswith("image/") for kind in kinds)
-    return WIDGET_VIEW in kinds if expected == "widget" else bool(kinds)
+        return any(kind.startswith("image/") for kind in kinds)
+    return "text/html" in kinds if expected == "html" else bool(kinds)
 
 
-def check_cells(page: str, source: Path, executed: Path) -> tuple[list[str], int, int]:
+def check_cells(page: str, source: Path, executed: Path) -> tuple[list[str], int]:
     """Compare an executed notebook with its source; also count the outputs a page should show."""
     wanted = [c for c in jupytext.read(source).cells if c.cell_type == "code"]
     if not executed.exists():
-        return ([f"{page}: was not executed"] if wanted else []), 0, 0
+        return ([f"{page}: was not executed"] if wanted else []), 0
     cells = [c for c in nbformat.read(executed, as_version=4).cells if c.cell_type == "code"]
     if [c.source.strip() for c in cells] != [c.source.strip() for c in wanted]:
-        return [f"{page}: the executed cells are not those of the source"], 0, 0
-    problems, n_shown, n_widgets = [], 0, 0
+        return [f"{page}: the executed cells are not those of the source"], 0
+    problems, n_shown = [], 0
     for number, (cell, original) in enumerate(zip(cells, wanted, strict=True), start=1):
         where = f"{page}, code cell {number}"
         tags = set(original.metadata.get("tags", []))
@@ -118,8 +116,7 @@ def check_cells(page: str, source: Path, executed: Path) -> tuple[list[str], int
             problems.append(f"{where}: should have an output ({expected}), has {found}")
         if kinds and not tags & HIDDEN_TAGS:
             n_shown += 1
-            n_widgets += WIDGET_VIEW in kinds
-    return problems, n_shown, n_widgets
+    return problems, n_shown
 
 
 def check_page(root: Path, page: str) -> list[str]:
@@ -138,12 +135,10 @@ def check_page(root: Path, page: str) -> list[str]:
     if "{code-cell}" not in text:
         return problems
     executed = root / "_build" / "jupyter_execute" / f"{page}.ipynb"
-    of_cells, n_outputs, n_widgets = check_cells(page, source, executed)
+    of_cells, n_outputs = check_cells(page, source, executed)
     problems += of_cells
     if shown.n_outputs != n_outputs:
         problems.append(f"{page}: shows {shown.n_outputs} of {n_outputs} outputs")
-    if shown.n_widgets != n_widgets:
-        problems.append(f"{page}: shows {shown.n_widgets} of {n_widgets} sliders")
     figures = [
         cell.metadata["mystnb"]["figure"].get("name")
         for cell in jupytext.read(source).cells

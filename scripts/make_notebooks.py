@@ -89,6 +89,8 @@ def for_jupyter(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell = new_markdown_cell(plain_markdown(cell.source))
+        if "skip-execution" in cell.metadata.get("tags", ()):  # a page has no kernel, they have
+            cell.metadata["tags"] = [t for t in cell.metadata["tags"] if t != "skip-execution"]
         cells.append(cell)
         caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption")
         if caption:

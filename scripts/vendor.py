@@ -17,7 +17,6 @@ from pathlib import Path
 STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"
 
 # package, version, {path inside the package: folder under book/_static}
-HTML_MANAGER = "widgets/@jupyter-widgets/html-manager/dist"
 PACKAGES = [
     (
         "mathjax",
@@ -28,24 +27,14 @@ PACKAGES = [
             "es5/output/chtml/fonts/woff-v2/*": "mathjax/output/chtml/fonts/woff-v2",
             "LICENSE": "mathjax",
         },
-    ),
-    ("requirejs", "2.3.8", {"require.js": "widgets"}),
-    (
-        "@jupyter-widgets/html-manager",
-        "1.0.15",
-        {
-            "dist/embed-amd.js": "widgets",
-            "dist/embed.js.LICENSE.txt": "widgets",
-            "dist/*.woff2": HTML_MANAGER,
-        },
-    ),
+    )
 ]
 
 README = """# Vendored files
 
 Written by `scripts/vendor.py` from the npm packages below; nothing here is edited by hand
-except `book.css` and `widgets/configure.js`, which are ours.  The built pages load MathJax and
-the widget manager from here, never from a content network.
+except `book.css`, which is ours.  The built pages load MathJax from here, never from a content
+network.
 
 | package | version | licence | used for |
 |---|---|---|---|
@@ -55,11 +44,7 @@ MathJax without its accessibility explorer (`a11y`, `sre`), which is 20 MB and l
 switched on in the context menu; the hidden MathML for screen readers needs no further file.
 """
 
-PURPOSE = {
-    "mathjax": "mathematics",
-    "requirejs": "loads the widget manager",
-    "@jupyter-widgets/html-manager": "sliders in the static pages; fonts of its icons",
-}
+PURPOSE = {"mathjax": "mathematics"}
 
 
 def fetch(package: str, version: str, wanted: dict[str, str]) -> str:
@@ -82,8 +67,8 @@ def fetch(package: str, version: str, wanted: dict[str, str]) -> str:
             (STATIC / target).mkdir(parents=True, exist_ok=True)
             for path in matches:
                 shutil.copyfile(path, STATIC / target / path.name)
-        licence = json.loads((root / "package.json").read_text()).get("license")
-    return licence or "MIT"  # requirejs states it in the file itself
+        licence = json.loads((root / "package.json").read_text())["license"]
+    return licence
 
 
 def main() -> None:

@@ -113,6 +113,7 @@ def write_book(root: Path) -> Book:
     (root / "mfvae" / "__init__.py").write_text("def answer():\n    return 42\n")
     (root / "constraints.txt").write_text("")
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    config["repository"]["url"] = "https://github.com/someone/her-copy"
     config["sphinx"]["local_extensions"] = {"book_extension": str(ROOT / "scripts")}
     (root / "_config.yml").write_text(yaml.safe_dump(config))
     toc = {"format": "jb-book", "root": "book/one", "chapters": [{"file": "book/two"}]}
@@ -156,13 +157,13 @@ def test_buttons_and_downloads_point_at_files_that_exist(first_build):
     assert "two has the answer 42" in downloaded
     # Colab opens the notebook published with the HTML on the branch that holds _build/html.
     colab = re.search(r'href="https://colab\.research\.google\.com/github/([^"]+)"', page)[1]
-    assert colab == "mfvae/mfvae/blob/gh-pages/notebooks/two.ipynb"
+    assert colab == "someone/her-copy/blob/gh-pages/notebooks/two.ipynb"
     published = book.root / "_build" / "html" / "notebooks" / "two.ipynb"
     first_cell = json.loads(published.read_text())["cells"][0]
-    assert "pip install" in "".join(first_cell["source"])
+    assert "git+https://github.com/someone/her-copy" in "".join(first_cell["source"])
     # Binder makes the notebooks in its image, by .binder/postBuild, where this button looks.
     binder = re.search(r'href="https://mybinder\.org/v2/gh/([^"]+)"', page)[1]
-    assert binder == "mfvae/mfvae/main?urlpath=lab/tree/notebooks/student/two.ipynb"
+    assert binder == "someone/her-copy/main?urlpath=lab/tree/notebooks/student/two.ipynb"
     assert "scripts/make_notebooks.py" in (ROOT / ".binder" / "postBuild").read_text()
     assert (ROOT / ".binder" / "environment.yml").is_file()
 

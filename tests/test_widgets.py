@@ -1,4 +1,4 @@
-"""The slider and the player of precomputed frames: parts, links, texts, bad input."""
+"""The bar of precomputed frames: pictures, labels, texts, names, bad input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mfvae.widgets import frame_player, frame_slider
+from mfvae.widgets import frame_slider
 
 LABELS = ["T = 0.5", "T = 1.0", "T = <1.5>"]
 
@@ -28,51 +28,58 @@ def figures(n: int = 3) -> list[Figure]:
     return result
 
 
-def parts(widget):
-    (slider, captions), stack = widget.children[0].children, widget.children[1]
-    return slider, captions, stack
+def frames_of(text: str) -> list[tuple[str, str, str]]:
+    return json.loads(re.search(r"const frames = (.*), interval = ", text)[1])
 
 
-def png_sizes(stack) -> set[tuple[int, int]]:
-    sizes = set()
-    for frame in stack.children:
-        data = base64.b64decode(re.search(r"base64,([^\"]+)", frame.value)[1])
-        assert data[:8] == b"\x89PNG\r\n\x1a\n"
-        sizes.add(struct.unpack(">II", data[16:24]))
-    return sizes
-
-
-def test_slider_has_a_frame_and_a_label_for_every_figure():
-    slider, captions, stack = parts(frame_slider(figures(), LABELS, "temperature", start=1))
-    assert (slider.min, slider.max, slider.value) == (0, 2, 1)
-    assert slider.description == "temperature"
-    assert captions.selected_index == stack.selected_index == 1
-    assert [c.value for c in captions.children] == LABELS
-    assert len({frame.value for frame in stack.children}) == 3
-
-
-def test_frames_keep_their_size():
-    _, _, stack = parts(frame_slider(figures(), LABELS, "temperature", dpi=50))
-    assert png_sizes(stack) == {(100, 50)}
-
-
-def test_links_are_made_in_javascript():
-    from ipywidgets.widgets.widget import _instances
-
-    before = set(_instances)
-    slider, captions, stack = parts(frame_slider(figures(), LABELS, "temperature"))
-    links = [w for key, w in _instances.items() if key not in before and hasattr(w, "target")]
-    assert {(link.source, link.target) for link in links} == {
-        ((slider, "value"), (stack, "selected_index")),
-        ((slider, "value"), (captions, "selected_index")),
-    }
+def attribute(text: str, tag: str, name: str) -> str:
+    found = re.search(rf"<{tag}\b[^>]*?\s{name}=\"([^\"]*)\"", text)
+    return html.unescape(found[1])
 
 
 @pytest.mark.parametrize("alt", ["", "density & field"])
-def test_every_frame_has_alternative_text(alt):
-    _, _, stack = parts(frame_slider(figures(), LABELS, "temperature", alt=alt))
-    texts = [html.unescape(re.search(r'alt="([^"]*)"', f.value)[1]) for f in stack.children]
-    assert texts == [f"{alt or 'temperature'}: {label}" for label in LABELS]
+def test_every_frame_has_a_picture_a_label_and_a_text(alt):
+    text = frame_slider(figures(), LABELS, "a <field>", alt=alt, dpi=50)._repr_html_()
+    frames = frames_of(text)
+    assert [f[1:] for f in frames] == [[f"{alt or 'a <field>'}: {x}", x] for x in LABELS]
+    assert len({frame[0] for frame in frames}) == 3
+    for picture, _, _ in frames:
+        data = base64.b64decode(picture.removeprefix("data:image/png;base64,"))
+        assert data[:8] == b"\x89PNG\r\n\x1a\n"
+        assert struct.unpack(">II", data[16:24]) == (100, 50)
+
+
+def test_first_frame_needs_no_script_and_no_file():
+    text = frame_slider(figures(), LABELS, "a <field>", start=2).data
+    frames = frames_of(text)
+    assert attribute(text, "img", "src") == frames[2][0]
+    assert attribute(text, "img", "alt") == frames[2][1]
+    assert attribute(text, "input", "value") == "2"
+    assert attribute(text, "input", "aria-valuetext") == LABELS[2]
+    assert attribute(text, "div", "aria-label") == "a <field>"
+    assert re.findall(r"""(?:src|href)=["']([^"']*)["']""", text) == [frames[2][0]]
+    assert "//" not in re.sub(r"base64,[A-Za-z0-9+/=]*", "", text)
+    assert text.count("</script>") == 1
+
+
+def test_only_an_animation_has_a_button():
+    still = frame_slider(figures(), LABELS, "x").data
+    moving = frame_slider(figures(), LABELS, "x", interval=50).data
+    assert " hidden>Play</button>" in still
+    assert "interval = null" in still
+    assert " hidden>" not in moving
+    assert "interval = 50" in moving
+
+
+def test_bars_of_one_page_have_names_of_their_own():
+    texts = [frame_slider(figures(), LABELS, name).data for name in "aab"]
+    names = [attribute(text, "div", "id") for text in texts]
+    assert names[0] == names[1] != names[2]
+
+
+def test_a_palette_makes_the_pictures_smaller():
+    sizes = [len(frame_slider(figures(), LABELS, "x", n_colors=n).data) for n in (8, 256)]
+    assert sizes[0] < sizes[1]
 
 
 def test_figures_of_pyplot_are_closed():
@@ -85,70 +92,20 @@ def test_figures_of_pyplot_are_closed():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"figures": []}, "at least two"),
-        ({"labels": LABELS[:2]}, "3 labels"),
-        ({"start": 3}, "at most 2"),
-        ({"start": -1}, "at least 0"),
-    ],
-)
-def test_bad_input_is_refused(arguments, message):
-    good = {"figures": figures(), "labels": LABELS, "description": "temperature"}
-    with pytest.raises(ValueError, match=message):
-        frame_slider(**(good | arguments))
-
-
-def test_start_must_be_an_integer():
-    with pytest.raises(TypeError, match="start must be an integer"):
-        frame_slider(figures(), LABELS, "temperature", start=np.float64(1))
-
-
-def test_frames_must_be_figures():
-    with pytest.raises(TypeError, match="matplotlib figures, got str"):
-        frame_slider(["a", "b"], ["a", "b"], "temperature")
-
-
-def test_player_holds_every_frame_and_asks_for_no_file():
-    player = frame_player(figures(), LABELS, "a <field>", alt="density", dpi=50)
-    text = player._repr_html_()
-    frames = json.loads(re.search(r"const frames = (.*);\n", text)[1])
-    assert [frame[1:] for frame in frames] == [[f"density: {label}", label] for label in LABELS]
-    assert len({frame[0] for frame in frames}) == 3
-    for picture, _, _ in frames:
-        data = base64.b64decode(picture.removeprefix("data:image/png;base64,"))
-        assert data[:8] == b"\x89PNG\r\n\x1a\n"
-        assert struct.unpack(">II", data[16:24]) == (100, 50)
-    addresses = re.findall(r"""(?:src|href)=["']([^"']*)["']""", text)
-    assert addresses == [frames[0][0]]
-    assert "//" not in re.sub(r"base64,[A-Za-z0-9+/=]*", "", text)
-    assert 'aria-label="a &lt;field&gt;"' in text
-
-
-def test_players_of_one_page_have_names_of_their_own():
-    names = {
-        re.search(r'id="([^"]*)"', frame_player(figures(), LABELS, name).data)[1] for name in "ab"
-    }
-    assert len(names) == 2
-
-
-def test_a_palette_makes_the_player_smaller():
-    _, _, stack = parts(frame_slider(figures(), LABELS, "x"))
-    assert len(frame_player(figures(), LABELS, "x").data) < sum(
-        len(f.value) for f in stack.children
-    )
-
-
-@pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         ({"figures": []}, ValueError, "at least two"),
+        ({"figures": ["a", "b", "c"]}, TypeError, "matplotlib figures, got str"),
         ({"labels": LABELS[:2]}, ValueError, "3 labels"),
+        ({"start": 3}, ValueError, "at most 2"),
+        ({"start": -1}, ValueError, "at least 0"),
+        ({"start": np.float64(1)}, TypeError, "start must be an integer"),
         ({"interval": 1}, ValueError, "interval"),
         ({"interval": 1.5}, TypeError, "interval"),
+        ({"n_colors": 1}, ValueError, "n_colors"),
     ],
 )
-def test_player_refuses_bad_input(arguments, error, message):
+def test_bad_input_is_refused(arguments, error, message):
     good = {"figures": figures(), "labels": LABELS, "description": "temperature"}
     with pytest.raises(error, match=message):
-        frame_player(**(good | arguments))
+        frame_slider(**(good | arguments))

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from filelock import FileLock
 
 import mfvae
 
-__all__ = ["RESULTS", "run_sweep", "stored_rows", "sweep_command"]
+__all__ = ["RESULTS", "from_chapter", "run_sweep", "stored_rows", "sweep_command"]
 
 PACKAGE = Path(__file__).resolve().parents[2] / "mfvae"
 RESULTS = PACKAGE / "data" / "results"
@@ -54,6 +55,20 @@ def machine() -> str:
         name = models[0].split(":", 1)[1].strip() if models else name
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{name}, {n_cores} core(s)"
+
+
+def from_chapter(stem: str, *names: str) -> list[Callable]:
+    """Return functions that a chapter defines, so that page and sweep share one text."""
+    page = Path(__file__).parents[1] / f"{stem}.md"
+    imports, *cells = re.findall(
+        r"^```\{code-cell\} ipython3\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL
+    )
+    defined: dict[str, Any] = {}
+    exec(imports, defined)
+    for cell in cells:
+        if cell.startswith(tuple(f"def {name}(" for name in names)):
+            exec(cell, defined)
+    return [defined[name] for name in names]
 
 
 def stored_rows(path: Path, configuration: dict[str, Any] | None = None) -> list[dict[str, Any]]:

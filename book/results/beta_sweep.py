@@ -15,18 +15,22 @@ from __future__ import annotations
 import base64
 import functools
 import zlib
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from _sweep import RESULTS, sweep_command
+from _sweep import RESULTS, from_chapter, sweep_command
 
 import mfvae
-from mfvae import measure
-from mfvae.data import three_phase_ising
-from mfvae.data.synthetic import DISORDERED_TEMPERATURES, ORDERED_TEMPERATURES, LabelledSamples
 from mfvae.systems import Ising2D
 
+three_phase_ising, axis_alignment, isometry = from_chapter(
+    "beta-vae", "three_phase_ising", "axis_alignment", "isometry"
+)
+
 OUTPUT = RESULTS / "beta_sweep.json"
+#: Those of the chapter: ordered and disordered phases, units of |J|/k_B.
+ORDERED_TEMPERATURES, DISORDERED_TEMPERATURES = np.linspace(1.5, 2.1, 7), np.linspace(3.0, 6.0, 7)
 LENGTH, N_TRAINING, N_TEST, N_GENERATED = 32, 12_000, 3_000, 2_000
 N_SHOWN, N_PICTURES, N_GREYS = 300, 16, 16
 ONE_PHASE_EPOCHS = 16
@@ -85,7 +89,7 @@ ROWS += [
 
 
 @functools.cache
-def draw(data: str, length: int, n_samples: int, seed: int) -> LabelledSamples:
+def draw(data: str, length: int, n_samples: int, seed: int) -> SimpleNamespace:
     """Return three phases, or the ferromagnet or paramagnet of J = 1 alone."""
     if data == "three-phases":
         return three_phase_ising(length, n_samples, seed=seed)
@@ -94,7 +98,8 @@ def draw(data: str, length: int, n_samples: int, seed: int) -> LabelledSamples:
     x = Ising2D(length).sample(temperatures, each, seed=seed, n_chains=each)
     x = x.swapaxes(0, 1).reshape(-1, length**2)[:n_samples]
     temperature = np.tile(temperatures, each)[:n_samples]
-    return LabelledSamples(x, np.zeros(n_samples, dtype=np.int64), (data,), temperature)
+    label = np.zeros(n_samples, dtype=np.int64)
+    return SimpleNamespace(x=x, label=label, temperature=temperature)
 
 
 def rounded(values: Any, digits: int = 4) -> Any:
@@ -128,7 +133,7 @@ def signed_phases(label: np.ndarray, m: np.ndarray, staggered: np.ndarray) -> np
     return np.where(label == 0, m < 0, np.where(label == 1, 2 + (staggered < 0), 4))
 
 
-def in_latent_space(vae: mfvae.MeanFieldVAE, test: LabelledSamples) -> dict[str, Any]:
+def in_latent_space(vae: mfvae.MeanFieldVAE, test: SimpleNamespace) -> dict[str, Any]:
     """Return how phases and order parameters lie in the latent space."""
     system = Ising2D(round(test.x.shape[1] ** 0.5))
     z, deviation = vae.encode(test.x)
@@ -136,18 +141,18 @@ def in_latent_space(vae: mfvae.MeanFieldVAE, test: LabelledSamples) -> dict[str,
     axes, found = [], {}
     for label, (name, order) in enumerate(zip(("FM", "AFM"), orders, strict=True)):
         rows = test.label == label
-        aligned = measure.axis_alignment(z[rows], order[rows])
+        correlations, r_squared, gap = axis_alignment(z[rows].astype(float), order[rows])
         up, down = (z[rows & (sign * order > 0)].mean(axis=0, dtype=float) for sign in (1, -1))
         axes.append((up - down) / 2)
         found[name] = {
             "axis": rounded(axes[-1]),
-            "correlations": rounded(aligned.correlations),
-            "r_squared": round(aligned.r_squared, 4),
-            "gap": round(aligned.gap, 4),
+            "correlations": rounded(correlations),
+            "r_squared": round(float(r_squared), 4),
+            "gap": round(float(gap), 4),
         }
     lengths = np.linalg.norm(axes, axis=1)
     pm = z[test.label == 2]
-    ratios = measure.isometry(test.x, z, signed_phases(test.label, *orders))
+    ratios = isometry(test.x, z, signed_phases(test.label, *orders))
     spread = ratios.std() / ratios.mean() if ratios.any() else np.nan
     rate = (z.astype(float) ** 2 + deviation.astype(float) ** 2 - 1).sum(axis=1) / 2
     rate -= np.log(deviation.astype(float)).sum(axis=1)  # to Normal(0, 1)
@@ -174,7 +179,7 @@ def generated(vae: mfvae.MeanFieldVAE, n_generated: int) -> dict[str, Any]:
     }
 
 
-def thermal(vae: mfvae.MeanFieldVAE, data: LabelledSamples, n_generated: int) -> dict[str, Any]:
+def thermal(vae: mfvae.MeanFieldVAE, data: SimpleNamespace, n_generated: int) -> dict[str, Any]:
     """Return energy and |m| per site of samples and data, and the fields behind the samples."""
     system = Ising2D(round(data.x.shape[1] ** 0.5))
     emitted = vae.decode(vae.sample_prior(n_generated, seed=2))

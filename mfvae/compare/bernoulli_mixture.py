@@ -71,52 +71,42 @@ class BernoulliMixture(Rival):
         _, index, counts = np.unique(rows, return_index=True, return_counts=True)
         short = self.max_iter if self.n_init == 1 else min(10, self.max_iter)
         rates = IndependentModel().fit(X).probabilities_
-        words, counts = X[index], counts.astype(np.float64)
-        data, runs = (words, counts, rates), []
+        words, counts, runs = X[index], counts.astype(np.float64), []
+
+        def climb(weights: np.ndarray, p: np.ndarray, n_iterations: int) -> tuple:
+            """Return weights, probabilities and log likelihoods after expectation maximisation."""
+            history: list[float] = []
+            for _ in range(n_iterations):
+                mass, ones, log_likelihood = np.zeros(self.n_components), np.zeros_like(p), 0.0
+                for i in range(0, len(words), _BLOCK):
+                    block = words[i : i + _BLOCK].astype(np.float32)
+                    count = counts[i : i + _BLOCK]
+                    joint = _log_joint(block, weights, p, np.float32)
+                    top = joint.max(axis=1, keepdims=True)
+                    np.exp(joint - top, out=joint)
+                    evidence = joint.sum(axis=1, dtype=np.float64)
+                    log_likelihood += count @ (np.log(evidence) + top[:, 0])
+                    joint *= (count / evidence).astype(np.float32)[:, None]
+                    mass += joint.sum(axis=0, dtype=np.float64)
+                    ones += joint.T @ block
+                history.append(float(log_likelihood / counts.sum()))
+                weights = (mass + 1e-3) / (mass + 1e-3).sum()
+                p = np.clip((ones + rates) / (mass[:, None] + 1.0), 1e-9, 1 - 1e-9)
+                if len(history) > 1 and history[-1] - history[-2] < self.tol:
+                    break
+            return weights, p, history
+
         for child in check_seed(self.random_state, "random_state").spawn(self.n_init):
             # Each component starts near the mean of a few random words.
             shape, rng = (self.n_components, 10), np.random.default_rng(child)
             chosen = rng.choice(len(words), size=shape, p=counts / counts.sum())
             p = 0.5 * rates + 0.5 * words[chosen].mean(axis=1, dtype=np.float64)
-            weights = np.full(self.n_components, 1.0 / self.n_components)
-            runs.append(self._climb(data, weights, p, short))
+            runs.append(climb(np.full(self.n_components, 1.0 / self.n_components), p, short))
         weights, p, history = max(runs, key=lambda run: run[2][-1])
         if self.max_iter > short:
-            weights, p, more = self._climb(data, weights, p, self.max_iter - short)
-            history = history + more
+            weights, p, more = climb(weights, p, self.max_iter - short)
+            history += more
         self.weights_, self.probabilities_, self.history_ = weights, p, history
-
-    def _climb(
-        self,
-        data: tuple[np.ndarray, np.ndarray, np.ndarray],
-        weights: np.ndarray,
-        p: np.ndarray,
-        iterations: int,
-    ) -> tuple[np.ndarray, np.ndarray, list[float]]:
-        """Return weights, probabilities and log likelihoods after expectation maximisation."""
-        words, counts, rates = data
-        history: list[float] = []
-        for _ in range(iterations):
-            mass = np.zeros(self.n_components)
-            ones = np.zeros_like(p)
-            log_likelihood = 0.0
-            for i in range(0, len(words), _BLOCK):
-                block = words[i : i + _BLOCK].astype(np.float32)
-                count = counts[i : i + _BLOCK]
-                joint = _log_joint(block, weights, p, np.float32)
-                top = joint.max(axis=1, keepdims=True)
-                np.exp(joint - top, out=joint)
-                evidence = joint.sum(axis=1, dtype=np.float64)
-                log_likelihood += count @ (np.log(evidence) + top[:, 0])
-                joint *= (count / evidence).astype(np.float32)[:, None]
-                mass += joint.sum(axis=0, dtype=np.float64)
-                ones += joint.T @ block
-            history.append(float(log_likelihood / counts.sum()))
-            weights = (mass + 1e-3) / (mass + 1e-3).sum()
-            p = np.clip((ones + rates) / (mass[:, None] + 1.0), 1e-9, 1 - 1e-9)
-            if len(history) > 1 and history[-1] - history[-2] < self.tol:
-                break
-        return weights, p, history
 
     def _log_prob(self, X: np.ndarray) -> np.ndarray:
         blocks = (X[i : i + _BLOCK] for i in range(0, len(X), _BLOCK))

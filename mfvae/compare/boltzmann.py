@@ -68,23 +68,18 @@ class RestrictedBoltzmannMachine(AnnealedRival):
         rng = np.random.default_rng(order)
         self.independent_ = IndependentModel().fit(X)
         seed = int(weights.generate_state(1)[0])
-        rbm = BernoulliRBM(self.n_hidden, batch_size=self.batch_size, random_state=seed)
+        rbm = self.rbm_ = BernoulliRBM(self.n_hidden, batch_size=self.batch_size, random_state=seed)
         rbm.intercept_visible_ = self._base_field
-        n_batches = -(-len(X) // self.batch_size)
+        ends = range(self.batch_size, len(X), self.batch_size)
         for epoch in range(self.n_epochs):
-            rows = rng.permutation(len(X))
-            for index in range(n_batches):
-                done = (epoch + index / n_batches) / self.n_epochs
+            for index, batch in enumerate(np.split(rng.permutation(len(X)), ends)):
+                done = (epoch + index / (len(ends) + 1)) / self.n_epochs
                 rbm.learning_rate = self.learning_rate * (1 - done)
-                batch = rows[index * self.batch_size : (index + 1) * self.batch_size]
                 rbm.partial_fit(X[batch].astype(np.float64))
-        self.rbm_ = rbm
         self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
 
     def _log_weight(self, X: np.ndarray) -> np.ndarray:
-        """Minus the free energy, ``a·v + Σ_j ln(1 + e^{c_j + W_j·v})``."""
-        rbm = self.rbm_
-        parts = []
+        rbm, parts = self.rbm_, []
         for i in range(0, len(X), 8192):
             v = X[i : i + 8192].astype(np.float64)
             inputs = v @ rbm.components_.T + rbm.intercept_hidden_

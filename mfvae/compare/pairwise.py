@@ -88,9 +88,8 @@ class PairwiseMaximumEntropy(AnnealedRival):
             rate = self.learning_rate * 0.1 ** (step / self.n_steps)
             field = field + rate * scale * (means - model_means)
             pull = pairs - model_pairs - self.ridge * couplings / len(X)
-            change = rate * pair_scale * pull
-            np.fill_diagonal(change, 0.0)
-            couplings = couplings + change
+            np.fill_diagonal(pull, 0.0)
+            couplings = couplings + rate * pair_scale * pull
             if step >= half:
                 field_sum += field
                 couplings_sum += couplings
@@ -99,7 +98,6 @@ class PairwiseMaximumEntropy(AnnealedRival):
         self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
 
     def _log_weight(self, X: np.ndarray) -> np.ndarray:
-        """``h·x + x·J·x/2``."""
         X = X.astype(np.float64)
         return X @ self.field_ + 0.5 * np.einsum("ni,ni->n", X @ self.couplings_, X)
 

@@ -67,13 +67,14 @@ def compare_statistics(
     triplets = triplets[rng.choice(len(triplets), n_triplets, replace=False)]
     n_subset = min(N_PATTERN_CELLS, len(active))
     subsets = [rng.choice(active, n_subset, replace=False) for _ in range(N_PATTERN_SETS)]
-    covariance, triplet = _covariances(test), _third_cumulants(test, triplets)
+    pairs = np.triu_indices(n_cells, 1)
+    covariance = np.cov(test, rowvar=False, bias=True)[pairs]
+    triplet = _third_cumulants(test, triplets)
     counts, overlaps = spike_count_law(test), overlap_law(test)
     table = StatisticsTable()
     for name, x in samples.items():
-        mine = _covariances(x)
-        laws = ((_word_law(test[:, s]), _word_law(x[:, s])) for s in subsets)
-        apart = [float(jensen_shannon(*pair)) for pair in laws]
+        mine = np.cov(x, rowvar=False, bias=True)[pairs]
+        apart = [float(jensen_shannon(_law(test[:, s]), _law(x[:, s]))) for s in subsets]
         table[name] = {
             "spike_count": float(jensen_shannon(counts, spike_count_law(x))),
             "overlap": float(jensen_shannon(overlaps, overlap_law(x))),
@@ -85,18 +86,13 @@ def compare_statistics(
     return table
 
 
-def _covariances(words: np.ndarray) -> np.ndarray:
-    """Return ``⟨x_i x_j⟩ - ⟨x_i⟩⟨x_j⟩`` for all i < j."""
-    return np.cov(words, rowvar=False, bias=True)[np.triu_indices(words.shape[1], 1)]
-
-
 def _third_cumulants(words: np.ndarray, triplets: np.ndarray) -> np.ndarray:
     """Return ``⟨(x_i - ⟨x_i⟩)(x_j - ⟨x_j⟩)(x_k - ⟨x_k⟩)⟩`` of triplets of cells, a row each."""
     x = np.ascontiguousarray((words - words.mean(axis=0)).T.astype(np.float32))
     return np.array([np.mean(x[i] * x[j] * x[k], dtype=np.float64) for i, j, k in triplets])
 
 
-def _word_law(words: np.ndarray) -> np.ndarray:
+def _law(words: np.ndarray) -> np.ndarray:
     """Return the relative frequencies of all words of a few cells, (2^n,)."""
     index = words @ (1 << np.arange(words.shape[1]))
     return np.bincount(index, minlength=2 ** words.shape[1]) / len(words)

@@ -1,4 +1,4 @@
-"""What a model is fed: stored equilibrium samples, recordings and known phases."""
+"""What a model is fed: stored equilibrium samples and recordings."""
 
 from mfvae._lazy import attach
 
@@ -12,7 +12,6 @@ __getattr__, __dir__, __all__ = attach(
         "download_retina": "retina",
         "load_retina": "retina",
         "split_r_hat": "diagnostics",
-        "three_phase_ising": "synthetic",
         "words_from_spikes": "spikes",
     },
 )

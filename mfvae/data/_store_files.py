@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import zarr
 from filelock import FileLock, Timeout
+from pooch import file_hash
 from threadpoolctl import threadpool_limits
 from zarr.codecs import ZstdCodec
 
@@ -29,17 +30,16 @@ DRAWN = ("x", "energy", "order_parameter", "seed")
 
 def describe(attributes: dict[str, Any], system: Any, x: np.ndarray) -> dict[str, dict[str, Any]]:
     """Return shape, dtype and chunks of every array, from one sample ``x`` (1, n_sites[, 3])."""
-    n_temperatures, n_chains = len(attributes["temperatures"]), attributes["n_chains"]
-    n_records, size = attributes["n_records"], attributes["chains_per_chunk"]
-    chains, block = (n_temperatures, n_chains, n_records), (n_temperatures, size, n_records)
+    size = attributes["chains_per_chunk"]
+    chains = len(attributes["temperatures"]), attributes["n_chains"], attributes["n_records"]
+    block, n_chunks = (chains[0], size, chains[2]), chains[1] // size
     site, order = x.shape[1:], np.shape(system.order_parameter(x))[1:]
     axes = ["temperature", "chain", "record"]
     sites, components = [*axes, "site", "component"][: x.ndim + 2], [*axes, "component"]
-    table, row = (n_temperatures, len(OBSERVABLES), len(COLUMNS)), (len(DRAWN), 32)
+    table, row = (chains[0], len(OBSERVABLES), len(COLUMNS)), (len(DRAWN), 32)
     seeds = {"meaning": "first words of the random state of each chunk"}
     hashes = {"rows": list(DRAWN), "last": "the diagnostics", "hash": "sha256"}
     columns = {"observables": list(OBSERVABLES), "columns": list(COLUMNS)}
-    n_chunks = n_chains // size
     arrays = {
         "x": ((*chains, *site), (*block, *site), x.dtype.name, {"axes": sites}),
         "energy": (chains, block, "float64", {"axes": axes}),
@@ -52,8 +52,8 @@ def describe(attributes: dict[str, Any], system: Any, x: np.ndarray) -> dict[str
     for name, (shape, chunks, dtype, meaning) in arrays.items():
         fill = "NaN" if name == "diagnostics" else 0
         raw = {"compress": False} if name in ("seed", "checksum") else {}
-        about[name] = {"shape": shape, "chunks": chunks, "dtype": dtype, "fill": fill, **raw}
-        about[name]["attributes"] = meaning
+        own = {"shape": shape, "chunks": chunks, "dtype": dtype, "fill": fill}
+        about[name] = own | raw | {"attributes": meaning}
     return about
 
 
@@ -91,9 +91,8 @@ class StoreFiles:
 
     def metadata_sha256(self, folder: Path) -> dict[str, str]:
         """Return the checksum of the metadata of every array that is there."""
-        there = [name for name in self.arrays if (folder / name / "zarr.json").is_file()]
-        contents = {name: (folder / name / "zarr.json").read_bytes() for name in there}
-        return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        files = {name: folder / name / "zarr.json" for name in self.arrays}
+        return {name: file_hash(file) for name, file in files.items() if file.is_file()}
 
     def names(self, chunk: int) -> dict[str, str]:
         """Return the files of a chunk, relative to the store; that of its checksums is last."""
@@ -111,9 +110,7 @@ class StoreFiles:
     def seed(self, chunk: int) -> np.random.SeedSequence:
         """Return the seed of a chunk: the child of the store's seed with the chunk's number."""
         own = self.attributes["seed"]
-        return np.random.SeedSequence(
-            own["entropy"], spawn_key=(*own["spawn_key"], chunk), pool_size=own["pool_size"]
-        )
+        return np.random.SeedSequence(**own | {"spawn_key": (*own["spawn_key"], chunk)})
 
     def draw(self, system: Any, chunk: int, workspace: Path) -> None:
         """Draw one block of chains at all temperatures and write it; runs in a worker process."""

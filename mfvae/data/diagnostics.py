@@ -157,11 +157,9 @@ class ChainDiagnostics:
         if (good := self.equilibrated).all():
             return None
         which = ", ".join(f"{t:g}" for t in self.temperatures[~good])
-        return (
-            f"not equilibrated at temperature {which}: chains drift, disagree or are short against "
-            f"their autocorrelation time. Draw with a longer burn_in, more thinning or fewer and "
-            f"longer chains.\n{self}"
-        )
+        what = "chains drift, disagree or are short against their autocorrelation time"
+        advice = "Draw with a longer burn_in, more thinning or fewer and longer chains."
+        return f"not equilibrated at temperature {which}: {what}. {advice}\n{self}"
 
     def __repr__(self) -> str:
         lines = [
@@ -175,8 +173,6 @@ class ChainDiagnostics:
             cells = [f"{c[0]:8.2f}{c[1]:8.0f}{c[2]:8.3f}{c[3]:+7.3f}" for c in columns]
             verdict = "" if good else "  NOT EQUILIBRATED"
             lines.append(f"{t:8.4g} {burn_in:>8} {thinning:>8}{cells[0]} {cells[1]}{verdict}")
-        lines.append(
-            "burn-in and thinning in steps of the sampler (-: none or its own), τ_int in records "
-            "(1/2: independent), drift in standard deviations"
-        )
-        return "\n".join(lines)
+        steps = "burn-in and thinning in steps of the sampler (-: none or its own)"
+        units = "τ_int in records (1/2: independent), drift in standard deviations"
+        return "\n".join([*lines, f"{steps}, {units}"])

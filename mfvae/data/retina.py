@@ -14,7 +14,6 @@ import tempfile
 import urllib.parse
 import zipfile
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -89,15 +88,13 @@ class RetinaWords:
         rows = np.arange(self.n_trials * self.n_bins).reshape(self.n_trials, self.n_bins)
         n = {"bins": rows.size, "trials": self.n_trials, "movie": self.n_bins}[by]
         n_test = int(n * test + 1e-9)
-        if n_test == 0 or n_test == n:
+        if n_test in (0, n):
             raise ValueError(f"test = {test} of {n} {by} leaves nothing on one side")
         if by == "movie":
             return rows[:, :-n_test].reshape(-1), rows[:, -n_test:].reshape(-1)
         order = rng.permutation(n)
-        if by == "bins":
-            return order[n_test:], order[:n_test]
-        chosen = np.isin(np.arange(n), order[:n_test])
-        return rows[~chosen].reshape(-1), rows[chosen].reshape(-1)
+        sides = order[n_test:], order[:n_test]
+        return sides if by == "bins" else tuple(rows[np.sort(s)].reshape(-1) for s in sides)
 
     def split(
         self, by: str = "bins", test: float = 0.1, seed: int = 0
@@ -113,9 +110,7 @@ class RetinaWords:
             test: Fraction of the bins, trials or movie held out.
             seed: Seed of the permutation; without effect on ``"movie"``.
         """
-        train, held_out = self.split_rows(by, test, seed)
-        flat = self.flat()
-        return flat[train], flat[held_out]
+        return tuple(self.flat()[rows] for rows in self.split_rows(by, test, seed))
 
 
 def retina_cache() -> Path:
@@ -136,8 +131,7 @@ def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> Reti
         FileNotFoundError: If there is no such file at ``path``.
         ValueError: If the file found is another one: names both checksums and both sizes.
 
-    >>> retina = load_retina()
-    >>> retina.words.shape
+    >>> load_retina().words.shape
     (297, 953, 160)
     """
     if path is not None:
@@ -163,20 +157,13 @@ def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> Reti
     return RetinaWords(words, source, hashlib.sha256(words).hexdigest(), is_surrogate=True)
 
 
-@cache
-def surrogate_mixture() -> tuple[np.ndarray, np.ndarray]:
-    """Return weights ``(70,)`` and firing probabilities ``(70, 160)`` of the fitted mixture."""
-    with np.load(SURROGATE, allow_pickle=False) as stored:
-        weights = stored["weights"].astype(np.float64)
-        logits = LOGIT_LOWEST + LOGIT_STEP * stored["logits"].astype(np.float64)
-    return weights / weights.sum(), expit(logits).astype(np.float32)
-
-
 def sample_surrogate(n_words: int, *, seed: int | np.random.SeedSequence = 0) -> np.ndarray:
     """Draw words, uint8 ``(n_words, 160)``, independent: the three splits are alike on them."""
     rng = np.random.default_rng(seed)
-    weights, probabilities = surrogate_mixture()
-    cumulative = np.cumsum(weights)
+    with np.load(SURROGATE, allow_pickle=False) as stored:
+        weights, logits = (stored[name].astype(np.float64) for name in ("weights", "logits"))
+    cumulative = np.cumsum(weights / weights.sum())
+    probabilities = expit(LOGIT_LOWEST + LOGIT_STEP * logits).astype(np.float32)
     words = np.empty((n_words, probabilities.shape[1]), dtype=np.uint8)
     for i in range(0, n_words, 16384):
         block = words[i : i + 16384]
@@ -226,26 +213,24 @@ def download_retina(url: str | None = None, folder: str | os.PathLike | None = N
                 os.replace(found, target)
                 return target
             except Exception as error:
-                reason = " ".join(str(error).split())
-                failures.append(f"  {address}: {type(error).__name__}: {reason}")
+                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                failures.append(f"  {address}: {reason}\n")
     raise OSError(
         f"the retina recording {FILE_NAME} could not be downloaded; nothing was kept. Tried:\n"
-        + "\n".join(failures)
-        + "\nFetch it by hand (doi:10.15479/AT:ISTA:61) into a folder retina/ and set MFVAE_DATA "
-        "to the folder above, or set MFVAE_RETINA_URL to another address."
+        f"{''.join(failures)}Fetch it by hand (doi:10.15479/AT:ISTA:61) into a folder retina/ and "
+        "set MFVAE_DATA to the folder above, or set MFVAE_RETINA_URL to another address."
     )
 
 
 def _fetch(address: str, workspace: str, follow: bool = True) -> Path:
     """Download ``address``; return the MATLAB file itself, out of a zip or a page if need be."""
     http = pooch.HTTPDownloader(progressbar=True, timeout=60, headers={"User-Agent": "mfvae"})
-    name = "page" if follow else "linked"
-    file = pooch.retrieve(address, None, fname=name, path=workspace, downloader=http)
+    file = pooch.retrieve(address, None, path=workspace, downloader=http)
     if zipfile.is_zipfile(file):
         members = pooch.Unzip()(file, "download", None)
         return Path(next((member for member in members if member.endswith(FILE_NAME)), file))
     if follow and os.path.getsize(file) < 5_000_000:
-        pattern = rb"""href=["']([^"']*""" + re.escape(FILE_NAME.encode()) + rb"""[^"']*)"""
+        pattern = rb"""href=["']([^"']*%b[^"']*)""" % re.escape(FILE_NAME.encode())
         if link := re.search(pattern, Path(file).read_bytes()):
             linked = urllib.parse.urljoin(address, link[1].decode().replace("&amp;", "&"))
             return _fetch(linked, workspace, follow=False)

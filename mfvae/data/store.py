@@ -144,6 +144,15 @@ class EquilibriumSamples:
         else:
             n_chunks = math.ceil(check_count(n_chains, "n_chains") / size)
         n_records = math.ceil(n_samples / (n_chunks * size))
+        schedule, given = None, [options.get("burn_in"), options.get("thinning")]
+        if None not in given:
+            schedule = [given] * len(temperatures)
+        elif hasattr(system, "schedule"):
+            others = {k: v for k, v in options.items() if k not in ("burn_in", "thinning")}
+            pairs = (system.schedule(float(t), **others) for t in temperatures)
+            schedule = [
+                [own if g is None else g for g, own in zip(given, p, strict=True)] for p in pairs
+            ]
         attributes = {
             "format": FORMAT[0],
             "version": FORMAT[1],
@@ -155,7 +164,7 @@ class EquilibriumSamples:
             "n_records": n_records,
             "options": options,
             "seed": {k: getattr(seed, k) for k in ("entropy", "spawn_key", "pool_size")},
-            "schedule": _schedule(system, temperatures, options),
+            "schedule": schedule,
             "mfvae": __version__,
         }
         attributes["arrays"] = describe(attributes, system, probe)
@@ -215,9 +224,8 @@ class EquilibriumSamples:
         except ValueError:
             problems.append("zarr.json does not match its checksum")
         found = self._files.metadata_sha256(self.path)
-        for name, expected in self.attributes["metadata_sha256"].items():
-            if found.get(name) != expected:
-                problems.append(f"{name}/zarr.json does not match its checksum")
+        differ = {name for name, _ in found.items() ^ self.attributes["metadata_sha256"].items()}
+        problems += [f"{name}/zarr.json does not match its checksum" for name in sorted(differ)]
         if not problems:
             self._require(range(self.n_chunks + 1))
             damage = {c: self._files.damage(c) for c in range(self.n_chunks + 1)}
@@ -283,11 +291,9 @@ class EquilibriumSamples:
         return tuple(type(self)(self.path, self._system, part) for part in parts)
 
     def __repr__(self) -> str:
-        head = (
-            f"EquilibriumSamples of {self.attributes['system']['class']}: "
-            f"{len(self.temperatures)} temperatures × {self.n_samples} samples in "
-            f"{len(self._chunks)} chunks"
-        )
+        samples = f"{len(self.temperatures)} temperatures × {self.n_samples} samples"
+        system = self.attributes["system"]["class"]
+        head = f"EquilibriumSamples of {system}: {samples} in {len(self._chunks)} chunks"
         if len(self._chunks) < self.n_chunks:
             return f"{head} (part of a split)"
         return f"{head}\n{self.diagnostics if self.is_complete else 'incomplete: call resume()'}"
@@ -313,15 +319,3 @@ def _plain(item: Any) -> Any:
     if isinstance(item, (np.ndarray, np.generic)):
         return item.tolist()
     raise TypeError(f"{type(item).__name__} cannot be stored as JSON: {item!r}")
-
-
-def _schedule(system: Any, temperatures: np.ndarray, options: dict[str, Any]) -> list | None:
-    """Return burn-in and thinning at each temperature, or None if the system does not tell."""
-    given = [options.get("burn_in"), options.get("thinning")]
-    if None not in given:
-        return [given] * len(temperatures)
-    if not hasattr(system, "schedule"):
-        return None
-    others = {k: v for k, v in options.items() if k not in ("burn_in", "thinning")}
-    pairs = [system.schedule(float(t), **others) for t in temperatures]
-    return [[p if g is None else g for g, p in zip(given, pair, strict=True)] for pair in pairs]

@@ -36,15 +36,12 @@ _RIDGE = 1e-6  # of the Hessian's trace, against overlaps that never vary
 def correlation_spectrum(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return eigenvalues and eigenvectors of the correlation matrix of spins, largest first.
 
-    Second moments are taken without subtracting means: the spins of the model have none. The first
-    P eigenvectors are the simple method's span, input for `unmix`.
+    They are float64 (n_sites,), of sum ``n_sites``, and orthonormal columns (n_sites, n_sites); the
+    first P columns are the simple method's span, input for `unmix`. Second moments are taken
+    without subtracting means: the spins of the model have none.
 
     Args:
         X: Spins -1 and +1, ``(n_samples, n_sites)``.
-
-    Returns:
-        Eigenvalues, float64 (n_sites,), of sum ``n_sites``, and orthonormal eigenvectors, one a
-        column, float64 (n_sites, n_sites).
     """
     x = check_spins(X, name="X")
     moment = np.zeros((x.shape[1], x.shape[1]))
@@ -163,24 +160,18 @@ def polish_patterns(patterns: np.ndarray, X: np.ndarray) -> np.ndarray:
         overlaps = spins @ xi / len(xi)
         for i, (s, row) in enumerate(zip(columns, xi, strict=True)):
             others = overlaps - s[:, None] * (row / len(xi))
-            weights[i] = _logistic(others, s, weights[i])
+            for _ in range(8):  # damped Newton steps up the mean of ln σ(2 s w·m)
+                mean = np.tanh(others @ weights[i].astype(np.float32))
+                gradient = others.T @ (s - mean)
+                hessian = ((others * (1 - mean**2)[:, None]).T @ others).astype(np.float64)
+                hessian += np.eye(len(hessian)) * (_RIDGE * np.trace(hessian) + 1e-12)
+                step = np.linalg.solve(hessian, gradient)
+                step *= min(1.0, 2.0 / max(np.abs(others[::97] @ step).max(), 1e-12))
+                weights[i] += step
+                if np.abs(step).max() < 0.01 * max(np.abs(weights[i]).max(), 1e-12):
+                    break
         following = np.where(weights >= 0, 1, -1).astype(np.int8)
         if np.array_equal(following, current):
             break
         current = following
     return current.copy()
-
-
-def _logistic(features: np.ndarray, s: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Maximise the mean of ln σ(2 s F·w) over w by at most eight damped Newton steps."""
-    for _ in range(8):
-        mean = np.tanh(features @ weights.astype(np.float32))
-        gradient = features.T @ (s - mean)
-        hessian = ((features * (1 - mean**2)[:, None]).T @ features).astype(np.float64)
-        hessian += np.eye(len(hessian)) * (_RIDGE * np.trace(hessian) + 1e-12)
-        step = np.linalg.solve(hessian, gradient)
-        step *= min(1.0, 2.0 / max(np.abs(features[::97] @ step).max(), 1e-12))
-        weights = weights + step
-        if np.abs(step).max() < 0.01 * max(np.abs(weights).max(), 1e-12):
-            break
-    return weights

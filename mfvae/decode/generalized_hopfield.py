@@ -67,12 +67,10 @@ class GeneralizedHopfield:
         tolerance: float = 1e-7,
     ) -> None:
         self.patterns = check_finite_array(patterns, "patterns", ndim=2)
-        self.field = check_finite_array(field, "field", ndim=1)
         n_sites, n_latents = self.patterns.shape
+        self.field = check_finite_array(field, "field", shape=(n_sites,))
         if n_latents > 2:
             raise ValueError(f"the quadrature of Φ needs one or two latents, got {n_latents}")
-        if self.field.shape != (n_sites,):
-            raise ValueError(f"field must have shape ({n_sites},), got {self.field.shape}")
         prior = NormalPrior(n_latents, 0) if prior is None else prior
         if getattr(prior, "n_latents", None) != n_latents:
             raise ValueError(f"prior must be a prior of {n_latents} latents, got {prior!r}")
@@ -113,9 +111,7 @@ class GeneralizedHopfield:
         Args:
             u: Conjugate to the latents, ``(n, n_latents)``; configurations have u = Wᵀs.
         """
-        u = check_finite_array(u, "u", ndim=2)
-        if u.shape[1] != self.patterns.shape[1]:
-            raise ValueError(f"u must have shape (n, {self.patterns.shape[1]}), got {u.shape}")
+        u = check_finite_array(u, "u", shape=(None, self.patterns.shape[1]))
         return np.where(u.any(axis=1), self._log_integral(u) - self._log_z0, 0.0)
 
     def energy(self, s: np.ndarray) -> np.ndarray:

@@ -34,10 +34,10 @@ def regress_order_tensor(
     method: str = "network",
     seed: int | np.random.SeedSequence = 0,
 ) -> np.ndarray:
-    """Return the order tensors of held-out configurations as read off their latents.
+    """Return order tensors of held-out configurations read off their latents, (n_test, 5) float64.
 
-    Compare with ``to_components(MaierSaupe(n_sites).tensor(test[0]))``, for example by
-    `sklearn.metrics.r2_score` with ``multioutput="raw_values"``.
+    Compare with ``to_components(MaierSaupe(n_sites).tensor(test[0]))``, in whose basis they are, by
+    `sklearn.metrics.r2_score` with ``multioutput="raw_values"`` for example.
 
     Args:
         vae: Trained on directors.
@@ -47,9 +47,6 @@ def regress_order_tensor(
         method: "network": two hidden layers of 64 tanh units, Adam, stopped early on a tenth held
             out; "ridge": a linear map; "closed-form": from the decoder's weights, nothing fitted.
         seed: Source of the network's initial weights and of its split.
-
-    Returns:
-        ndarray, float64 (n_test, 5): Components in the basis of `mfvae.systems.to_components`.
 
     Raises:
         ValueError: If the closed form is asked of another model than ``likelihood="bingham"`` with

@@ -26,18 +26,14 @@ _N_POINTS = 256  # latents over which the Jacobian is averaged
 
 
 def decoder_jacobian(vae: MeanFieldVAE, z: np.ndarray) -> np.ndarray:
-    """Return the derivative of the decoder's logits with respect to the latents.
+    """Return the decoder's Jacobian at latents ``z``, float64 (n_points, n_sites, n_latents).
 
-    By automatic differentiation (the derivative of the vector-Jacobian product), one pass for
-    each latent and all of ``z`` at once.
+    It is that of the logit of the larger letter, per unit of the latent; half of it is that of the
+    fields. By automatic differentiation, one pass for each latent and all of ``z`` at once.
 
     Args:
         vae: Trained, with the Bernoulli likelihood.
-        z: Latents ``(n_points, n_latents)`` where to take it.
-
-    Returns:
-        ndarray, float64 (n_points, n_sites, n_latents): Of the logit of the larger letter, per unit
-            of the latent; half of it for fields.
+        z: Latents ``(n_points, n_latents)``.
     """
     likelihood = check_trained(vae).configuration_["likelihood"]
     if likelihood != "bernoulli":
@@ -99,20 +95,19 @@ def recover_patterns(
     spectrum, vectors = np.linalg.eigh(moment)
     spectrum, vectors = np.maximum(spectrum[::-1], 0), vectors[:, ::-1]
     limit = min(n_latents, n_sites - 1)
-    if n_patterns is None:
-        n_patterns = int(np.sum(spectrum[:limit] > _LEAST_SIGNAL))
-    else:
-        check_count(n_patterns, "n_patterns", maximum=limit)
+    n_kept = int(np.sum(spectrum[:limit] > _LEAST_SIGNAL))
+    if n_patterns is not None:
+        n_kept = check_count(n_patterns, "n_patterns", maximum=limit)
     measured = {
         "spectrum": spectrum[: 2 * n_latents],
         "jacobian_variation": float(variation),
-        "span_variation": float(spectrum[n_patterns:].sum() / max(spectrum.sum(), 1e-300)),
+        "span_variation": float(spectrum[n_kept:].sum() / max(spectrum.sum(), 1e-300)),
     }
-    if n_patterns == 0:
+    if n_kept == 0:
         empty = np.zeros((n_sites, 0), dtype=np.int8)
         return PatternRecovery(empty, np.zeros(0), np.zeros(0), 1.0, 0.0, 0, **measured)
     # Eigenvectors alone: all directions of the span count alike.
-    found = unmix(vectors[:, :n_patterns], method=unmixing, seed=unmix_seed)
+    found = unmix(vectors[:, :n_kept], method=unmixing, seed=unmix_seed)
     return dataclasses.replace(found, **measured)
 
 

@@ -35,10 +35,9 @@ class PatternRecovery:
     """Patterns read off a subspace, with what can be said of them without a reference.
 
     Attributes:
-        patterns: Spins -1 and +1, int8 (n_sites, n_patterns), nearest to the span first; signs and
-            order are arbitrary.
-        residuals: ``1 - |Πx|²/N``, float64 (n_patterns,): squared distance to the span, 0 (in it)
-            to 1 (orthogonal to it).
+        patterns: Spins -1 and +1, int8 (n_sites, n_patterns), nearest to the span first; of
+            arbitrary signs.
+        residuals: ``1 - |Πx|²/N``, float64 (n_patterns,): 0 in the span, 1 orthogonal to it.
         stability: Mean over the other restarts of the largest absolute overlap with one of their
             patterns, float64 (n_patterns,).
         runner_up: Smallest residual among the sign vectors found that are not among the patterns; 1
@@ -60,10 +59,7 @@ class PatternRecovery:
     jacobian_variation: float | None = None
     span_variation: float | None = None
 
-    @property
-    def n_patterns(self) -> int:
-        """Number of patterns."""
-        return self.patterns.shape[1]
+    n_patterns = property(lambda self: self.patterns.shape[1], doc="Number of patterns.")
 
     @property
     def repeated(self) -> np.ndarray:
@@ -131,7 +127,11 @@ def unmix(
     basis = left[:, :n_patterns]
     rngs = [np.random.default_rng(child) for child in check_seed(seed).spawn(_N_RESTARTS)]
     if method == "ica":
-        runs = [_independent_components(basis, rng) for rng in rngs]
+        options = {"whiten": "unit-variance", "max_iter": 1000, "tol": 1e-5}
+        with warnings.catch_warnings():  # what does not converge shows in the stability
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            icas = [FastICA(random_state=int(rng.integers(2**31)), **options) for rng in rngs]
+            runs = [_signs(ica.fit_transform(basis * np.sqrt(n_sites))) for ica in icas]
         chosen = runs[int(np.argmax([_agreement(run, runs).mean() for run in runs]))]
         runner_up = 1.0
     else:
@@ -140,8 +140,8 @@ def unmix(
         pool = _distinct(np.concatenate(pools, axis=1), basis)
         index = _select(pool, basis)
         chosen = pool[:, index]
-        rest = np.delete(pool, index, axis=1)
-        runner_up = float(_residuals(rest, basis).min(initial=1.0))
+        left_out = np.delete(pool, index, axis=1)
+        runner_up = float(_residuals(left_out, basis).min(initial=1.0))
     residuals = _residuals(chosen, basis)
     order = np.argsort(residuals, kind="stable")
     chosen, residuals = chosen[:, order], residuals[order]
@@ -174,16 +174,6 @@ def _agreement(x: np.ndarray, runs: list[np.ndarray]) -> np.ndarray:
     return (best.sum(axis=0) - best.max(axis=0)) / (len(runs) - 1)
 
 
-def _independent_components(basis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    ica = FastICA(
-        whiten="unit-variance", max_iter=1000, tol=1e-5, random_state=int(rng.integers(2**31))
-    )
-    with warnings.catch_warnings():
-        # A restart that does not converge shows in the stability.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return _signs(ica.fit_transform(basis * np.sqrt(len(basis))))
-
-
 def _signs(a: np.ndarray) -> np.ndarray:
     """Return the signs of an array as float32, +1 for zero."""
     return np.where(a >= 0, np.float32(1), np.float32(-1))
@@ -204,14 +194,11 @@ def _search(basis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     n_starts = int(np.clip(16 * n_patterns, 64, 768))
     pool = np.zeros((len(basis), 0), dtype=np.float32)
     chosen, settled, before = np.zeros(0, dtype=int), 0, np.inf
-    for number in range(_N_ROUNDS):
-        n_deflated = 0
-        if number and n_patterns > 1:
-            # Everything found but a random number of the worst, which may be wrong.
-            n_deflated = min(len(chosen), n_patterns - 1)
-            n_deflated -= int(rng.integers(0, n_deflated // 2 + 1))
-        inside = basis.T @ pool[:, chosen[:n_deflated]]
-        frame = np.linalg.qr(inside, mode="complete")[0] if n_deflated else np.eye(n_patterns)
+    for _ in range(_N_ROUNDS):
+        # Everything found but a random number of the worst, which may be wrong.
+        n_deflated = min(len(chosen), n_patterns - 1)
+        n_deflated -= int(rng.integers(0, n_deflated // 2 + 1))
+        frame, _ = np.linalg.qr(basis.T @ pool[:, chosen[:n_deflated]], mode="complete")
         free = basis @ frame[:, n_deflated:]
         x = _signs(free @ rng.standard_normal((free.shape[1], n_starts)))
         if n_deflated:
@@ -255,15 +242,11 @@ def _distinct(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """Return columns in the order of their residuals, near duplicates left out."""
     x = x[:, np.argsort(_residuals(x, basis), kind="stable")]
     close = np.abs(x.T @ x) > _DUPLICATE * len(x)
-    free = np.ones(x.shape[1], dtype=bool)
     kept: list[int] = []
-    for j in range(x.shape[1]):
-        if free[j]:
+    for j, near in enumerate(close):
+        if not near[kept].any():
             kept.append(j)
-            free &= ~close[j]
-        if len(kept) == 4 * basis.shape[1]:
-            break
-    return x[:, kept]
+    return x[:, kept[: 4 * basis.shape[1]]]
 
 
 def _select(pool: np.ndarray, basis: np.ndarray) -> np.ndarray:
@@ -272,11 +255,9 @@ def _select(pool: np.ndarray, basis: np.ndarray) -> np.ndarray:
     inside = inside / np.maximum(np.linalg.norm(inside, axis=0), 1e-12)
     chosen: list[int] = []
     frame = np.zeros((basis.shape[1], 0))
-    for j in range(pool.shape[1]):
-        rest = inside[:, j] - frame @ (frame.T @ inside[:, j])
+    for j, column in enumerate(inside.T):
+        rest = column - frame @ (frame.T @ column)
         if rest @ rest > _INDEPENDENT:
             chosen.append(j)
             frame = np.column_stack([frame, rest / np.linalg.norm(rest)])
-        if len(chosen) == basis.shape[1]:
-            break
     return np.array(chosen, dtype=int)

@@ -88,9 +88,7 @@ def capacity_demand(
     half, total = cut_information(up, np.arange(n_sites) < n_sites // 2), None
     note = "cut from below (binned canonical pair)"
     if log_prob is not None:
-        log_prob = check_finite_array(log_prob, "log_prob", ndim=1)
-        if len(log_prob) != n_samples:
-            raise ValueError(f"log_prob must have shape ({n_samples},), got {log_prob.shape}")
+        log_prob = check_finite_array(log_prob, "log_prob", shape=(n_samples,))
         # Row by row, so that common fluctuations cancel.
         rows = -log_prob - _conditional_cross_entropies(up)
         total = jackknife_of_means(rows[:, None], lambda mean: mean[..., 0], _N_BLOCKS)

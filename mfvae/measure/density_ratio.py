@@ -143,6 +143,8 @@ def total_correlation(
     X = check_finite_array(X, "X", dtype=None)
     if X.ndim not in (2, 3):
         raise ValueError(f"X must have shape (n_samples, n_sites) or (…, 3), got {X.shape}")
+    if lattice_shape is not None:
+        lattice_shape = check_lattice_shape(lattice_shape, X.shape[1])
     keys, members = zip(*condition_groups(conditions, len(X)), strict=True)
     if min(len(rows) for rows in members) < _MIN_ROWS:
         raise ValueError(f"every condition needs at least {_MIN_ROWS} rows")
@@ -166,8 +168,7 @@ def total_correlation(
     spread = variance.clamp_min(0.1 * float(variance.mean()) + 1e-12).sqrt()[None, :, None]
     residuals = [residual.div_(spread) for residual in residuals]
     if lattice_shape is not None:
-        shape = check_lattice_shape(lattice_shape, X.shape[1])
-        distances = [autocorrelation(r, shape) for r in residuals]
+        distances = [autocorrelation(r, lattice_shape) for r in residuals]
         summaries = [torch.cat(pair, dim=1) for pair in zip(summaries, distances, strict=True)]
     sites = [residual.flatten(1) for residual in residuals]
     if vae is not None and len(triples := tied_triples(sites[0])[:_N_PRODUCTS]):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import rel_entr
 
-from mfvae._validation import check_count, check_probabilities, check_seed, check_two_letters
+from mfvae._validation import check_count, check_finite_array, check_seed, check_two_letters
 from mfvae.measure._jackknife import blocks_of, jackknife, spread
 from mfvae.systems.base import Estimate
 
@@ -124,23 +124,24 @@ def jensen_shannon(p: Any, q: Any) -> Estimate:
     >>> round(float(jensen_shannon([1.0, 0.0], [0.5, 0.5])), 6)
     0.215762
     """
-    laws, sampled = (p, q), [isinstance(law, EmpiricalLaw) for law in (p, q)]
-    first, second = (
-        law.probabilities if counted else check_probabilities(law, name)
-        for law, counted, name in zip(laws, sampled, "pq", strict=True)
-    )
+    sampled, laws = [isinstance(law, EmpiricalLaw) for law in (p, q)], []
+    for law, counted, name in zip((p, q), sampled, "pq", strict=True):
+        laws.append(law.probabilities if counted else check_finite_array(law, name, ndim=1))
+        if np.any(laws[-1] < 0) or abs(laws[-1].sum() - 1) > 1e-8:
+            raise ValueError(f"{name} must be >= 0 and of sum 1, got sum {laws[-1].sum()}")
+    first, second = laws
     if first.shape != second.shape or (all(sampled) and not np.allclose(p.values, q.values)):
         raise ValueError(f"p and q must be over the same values, got {first.size}, {second.size}")
-    variance = 0.0
-    for law, counted, other in zip(laws, sampled, (second, first), strict=True):
-        if counted:
-            estimate = jackknife(law.block_counts, lambda c, other=other: _divergence(c, other))
-            variance += estimate.stderr**2
-    value = max(float(_divergence(first, second)), 0.0)
-    return Estimate(value, stderr=np.sqrt(variance), exact=not any(sampled))
 
+    def divergence(counts: np.ndarray, other: np.ndarray) -> np.ndarray:
+        law = counts / counts.sum(axis=-1, keepdims=True)
+        middle = (law + other) / 2
+        return (rel_entr(law, middle) + rel_entr(other, middle)).sum(axis=-1) / 2
 
-def _divergence(counts: np.ndarray, other: np.ndarray) -> np.ndarray:
-    p = counts / counts.sum(axis=-1, keepdims=True)
-    middle = (p + other) / 2
-    return (rel_entr(p, middle) + rel_entr(other, middle)).sum(axis=-1) / 2
+    errors = [
+        jackknife(law.block_counts, lambda counts, other=other: divergence(counts, other)).stderr
+        for law, counted, other in zip((p, q), sampled, (second, first), strict=True)
+        if counted
+    ]
+    value = max(float(divergence(first, second)), 0.0)
+    return Estimate(value, stderr=np.sqrt(sum(e**2 for e in errors)), exact=not any(sampled))

@@ -15,8 +15,6 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import i0e, i1e, roots_legendre
 
-__all__ = ["axis_nodes", "integrate_bingham", "log_normalizer_sorted"]
-
 
 @lru_cache(maxsize=256)
 def _nodes(n_nodes: int, octave: int) -> tuple[np.ndarray, np.ndarray]:

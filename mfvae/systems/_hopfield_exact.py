@@ -18,8 +18,6 @@ from scipy.special import logsumexp
 
 from mfvae.systems._special import binary_negentropy, log_binomial, log_cosh
 
-__all__ = ["MAX_PATTERNS", "SolvedHopfield"]
-
 MAX_PATTERNS = 3
 #: Quadrature step for the field, in standard deviations of exp(-Nβm²/2): the trapezoidal rule is
 #: then exact up to 2 exp(-2π²/step²) = 1e-17 of the largest term.

@@ -10,14 +10,6 @@ from scipy.special import logsumexp, xlogy
 
 from mfvae.systems.base import Estimate
 
-__all__ = [
-    "ENUMERABLE",
-    "Enumeration",
-    "cylinder_information",
-    "log_partition_derivatives",
-    "mean_conditional_entropy",
-]
-
 #: The largest length that is enumerated: 2^16 configurations.
 ENUMERABLE = 4
 #: Above this κ the variance of the energy, e^{-8κ}, is below rounding and is taken from its series.

@@ -18,8 +18,6 @@ from scipy.special import roots_legendre
 
 from mfvae.systems._bingham_quadrature import integrate_bingham, log_normalizer_sorted
 
-__all__ = ["TensorLaw", "branch", "nematic_order_parameter", "tensor_law", "transition_fields"]
-
 _DEPTH = 42.0  # what lies e^{-42} below the largest weight is left out: 6e-19
 _MARGIN = 0.02  # added to the bound of a cell's log weight beyond its curvature
 _LARGEST_FIELD = 1e7

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-__all__ = ["binary_negentropy", "log_binomial", "log_cosh"]
-
 
 def log_cosh(x: np.ndarray) -> np.ndarray:
     """ln cosh x without overflow or cancellation."""

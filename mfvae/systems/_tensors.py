@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["BASIS", "from_components", "to_components"]
-
 _R2, _R6 = np.sqrt(0.5), np.sqrt(1.0 / 6.0)
 
 #: ``(5, 3, 3)``, with ``tr(BASIS[j] BASIS[k]) = delta_jk``.

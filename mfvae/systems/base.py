@@ -82,6 +82,16 @@ def each_temperature(method: Callable) -> Callable:
     return over
 
 
+def check_sites(value: object, n_sites: int) -> np.ndarray:
+    """Return numbers of distinct sites, at least one, as int64."""
+    sites = np.asarray(value)
+    if sites.ndim != 1 or sites.size == 0 or not np.issubdtype(sites.dtype, np.integer):
+        raise ValueError("sites must be a list of one or more site numbers")
+    if sites.min() < 0 or sites.max() >= n_sites or len(np.unique(sites)) < len(sites):
+        raise ValueError(f"sites must be distinct numbers from 0 to {n_sites - 1}")
+    return sites.astype(np.int64)
+
+
 class System:
     """A model in thermal equilibrium: energy, sampler and, where known, exact results.
 

@@ -11,12 +11,11 @@ from mfvae._validation import (
     check_choice,
     check_count,
     check_finite_array,
-    check_sites,
     check_spins,
     check_temperature,
 )
 from mfvae.systems._special import binary_negentropy, log_binomial, log_cosh
-from mfvae.systems.base import Seed, System, each_temperature
+from mfvae.systems.base import Seed, System, check_sites, each_temperature
 
 __all__ = ["CurieWeiss"]
 

@@ -6,16 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mfvae._validation import (
-    check_choice,
-    check_count,
-    check_seed,
-    check_sites,
-    check_spins,
-    check_temperature,
-)
+from mfvae._validation import check_choice, check_count, check_seed, check_spins, check_temperature
 from mfvae.systems._hopfield_exact import MAX_PATTERNS, SolvedHopfield
-from mfvae.systems.base import Seed, System, each_temperature
+from mfvae.systems.base import Seed, System, check_sites, each_temperature
 from mfvae.systems.kernels import hopfield as kernel
 
 __all__ = ["Hopfield"]
@@ -100,17 +93,9 @@ class Hopfield(System):
         return cls(2 * bits.reshape(n_sites, n_patterns) - 1)
 
     def _draw(self, temperatures, shape, steps, seed, *, start="random", n_threads=1):
-        x, _ = kernel.run(
-            self.patterns,
-            temperatures,
-            *shape,
-            burn_in=steps[0],
-            thinning=steps[1],
-            seed=seed,
-            start=check_choice(start, "start", ("random", "patterns")),
-            n_threads=check_count(n_threads, "n_threads"),
-        )
-        return x
+        start = check_choice(start, "start", ("random", "patterns"))
+        n_threads = check_count(n_threads, "n_threads")
+        return kernel.run(self.patterns, temperatures, shape, steps, seed, start, n_threads)[0]
 
     def energy(self, x: np.ndarray) -> np.ndarray:
         return -np.sum(self._sums_of(x) ** 2, axis=1) / (2 * self.n_sites)

@@ -11,7 +11,6 @@ from mfvae._validation import (
     check_count,
     check_number,
     check_seed,
-    check_sites,
     check_spins,
     check_temperature,
     check_temperatures,
@@ -23,7 +22,14 @@ from mfvae.systems._ising_exact import (
     log_partition_derivatives,
     mean_conditional_entropy,
 )
-from mfvae.systems.base import Estimate, Seed, System, each_temperature, over_temperatures
+from mfvae.systems.base import (
+    Estimate,
+    Seed,
+    System,
+    check_sites,
+    each_temperature,
+    over_temperatures,
+)
 
 __all__ = ["Ising2D"]
 

@@ -17,8 +17,8 @@ from mfvae.systems._maier_saupe_exact import (
 )
 from mfvae.systems.base import Estimate, Seed, System, each_temperature, over_temperatures
 from mfvae.systems.kernels.bingham import draw_rows
-from mfvae.systems.kernels.maier_saupe import random_frames, run_ladder
-from mfvae.systems.kernels.random import lane_states, scalar_states
+from mfvae.systems.kernels.maier_saupe import random_frames, run_ladders
+from mfvae.systems.kernels.random import scalar_states
 
 __all__ = ["MaierSaupe"]
 
@@ -99,11 +99,7 @@ class MaierSaupe(System):
         place = np.full(len(ladder), -1)
         place[np.searchsorted(ladder, wanted)] = np.arange(len(wanted))
         x = np.empty((n_chains, len(wanted), n_records, self.n_sites, 3), dtype=np.float32)
-        for chain, child in enumerate(seed.spawn(n_chains)):
-            tensor_seed, site_seed = child.spawn(2)
-            states = scalar_states(tensor_seed, 1)[0], lane_states(site_seed, 1)[0]
-            counts = (self.n_sites, *steps, chain % 2 == 1)
-            run_ladder(ladder, place, *counts, *states, x[chain], np.empty(len(ladder) - 1))
+        run_ladders(ladder, place, *steps, seed, x)
         return np.ascontiguousarray(x.swapaxes(0, 1)[inverse])
 
     def tensor(self, x: np.ndarray) -> np.ndarray:

@@ -2,10 +2,14 @@
 
 A decoder maps latents ``(n_samples, n_latents)`` to ``(n_samples, n_sites, n_parameters)``.
 It never sees the conditions: given the latent, the law of a site is the same at every
-temperature, and only the prior knows which latents occur there.
+temperature, and only the prior knows which latents occur there. ``calibrate`` sets its output
+bias to the independent model's, ``(n_sites, n_parameters)``: training is spent on the rest.
 """
 
 from __future__ import annotations
+
+import math
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,18 +23,10 @@ from mfvae.vae.encoder import (
     multilayer,
 )
 
-__all__ = ["CNNDecoder", "Decoder", "LinearDecoder", "MLPDecoder"]
+__all__ = ["CNNDecoder", "LinearDecoder", "MLPDecoder"]
 
 
-class Decoder(nn.Module):
-    """Base: a decoder starts at the independent model, so that training is spent on the rest."""
-
-    def calibrate(self, marginal_parameters: Tensor) -> None:
-        """Set the output bias to the independent model's, ``(n_sites, n_parameters)``."""
-        raise NotImplementedError
-
-
-class LinearDecoder(Decoder):
+class LinearDecoder(nn.Module):
     """One affine map; with a Bernoulli likelihood, a generalised Hopfield model."""
 
     def __init__(self, sizes: Sizes) -> None:
@@ -45,7 +41,7 @@ class LinearDecoder(Decoder):
         return self.affine(z).unflatten(1, self.shape)
 
 
-class MLPDecoder(Decoder):
+class MLPDecoder(nn.Module):
     """A fully connected network; ``widths`` are those of its hidden layers."""
 
     def __init__(self, sizes: Sizes, *, widths: tuple[int, ...] = (256,)) -> None:
@@ -80,19 +76,13 @@ class _Upsample(nn.Module):
         return wide[..., 3 : 3 + 2 * rows, 3 : 3 + 2 * columns]
 
 
-class CNNDecoder(Decoder):
-    """The mirror of ``CNNEncoder``, cropped to the lattice.
+class CNNDecoder(nn.Module):
+    """The mirror of ``CNNEncoder``, with the same options, cropped to the lattice.
 
     Without ``width``: an affine map to the pooled grid, then transposed convolutions with SiLU
     between them. With it (Huang, Hu & Yang 2022, table I): two dense layers, the second onto the
     grid, then transposed convolutions (kernel 4), with batch normalisation and ReLU before each;
     where the likelihood needs two numbers a site, the last has two branches (their table II).
-
-    Args:
-        sizes: With a ``lattice_shape``.
-        channels: Channels of the mirrored encoder's blocks, first block first.
-        padding_mode: "zeros", or "circular" for periodic lattices (without ``width`` only).
-        width: Width of the first dense layer, or None.
     """
 
     def __init__(
@@ -104,32 +94,26 @@ class CNNDecoder(Decoder):
         width: int | None = None,
     ) -> None:
         super().__init__()
-        channels, width, pooled = check_convolutions(sizes, channels, padding_mode, width)
-        self.lattice_shape = tuple(sizes.lattice_shape)
-        self.pooled_shape = (channels[-1], *pooled)
-        n_pooled = channels[-1] * pooled[0] * pooled[1]
+        channels, self.pooled = check_convolutions(sizes, channels, padding_mode, width)
+        self.lattice_shape, self.normalized = tuple(sizes.lattice_shape), width is not None
+        n_pooled = math.prod(self.pooled)
         steps: list[nn.Module] = []
         if width is None:
             self.affine = nn.Linear(sizes.n_latents, n_pooled)
         else:
-            steps += [
-                nn.Linear(sizes.n_latents, width, bias=False),
-                BatchNorm1d(width),
-                nn.ReLU(),
-                nn.Linear(width, n_pooled, bias=False),
-                nn.Unflatten(1, self.pooled_shape),
-            ]
-        n_inputs, *others = *reversed(channels), sizes.n_parameters
-        for place, n_outputs in enumerate(others, start=1):
+            dense = nn.Linear(sizes.n_latents, width, bias=False)
+            onto_grid = nn.Linear(width, n_pooled, bias=False)
+            steps += [dense, BatchNorm1d(width), nn.ReLU(), onto_grid]
+            steps.append(nn.Unflatten(1, self.pooled))
+        numbers = pairwise([*reversed(channels), sizes.n_parameters])
+        for block, (n_inputs, n_outputs) in enumerate(numbers, start=1):
             if width is None:
                 steps += [nn.SiLU(), _Upsample(n_inputs, n_outputs, padding_mode)]
-            else:
-                last = place == len(others)
+            else:  # a bias before a batch normalisation would be subtracted again
+                last = block == len(channels)
                 convolution = nn.ConvTranspose2d(n_inputs, n_outputs, 4, 2, 1, bias=last)
                 steps += [BatchNorm2d(n_inputs), nn.ReLU(), convolution]
-            n_inputs = n_outputs
         self.steps = nn.Sequential(*steps)
-        self.normalized = width is not None
 
     def calibrate(self, marginal_parameters: Tensor) -> None:
         last = self.steps[-1] if self.normalized else self.steps[-1].convolution
@@ -137,6 +121,6 @@ class CNNDecoder(Decoder):
 
     def forward(self, z: Tensor) -> Tensor:
         if not self.normalized:
-            z = self.affine(z).unflatten(1, self.pooled_shape)
+            z = self.affine(z).unflatten(1, self.pooled)
         rows, columns = self.lattice_shape
         return self.steps(z)[..., :rows, :columns].flatten(2).transpose(1, 2)

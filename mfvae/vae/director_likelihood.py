@@ -48,8 +48,7 @@ class BinghamNatural(Likelihood):
     ``E[n n^T]``, ``(n_samples, n_sites, 3, 3)``.
     """
 
-    n_parameters = 5
-    n_features = 5
+    n_parameters = n_features = 5
     data_ndim = 3
 
     @classmethod
@@ -98,18 +97,14 @@ class BinghamRotation(BinghamNatural):
         return identity.expand(x.shape[1], -1)
 
     def natural(self, parameters: Tensor) -> Tensor:
-        first = functional.normalize(parameters[..., 0:3], dim=-1)
-        second = parameters[..., 3:6]
-        second = functional.normalize(
-            second - (first * second).sum(dim=-1, keepdim=True) * first, dim=-1
-        )
+        first, second, gaps = parameters.split([3, 3, 2], dim=-1)
+        first = functional.normalize(first, dim=-1)
+        second = second - (first * second).sum(dim=-1, keepdim=True) * first
+        second = functional.normalize(second, dim=-1)
         third = torch.linalg.cross(first, second)
-        values = functional.softplus(parameters[..., 6:8]).cumsum(dim=-1)
-        matrices = (
-            values[..., 0, None, None] * second[..., :, None] * second[..., None, :]
-            + values[..., 1, None, None] * third[..., :, None] * third[..., None, :]
-        )
-        return to_components(matrices)
+        values = functional.softplus(gaps).cumsum(dim=-1)[..., None, None].unbind(dim=-3)
+        axes = zip(values, (second, third), strict=True)
+        return to_components(sum(v * n[..., :, None] * n[..., None, :] for v, n in axes))
 
 
 def _basis(like: Tensor) -> Tensor:
@@ -129,12 +124,9 @@ def from_components(components: Tensor) -> Tensor:
 def log_normalizer(components: Tensor) -> Tensor:
     """Return ``ln ∫ exp(nᵀAn) dn`` over the unit sphere, nats, ``(...)``, differentiable once.
 
-    Its gradient holds the components of the moment ``E[nnᵀ]``, smooth at degenerate eigenvalues.
-
-    Args:
-        components: Of A, ``(..., 5)``, float32 or float64 (lower precisions are computed in
-            float32). The relative error of Z is about 1e-6 in float32 and 1e-10 in float64 for
-            eigenvalues up to 1e3; all is NaN if any entry of the batch is not finite.
+    ``components`` ``(..., 5)`` of A are float32 or float64; lower precisions are computed in
+    float32. The relative error of Z is about 1e-6 in float32 and 1e-10 in float64 for
+    eigenvalues up to 1e3; all is NaN if any entry of the batch is not finite.
 
     >>> a = torch.zeros(2, 5, dtype=torch.float64)
     >>> torch.allclose(log_normalizer(a).exp(), torch.tensor(4 * math.pi, dtype=a.dtype))
@@ -162,8 +154,7 @@ class _LogNormalizer(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        (mean,) = ctx.saved_tensors
-        return gradient[..., None, None] * mean
+        return gradient[..., None, None] * ctx.saved_tensors[0]
 
 
 def _log_normalizer_and_moment(matrices: Tensor) -> tuple[Tensor, Tensor]:
@@ -182,9 +173,8 @@ def _eigenvalues(matrices: Tensor) -> Tensor:
     """Return the eigenvalues of symmetric 3 x 3 matrices in closed form, ascending.
 
     ``λ_k = tr(A)/3 + 2p cos(φ + 2πk/3)`` with ``p² = tr(K²)/6``, ``cos 3φ = det(K)/2p³`` and K the
-    traceless part (Smith, Communications of the ACM 4:168, 1961). Where two eigenvalues nearly
-    meet, their difference is known to the square root of the rounding error, their sum to the
-    rounding error.
+    traceless part (Smith, Communications of the ACM 4:168, 1961). Where two nearly meet, their
+    difference is known to the square root of the rounding error only.
     """
     a, b, c = matrices[..., 0, 0], matrices[..., 1, 1], matrices[..., 2, 2]
     d, e, f = matrices[..., 0, 1], matrices[..., 0, 2], matrices[..., 1, 2]
@@ -212,28 +202,23 @@ def _integrate(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
     b = (top - middle).to(dtype).flatten()
     x1 = (0.5 * (middle - lowest)).to(dtype).flatten()
     sums = torch.zeros(4, b.numel(), dtype=dtype, device=b.device)
+    rule = list(zip(nodes.tolist(), weights.tolist(), strict=True))
     # On the CPU a block's vectors stay in the cache.
     size = _BLOCK if b.device.type == "cpu" else max(1, b.numel())
-    for block in zip(sums.split(size, dim=1), b.split(size), x1.split(size), strict=True):
-        _accumulate(*block, nodes.tolist(), weights.tolist())
-    total = sums[0].view(top.shape)
-    square, pair, triple = (sums[1:] / sums[0]).view(3, *top.shape)
-    return torch.log(4 * math.pi * total) + top.to(dtype), square, pair, triple
-
-
-def _accumulate(sums, b, x1, nodes: list[float], weights: list[float]) -> None:
-    """Add up the four integrals over the height, node by node, into ``sums`` (4, sites)."""
-    total, square, pair, triple = sums
-    for s, weight in zip(nodes, weights, strict=True):
-        x = x1 * s
-        density = torch.exp(b * -s).mul_(weight)
-        bessel = density * _i0e(x)
-        ratio = density.mul_(torch.special.i1e(x))
-        total += bessel
-        square.add_(bessel, alpha=1 - s)
-        pair.add_(bessel + ratio, alpha=s * (1 - s))
-        by_x = torch.where(x > 1e-12, ratio / x.clamp_min(1e-12), 0.5 * bessel)
-        triple.add_(by_x, alpha=s * s * (1 - s))
+    blocks = zip(sums.split(size, dim=1), b.split(size), x1.split(size), strict=True)
+    for (total, square, pair, triple), height, width in blocks:
+        for s, weight in rule:
+            x = width * s
+            density = torch.exp(height * -s).mul_(weight)
+            bessel = density * _i0e(x)
+            ratio = density.mul_(torch.special.i1e(x))
+            total += bessel
+            square.add_(bessel, alpha=1 - s)
+            pair.add_(bessel + ratio, alpha=s * (1 - s))
+            by_x = torch.where(x > 1e-12, ratio / x.clamp_min(1e-12), 0.5 * bessel)
+            triple.add_(by_x, alpha=s * s * (1 - s))
+    log_z = torch.log(4 * math.pi * sums[0].view(top.shape)) + top.to(dtype)
+    return log_z, *(sums[1:] / sums[0]).view(3, *top.shape)
 
 
 def _i0e(x: Tensor) -> Tensor:

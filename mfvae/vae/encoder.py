@@ -7,6 +7,7 @@ Normal(mean, diag exp(log_variance)), both ``(n_samples, n_latents)``.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -47,15 +48,14 @@ def check_widths(value: object, name: str, *, minimum: int = 1) -> tuple[int, ..
 
 def check_convolutions(
     sizes: Sizes, channels: tuple[int, ...], padding_mode: str, width: int | None
-) -> tuple[tuple[int, ...], int | None, tuple[int, int]]:
-    """Return channels, width, and the lattice after a halving, rounded up, for every block."""
+) -> tuple[tuple[int, ...], tuple[int, int, int]]:
+    """Return channels, and the shape of the last block: each halves the lattice, rounded up."""
     if width is not None:
-        width = check_count(width, "width")
+        check_count(width, "width")
     modes = ("zeros", "circular") if width is None else ("zeros",)
     check_choice(padding_mode, "padding_mode", modes)
     channels = check_widths(channels, "channels")
-    rows, columns = sizes.lattice_shape
-    return channels, width, (-(-rows // 2 ** len(channels)), -(-columns // 2 ** len(channels)))
+    return channels, (channels[-1], *(-(-n // 2 ** len(channels)) for n in sizes.lattice_shape))
 
 
 def multilayer(n_inputs: int, widths: tuple[int, ...], n_outputs: int) -> nn.Sequential:
@@ -85,7 +85,10 @@ class BatchNorm2d(_OneRow, nn.BatchNorm2d): ...
 
 
 class Encoder(nn.Module):
-    """Base: the two linear heads, and the clamp of the log-variance for stability."""
+    """Base: linear heads for mean and log-variance, which is clamped for stability.
+
+    A subclass has ``hidden(features, conditions)``, its last layer, ``(n_samples, n_hidden)``.
+    """
 
     def __init__(self, n_hidden: int, n_latents: int) -> None:
         super().__init__()
@@ -95,14 +98,9 @@ class Encoder(nn.Module):
     def calibrate(self, features: Tensor, conditions: Tensor) -> None:
         """Set units of the input from a batch of training data; by default nothing."""
 
-    def hidden(self, features: Tensor, conditions: Tensor) -> Tensor:
-        """Return the last hidden layer, ``(n_samples, n_hidden)``."""
-        raise NotImplementedError
-
     def forward(self, features: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         hidden = self.hidden(features, conditions)
-        log_variance = self.log_variance_head(hidden).clamp(*LOG_VARIANCE_RANGE)
-        return self.mean_head(hidden), log_variance
+        return self.mean_head(hidden), self.log_variance_head(hidden).clamp(*LOG_VARIANCE_RANGE)
 
 
 class CNNEncoder(Encoder):
@@ -129,15 +127,15 @@ class CNNEncoder(Encoder):
         padding_mode: str = "zeros",
         width: int | None = None,
     ) -> None:
-        channels, width, pooled = check_convolutions(sizes, channels, padding_mode, width)
-        n_pooled = channels[-1] * pooled[0] * pooled[1]
-        super().__init__(n_pooled if width is None else width, sizes.n_latents)
+        channels, pooled = check_convolutions(sizes, channels, padding_mode, width)
+        super().__init__(width or math.prod(pooled), sizes.n_latents)
         self.lattice_shape = rows, columns = tuple(sizes.lattice_shape)
         layers: list[nn.Module] = []
         if width is not None:
             scale = 2 ** len(channels)
-            extra = (0, pooled[1] * scale - columns, 0, pooled[0] * scale - rows)
-            layers.append(nn.ZeroPad2d(extra))
+            layers.append(
+                nn.ZeroPad2d((0, pooled[2] * scale - columns, 0, pooled[1] * scale - rows))
+            )
         n_inputs = sizes.n_features + sizes.n_conditions
         for n_outputs in channels:
             if width is None:
@@ -149,7 +147,7 @@ class CNNEncoder(Encoder):
             n_inputs = n_outputs
         layers.append(nn.Flatten())
         if width is not None:
-            dense = nn.Linear(n_pooled, width, bias=False)
+            dense = nn.Linear(math.prod(pooled), width, bias=False)
             layers += [dense, BatchNorm1d(width), nn.LeakyReLU(SLOPE)]
         self.blocks = nn.Sequential(*layers)
 

@@ -20,7 +20,6 @@ from mfvae._validation import (
     check_finite_array,
     check_fraction,
     check_number,
-    check_seed,
 )
 from mfvae.vae import evidence
 from mfvae.vae.model import LIKELIHOODS, build_model, check_parameters, configure
@@ -51,8 +50,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             mirror, "linear" for "set".
         beta: Weight of the rate in the loss; 1 gives the evidence lower bound.
         lattice_shape: Rows and columns, needed by "cnn" where the number of sites is no square.
-        encoder_options, decoder_options, prior_options, likelihood_options: Keyword arguments of
-            the bricks: channels, widths, n_bins, padding_mode, …
+        encoder_options, decoder_options, prior_options, likelihood_options: Keywords of the bricks.
         n_epochs, batch_size: Passes through the training data, and configurations a step.
         learning_rate, weight_decay, momentum: Of AdamW (the one-cycle schedule sets the momentum).
         schedule: Course of the learning rate: "one-cycle", "exponential" or "constant".
@@ -128,16 +126,13 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             validation: Fraction of rows held out at random, or held-out data (X, conditions); by
                 default a tenth if there are at least 100 rows. Correlated samples should be split
                 by chains: ``EquilibriumSamples.split``.
-            redraw: ``redraw(epoch)`` returns fresh ``(X, conditions)`` of the same length, in place
-                of another pass through the same configurations.
+            redraw: ``redraw(epoch)`` returns fresh ``(X, conditions)`` of the same length.
         """
         from mfvae.vae.training import train
 
-        started = time.perf_counter()
-        given = check_parameters(self.get_params())
+        started, given = time.perf_counter(), check_parameters(self.get_params())
         X = self._check_data(X, reset=True)
-        c = check_conditions(conditions, len(X))
-        self.configuration_ = configure(given, X, c)
+        self.configuration_ = configure(given, X, check_conditions(conditions, len(X)))
         self.module_ = build_model(self.configuration_)
         training, held_out = self.as_tensors(X, conditions), None
         if isinstance(validation, tuple):
@@ -148,7 +143,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             fraction = check_fraction(0.1 if validation is None else validation, "validation")
             if len(X) < 2:
                 raise ValueError("a validation fraction needs at least two samples")
-            order = np.random.default_rng(check_seed(self.random_state)).permutation(len(X))
+            order = np.random.default_rng(given["random_state"]).permutation(len(X))
             rows = np.split(order, [min(len(X) - 1, max(1, int(fraction * len(X))))])
             held_out, training = (tuple(part[some] for part in training) for some in rows)
         self.module_.calibrate(*training)
@@ -165,46 +160,12 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         """Fit, then return ``transform(X, conditions)``; arguments as in ``fit``."""
         return self.fit(X, conditions=conditions, **fit_options).transform(X, conditions)
 
-    def refit_prior(
-        self,
-        X: Array,
-        conditions: Conditions = None,
-        *,
-        n_steps: int,
-        batch_size: int = 256,
-        learning_rate: float = 1e-2,
-        seed: Seed = 0,
-    ) -> MeanFieldVAE:
-        """Go on training the prior (if it has weights), the rest held fixed, and return self.
-
-        Of the loss only ``-E[ln p(z | c)]``, ``z ~ q(z | x, c)``, depends on it: density estimation
-        in ``n_latents`` dimensions, whatever the number of sites. It is least where the prior is
-        the aggregate posterior (Tomczak & Welling 2018, section 2).
-
-        Args:
-            X, conditions: As in ``fit``, best fresh ones in large number.
-            n_steps, batch_size: Steps, and latents drawn for each.
-            learning_rate: Largest of the one-cycle schedule.
-            seed: Source of the rows and of the noise.
-        """
-        from mfvae.vae.training import train_prior
-
-        n_steps = check_count(n_steps, "n_steps", minimum=2)
-        batch_size = check_count(batch_size, "batch_size")
-        learning_rate = check_number(learning_rate, "learning_rate", positive=True)
-        posterior, c = self.encode(X, conditions), self.as_tensors(X, conditions)[1]
-        mean, deviation = (torch.from_numpy(part).to(c.device) for part in posterior)
-        steps = (n_steps, batch_size, learning_rate, self.module_.generator(seed, 2))
-        train_prior(self.module_.prior, mean, deviation, c, *steps)
-        return self
-
     @torch.no_grad()
     def sample(self, n_samples: int = 1, condition: Condition = None, *, seed: Seed) -> Array:
         """Return configurations drawn from the model, ``(n_samples, n_sites, …)``.
 
-        They have the letters of the training data: spins, words and codes in their dtype, real
-        values and directors as float32. The condition is one for all, a number or
-        ``(n_conditions,)``, or one a sample, ``(n_samples, n_conditions)``.
+        Spins, words and codes come in the dtype of the training data, real values and directors as
+        float32. The condition is one for all, a number or ``(n_conditions,)``, or one a sample.
         """
         z = self.latents_as_tensor(self.sample_prior(n_samples, condition, seed=seed))
         generator, likelihood = self.module_.generator(seed, 1), self.module_.likelihood
@@ -229,9 +190,8 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
     def encode(self, X: Array, conditions: Conditions = None) -> tuple[Array, Array]:
         """Return mean and deviation of q(z | x, c), each ``(n_samples, n_latents)`` float32."""
         x, c = self.as_tensors(X, conditions)
-        batches = zip(x.split(_ROWS), c.split(_ROWS), strict=True)
-        parts = [self.module_.posterior(*batch) for batch in batches]
-        mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
+        parts = map(self.module_.posterior, x.split(_ROWS), c.split(_ROWS))
+        mean, log_variance = map(torch.cat, zip(*parts, strict=True))
         return mean.cpu().numpy(), torch.exp(log_variance / 2).cpu().numpy()
 
     def transform(self, X: Array, conditions: Conditions = None) -> Array:
@@ -267,9 +227,8 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
 
         Args:
             X, conditions: As in ``fit``.
-            method: "iwae", the importance-weighted bound; "quadrature" over one or two latents; or
-                "elbo".
-            n_importance: Latents drawn for each configuration ("iwae", "elbo").
+            method: "iwae" or "elbo", bounds, or "quadrature" over one or two latents.
+            n_importance: Latents drawn for each configuration by the bounds.
             tolerance: Error of the quadrature, in nats; RuntimeError if it is not reached.
             seed: Source of the latents; None takes ``random_state``, so that the call repeats.
         """
@@ -302,17 +261,15 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
     def latents_as_tensor(self, z: Array) -> Tensor:
         """Return latents ``(n_samples, n_latents)`` as the module takes them."""
         check_is_fitted(self, "module_")
-        z = check_finite_array(z, "z", ndim=2)
-        n_latents = self.module_.prior.n_latents
+        z, n_latents = check_finite_array(z, "z", ndim=2), self.module_.prior.n_latents
         if z.shape[1] != n_latents:
             raise ValueError(f"z must have shape (n_samples, {n_latents}), got {z.shape}")
-        return torch.from_numpy(z).to(self.module_.device, self.module_.dtype)
+        return torch.from_numpy(z).to(self.module_.condition_location)
 
     def standardized_condition(self, condition: Condition, n_samples: int) -> Tensor:
         """Return ``(n_samples, n_conditions)`` in the module's units, of one condition or many."""
         if condition is not None and np.ndim(condition) < 2:
-            condition = np.atleast_1d(check_finite_array(condition, "condition"))
-            condition = np.tile(condition, (n_samples, 1))
+            condition = np.tile(check_finite_array(condition, "condition"), (n_samples, 1))
         return self.module_.standardize(check_conditions(condition, n_samples, self.n_conditions_))
 
     def _check_data(self, X: Array, *, reset: bool) -> Array:
@@ -328,21 +285,17 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
     def save(self, path: str | Path) -> None:
         """Write the trained model to one file, or (OSError) leave what was there: no pickles."""
         check_is_fitted(self, "module_")
-        description = {
-            "parameters": self.get_params(),
-            "configuration": self.configuration_,
-            "state": {"history": self.history_, "training_seconds": self.training_seconds_},
-        }
-        write_model(Path(path), description, self.module_)
+        state = {"history": self.history_, "training_seconds": self.training_seconds_}
+        description = {"parameters": self.get_params(), "configuration": self.configuration_}
+        write_model(Path(path), {**description, "state": state}, self.module_)
 
     @classmethod
     def load(cls, path: str | Path) -> MeanFieldVAE:
         """Return the model that ``save`` wrote; ValueError if the file is not a readable one."""
         description, module = read_model(Path(path))
         try:
-            vae = cls(**description["parameters"])
-            vae.history_ = description["state"]["history"]
-            vae.training_seconds_ = description["state"]["training_seconds"]
+            vae, state = cls(**description["parameters"]), description["state"]
+            vae.history_, vae.training_seconds_ = state["history"], state["training_seconds"]
         except (TypeError, KeyError) as error:
             raise ValueError(f"{path} was not written by this class: {error}") from error
         vae.configuration_, vae.module_ = description["configuration"], module.eval()

@@ -13,13 +13,14 @@ import copy
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mfvae.vae.model import LatentVariableModel
-from mfvae.vae.prior import Prior
+from mfvae.vae.prior import Prior, distinct_rows, log_normal
 
 __all__ = ["bound", "log_weights", "panel_rule", "quadrature", "settled_integral"]
 
@@ -29,7 +30,6 @@ LogIntegrand = Callable[[Tensor, Tensor], Tensor]
 _ROWS = 4096  # configurations x latents handled at once
 _NODES = 128  # quadrature nodes handled at once for _ROWS rows: 4 MB, not paged in anew each time
 _MAX_WIDENINGS = 8
-_MAX_NODES = 2**21
 
 
 def log_weights(
@@ -47,7 +47,7 @@ def log_weights(
     shape = (n_importance, *mean.shape)
     noise = torch.randn(shape, generator=generator, device=mean.device, dtype=mean.dtype)
     z = (mean + torch.exp(log_variance / 2) * noise).flatten(0, 1)
-    log_q = -(noise**2 + log_variance + math.log(2 * math.pi)).sum(dim=-1) / 2
+    log_q = log_normal(noise, log_variance)
     repeated_x = x.repeat(n_importance, *[1] * (x.ndim - 1))
     log_likelihood = model.likelihood.log_prob(model.decoder(z), repeated_x)
     log_prior = model.prior.log_prob(z, conditions.repeat(n_importance, 1))
@@ -94,10 +94,14 @@ def panel_rule(
     return np.concatenate(nodes), np.concatenate(weights)
 
 
-def _box(
-    log_integrand: LogIntegrand, rows: Tensor, prior: Prior, condition: Tensor, tolerance: float
-) -> tuple[list[float], list[float]]:
-    """Return a box that holds the integrand of every row, and little else.
+def _grid(axes: tuple[np.ndarray, ...], like: Tensor) -> Tensor:
+    """Return the points of a product grid, ``(n_points, n_axes)``."""
+    points = torch.cartesian_prod(*map(torch.from_numpy, axes))
+    return points.reshape(-1, len(axes)).to(like)
+
+
+def _box(log_integrand, rows, prior, condition, tolerance) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of a box that holds the integrand of every row, and little else.
 
     The prior's box holds the prior; a configuration far from what the model expects may pull
     its latent outside. The box grows until the integrand on its surface is negligible, then
@@ -105,61 +109,46 @@ def _box(
     """
     low, high = (np.array(edge.tolist()) for edge in prior.box(condition))
     n_points = 129 if len(low) == 1 else 33
-    negligible = math.log(tolerance) - 10.0
     for _ in range(_MAX_WIDENINGS):
-        axes = [np.linspace(*ends, n_points) for ends in zip(low, high, strict=True)]
-        grid = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
-        z = torch.from_numpy(grid).to(condition)
-        height = torch.full((len(z),), -math.inf).to(condition)
+        z = _grid(tuple(np.linspace(low, high, n_points, axis=1)), condition)
+        height = condition.new_full((len(z),), -math.inf)
         for part in rows.split(_ROWS):
             joint = log_integrand(part, z)
             height = torch.maximum(height, (joint - joint.amax(1, keepdim=True)).amax(0))
-        there = (height >= negligible).cpu().numpy()
-        if not np.any(there & np.any((grid == low) | (grid == high), axis=1)):
+        there = z[height >= math.log(tolerance) - 10.0].cpu().numpy()
+        if not np.any((there == low) | (there == high)):
             break
         low, high = low - (high - low) / 4, high + (high - low) / 4
     # What is empty beyond the next grid point is left out, most of a wide prior's box, unless
     # the prior has breakpoints there: between them may lie what the grid does not see.
     step = (high - low) / (n_points - 1)
     for axis, points in enumerate(prior.breakpoints(condition)):
-        seen = np.concatenate([grid[there, axis] - step[axis], grid[there, axis] + step[axis]])
-        seen = np.concatenate([seen, points.cpu().numpy()])
+        inside = there[:, axis]
+        seen = np.concatenate([inside - step[axis], inside + step[axis], points.cpu().numpy()])
         low[axis], high[axis] = max(low[axis], seen.min()), min(high[axis], seen.max())
-    return low.tolist(), high.tolist()
+    return low, high
 
 
-def _integrate(
-    log_integrand: LogIntegrand,
-    rows: Tensor,
-    prior: Prior,
-    condition: Tensor,
-    box: tuple[list[float], list[float]],
-    level: int,
-    max_nodes: int,
-) -> Tensor:
+def _integrate(log_integrand, rows, prior, condition, box, level: int, max_nodes: int) -> Tensor:
     """Return ln of the integral over z of the integrand of each row."""
-    low, high = box
     breakpoints = [points.tolist() for points in prior.breakpoints(condition)]
     # Each level adds nodes to every panel: a narrow one must not settle by standing still.
     density = (0.2 / 2**level, 2 + 3 * level)
-    rules = [panel_rule(*rule, *density) for rule in zip(low, high, breakpoints, strict=True)]
+    rules = [panel_rule(*rule, *density) for rule in zip(*box, breakpoints, strict=True)]
     n_nodes = math.prod(len(nodes) for nodes, _ in rules)
     if n_nodes > max_nodes:
         raise RuntimeError(f"the quadrature would need {n_nodes} nodes, more than {max_nodes}")
-    grid = [np.meshgrid(*part, indexing="ij") for part in zip(*rules, strict=True)]
-    place = {"dtype": condition.dtype, "device": condition.device}
-    nodes, weights = (
-        torch.tensor(np.stack([axis.ravel() for axis in axes], axis=1), **place) for axes in grid
-    )
+    nodes, weights = (_grid(part, condition) for part in zip(*rules, strict=True))
     log_weights = torch.log(weights).sum(dim=1)
-    total = torch.full((len(rows),), -math.inf, **place)
+    totals = []
     n_chunk = min(32 * _NODES, max(_NODES, _NODES * _ROWS // len(rows)))
-    for chunk, log_weight in zip(nodes.split(n_chunk), log_weights.split(n_chunk), strict=True):
-        for start in range(0, len(rows), _ROWS):
-            part = slice(start, start + _ROWS)
-            joint = log_integrand(rows[part], chunk) + log_weight
-            total[part] = torch.logaddexp(total[part], torch.logsumexp(joint, dim=1))
-    return total
+    for part in rows.split(_ROWS):
+        total = condition.new_full((len(part),), -math.inf)
+        for chunk, log_weight in zip(nodes.split(n_chunk), log_weights.split(n_chunk), strict=True):
+            joint = log_integrand(part, chunk) + log_weight
+            total = torch.logaddexp(total, torch.logsumexp(joint, dim=1))
+        totals.append(total)
+    return torch.cat(totals)
 
 
 def settled_integral(
@@ -169,14 +158,13 @@ def settled_integral(
     condition: Tensor,
     *,
     tolerance: float = 1e-4,
-    max_nodes: int = _MAX_NODES,
+    max_nodes: int = 2**21,
 ) -> Tensor:
     """Return ln of the integral over z of a prior density times a smooth function, nats a row.
 
-    Gauss-Legendre panels over the prior's box, made larger where an integrand sticks out;
-    they meet where the prior is not smooth. The spacing of the nodes is halved, and every
-    panel given three more, until no row's value changes by more than ``tolerance``; the value
-    returned is the finer rule's.
+    Gauss-Legendre panels over a box meet where the prior is not smooth. The spacing of the nodes
+    is halved, and every panel given three more, until no row's value changes by more than
+    ``tolerance``; the value returned is the finer rule's.
 
     Args:
         log_integrand: Takes rows and latents ``(n_nodes, n_latents)`` float64 and returns ln of
@@ -191,12 +179,13 @@ def settled_integral(
         RuntimeError: If the tolerance is not reached with ``max_nodes`` nodes.
     """
     level, change = 0, math.inf
-    box = _box(log_integrand, rows, prior, condition, tolerance)
-    estimate = _integrate(log_integrand, rows, prior, condition, box, level, max_nodes)
+    place = (log_integrand, rows, prior, condition)
+    box = _box(*place, tolerance)
+    estimate = _integrate(*place, box, level, max_nodes)
     while not change <= tolerance:
         level, previous = level + 1, estimate
         try:
-            estimate = _integrate(log_integrand, rows, prior, condition, box, level, max_nodes)
+            estimate = _integrate(*place, box, level, max_nodes)
         except RuntimeError as error:
             raise RuntimeError(
                 f"quadrature did not settle to {tolerance:g} nats (last change "
@@ -207,19 +196,11 @@ def settled_integral(
 
 
 @torch.no_grad()
-def quadrature(
-    model: LatentVariableModel,
-    x: Tensor,
-    conditions: Tensor,
-    *,
-    tolerance: float = 1e-4,
-    max_nodes: int = _MAX_NODES,
-) -> Tensor:
-    """Return ln p(x | c) by Gauss-Legendre panels over one or two latents, in float64.
+def quadrature(model: LatentVariableModel, x: Tensor, conditions: Tensor, **limits: Any) -> Tensor:
+    """Return ln p(x | c), float64 ``(n_samples,)`` nats, by integrating over one or two latents.
 
-    Float64 ``(n_samples,)`` nats for data as the likelihood keeps them and standardised
-    conditions; tolerance, nodes and errors as in ``settled_integral``. ValueError if the model has
-    more than two latents.
+    ValueError if the model has more than two; limits (``tolerance``, ``max_nodes``) and errors as
+    in ``settled_integral``, data and conditions as in ``log_weights``.
     """
     n_latents = model.prior.n_latents
     if n_latents > 2:
@@ -227,10 +208,7 @@ def quadrature(
     model = copy.deepcopy(model).double()
     conditions = conditions.double()
     result = torch.empty(len(x), dtype=torch.float64, device=conditions.device)
-    if conditions.shape[1]:
-        groups, membership = torch.unique(conditions, dim=0, return_inverse=True)
-    else:
-        groups, membership = conditions[:1], torch.zeros(len(x), device=x.device)
+    groups, membership = distinct_rows(conditions)
     for index, condition in enumerate(groups):
         rows = membership == index
         words, repeats = torch.unique(x[rows], dim=0, return_inverse=True)
@@ -239,7 +217,6 @@ def quadrature(
             log_prior = model.prior.log_prob(z, condition.expand(len(z), -1))
             return model.likelihood.log_prob_matrix(model.decoder(z), x) + log_prior
 
-        limits = {"tolerance": tolerance, "max_nodes": max_nodes}
         estimate = settled_integral(log_joint, words, model.prior, condition[None], **limits)
         result[rows] = estimate[repeats]
     return result

@@ -20,50 +20,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mfvae._validation import check_choice, check_count, check_finite_array, check_number
+from mfvae._validation import check_choice, check_count, check_finite_array
 
 __all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood", "Tempered"]
 
 
 class Likelihood(nn.Module):
-    """What every observation model offers; subclasses fill in the law of one site."""
+    """What every observation model offers; a subclass fills in the law of one site.
 
-    n_parameters: int  # numbers a decoder emits per site
-    n_features: int  # channels per site that an encoder sees
+    Its class method ``settings_from_data(x, **options)`` checks training data and returns the
+    constructor's arguments, options included. Its methods are
+
+    - ``prepare(x)``: data as the model keeps them (ValueError on other letters), and
+      ``restore(x)``: back in the user's letters and dtype;
+    - ``marginal_parameters(x)``: what a decoder would emit for independent sites,
+      ``(n_sites, n_parameters)``;
+    - ``statistics(x)``: sufficient statistics, ``(n_samples, n_sites, n_statistics)``;
+    - ``log_normalizer(parameters)``: ln Z summed over sites, constants of the base measure
+      included, ``(n_samples,)`` nats;
+    - ``sample(parameters, generator)``: a configuration a row, as the model keeps data;
+    - ``mean(parameters)``: of each site in the user's letters, ``(n_samples, n_sites, …)``.
+    """
+
+    n_parameters: int = 1  # numbers a decoder emits per site
+    n_features: int = 1  # channels per site that an encoder sees
     data_ndim: int = 2  # axes of a batch of data; 3 for directors
-
-    @classmethod
-    def settings_from_data(cls, x: np.ndarray, **options: Any) -> dict[str, Any]:
-        """Check training data and return the constructor's arguments, options included."""
-        raise NotImplementedError
-
-    def prepare(self, x: np.ndarray) -> Tensor:
-        """Return data as the model keeps it; raise ``ValueError`` on other letters."""
-        raise NotImplementedError
-
-    def restore(self, x: Tensor) -> np.ndarray:
-        """Return model data in the user's letters and dtype: the inverse of ``prepare``."""
-        raise NotImplementedError
-
-    def marginal_parameters(self, x: Tensor) -> Tensor:
-        """Return what a decoder would emit for independent sites, ``(n_sites, n_parameters)``."""
-        raise NotImplementedError
 
     def features(self, x: Tensor) -> Tensor:
         """Return what the encoder sees, float ``(n_samples, n_features, n_sites)``."""
         return self.statistics(x).transpose(1, 2)
 
-    def statistics(self, x: Tensor) -> Tensor:
-        """Return sufficient statistics, ``(n_samples, n_sites, n_statistics)``."""
-        raise NotImplementedError
-
     def natural(self, parameters: Tensor) -> Tensor:
         """Return natural parameters, ``(n_samples, n_sites, n_statistics)``."""
         return parameters
-
-    def log_normalizer(self, parameters: Tensor) -> Tensor:
-        """Return ln Z summed over sites (constants of the base measure included), nats."""
-        raise NotImplementedError
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Return ln p(x | z) of each configuration, ``(n_samples,)`` nats."""
@@ -77,14 +66,6 @@ class Likelihood(nn.Module):
         natural = self.natural(parameters).flatten(1)
         return statistics @ natural.T - self.log_normalizer(parameters)
 
-    def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw one configuration per row of ``parameters``, as the model keeps data."""
-        raise NotImplementedError
-
-    def mean(self, parameters: Tensor) -> Tensor:
-        """Return the mean of each site in the user's letters, ``(n_samples, n_sites, …)``."""
-        raise NotImplementedError
-
 
 class Bernoulli(Likelihood):
     """Two letters a site; the decoder emits the logit of the larger letter.
@@ -96,9 +77,6 @@ class Bernoulli(Likelihood):
             show the smaller one.
         dtype: NumPy's name of the type of the user's data; None is int8 for spins, uint8 for words.
     """
-
-    n_parameters = 1
-    n_features = 1
 
     def __init__(self, letters: tuple[int, int] = (0, 1), dtype: str | None = None) -> None:
         super().__init__()
@@ -241,25 +219,16 @@ class Gaussian(Likelihood):
     Args:
         location, scale: Mean and standard deviation of each site over the training data (1 where
             the site is constant): the unit in which the network sees and emits values.
-        variance: "learned", one a site, not below ``min_variance``, or "unit", exactly the square
-            of ``scale``.
-        min_variance: Floor of the learned variance, in units of ``scale**2``; without it the
-            density at a constant site has no upper bound.
+        variance: "learned", one a site, or "unit", exactly the square of ``scale``.
     """
 
-    n_parameters = 1
-    n_features = 1
+    min_variance = 1e-4  #: Else the density at a constant site would have no upper bound.
 
     def __init__(
-        self,
-        location: list[float],
-        scale: list[float],
-        variance: str = "learned",
-        min_variance: float = 1e-4,
+        self, location: list[float], scale: list[float], variance: str = "learned"
     ) -> None:
         super().__init__()
         self.variance = check_choice(variance, "variance", ("learned", "unit"))
-        self.min_variance = check_number(min_variance, "min_variance", positive=True)
         self.register_buffer("location", torch.as_tensor(location, dtype=torch.float32))
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
         if self.variance == "learned":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mfvae._validation import check_choice, check_count
-from mfvae.vae.prior import NORMAL_REACH, ConditionalParameters, Pair, Prior
+from mfvae.vae.prior import ConditionalParameters, Pair, Prior, distinct_rows
 
 __all__ = ["MixturePrior"]
 
@@ -45,30 +45,26 @@ class MixturePrior(Prior):
         self.means = nn.Parameter(torch.randn(n_components, n_latents))
         self.log_scales = nn.Parameter(torch.full((n_components, n_latents), -0.7))
         below = torch.tril_indices(n_latents, n_latents, -1)
-        if covariance == "diagonal":
-            below = below[:, :0]
+        below = below[:, : 0 if covariance == "diagonal" else None]
         self.register_buffer("rows", below[0], persistent=False)
         self.register_buffer("columns", below[1], persistent=False)
-        self.shifts_of = ConditionalParameters(
-            n_conditions, (n_components, 1 + 2 * n_latents + below.shape[1]), width
-        )
+        shape = (n_components, 1 + 2 * n_latents + below.shape[1])
+        self.shifts_of = ConditionalParameters(n_conditions, shape, width)
 
-    def _components(self, conditions: Tensor) -> tuple[Tensor, ...]:
+    def _components(self, conditions: Tensor, dtype: torch.dtype | None = None) -> list[Tensor]:
         """Return log weights, means, log scales and the entries of L below its diagonal."""
         # Without conditions one row serves all, which keeps large mixtures affordable.
-        rows = conditions if conditions.shape[1] else conditions[:1]
-        d = self.n_latents
-        log_weights, means, log_scales, entries = self.shifts_of(rows).split(
-            [1, d, d, len(self.rows)], dim=-1
-        )
+        shifts = self.shifts_of(conditions if conditions.shape[1] else conditions[:1])
+        sizes = [1, self.n_latents, self.n_latents, len(self.rows)]
+        log_weights, means, log_scales, entries = shifts.split(sizes, dim=-1)
         log_weights = torch.log_softmax(log_weights[..., 0], dim=-1)
         log_scales = (self.log_scales + log_scales).clamp(-7.0, 3.0)
-        return log_weights, self.means + means, log_scales, entries
+        components = log_weights, self.means + means, log_scales, entries
+        return [part.to(dtype or part.dtype) for part in components]
 
     def _lower(self, entries: Tensor) -> Tensor:
         """Return the matrices L of entries ``(..., n_entries)``, ``(..., d, d)``."""
-        d = self.n_latents
-        lower = torch.eye(d, dtype=entries.dtype, device=entries.device)
+        lower = torch.eye(self.n_latents, dtype=entries.dtype, device=entries.device)
         lower = lower.repeat(*entries.shape[:-1], 1, 1)
         lower[..., self.rows, self.columns] = entries
         return lower
@@ -76,14 +72,10 @@ class MixturePrior(Prior):
     def log_prob(self, z: Tensor, conditions: Tensor) -> Tensor:
         if self.n_latents > 2:
             # Rows of one condition share the components, and a temperature serves many rows.
-            distinct, group = conditions[:1], conditions.new_zeros(len(z), dtype=torch.long)
-            if conditions.shape[1]:
-                distinct, group = torch.unique(conditions, dim=0, return_inverse=True)
+            distinct, group = distinct_rows(conditions)
             if 4 * len(distinct) <= len(z) or not conditions.shape[1]:
                 return self._grouped_log_prob(z, distinct, group)
-        log_weights, means, log_scales, entries = (
-            part.to(z.dtype) for part in self._components(conditions)
-        )
+        log_weights, means, log_scales, entries = self._components(conditions, z.dtype)
         offset = z[:, None, :] - means
         if len(self.rows):
             offset = offset.index_add(2, self.rows, entries * offset[..., self.columns])
@@ -98,9 +90,7 @@ class MixturePrior(Prior):
         the precision. Differences of large terms lose digits: in single precision some 1e-7 of
         the largest (z / scale)², which is why one or two latents do not go this way.
         """
-        log_weights, means, log_scales, entries = (
-            part.to(z.dtype) for part in self._components(distinct)
-        )
+        log_weights, means, log_scales, entries = self._components(distinct, z.dtype)
         root = torch.exp(-log_scales)[..., None] * self._lower(entries)
         precision = root.mT @ root
         pull = (precision @ means[..., None])[..., 0]
@@ -122,16 +112,12 @@ class MixturePrior(Prior):
         log_weights, means, log_scales, entries = self._components(conditions)
         weights = log_weights.exp().expand(len(conditions), -1)
         component = torch.multinomial(weights, 1, generator=generator).squeeze(1)
-        row = torch.arange(len(conditions), device=conditions.device)
-        if len(means) == 1:
-            row = torch.zeros_like(row)
-        noise = self.noise(conditions, generator) * torch.exp(log_scales[row, component])
+        own = torch.arange(len(conditions), device=conditions.device) % len(means), component
+        noise = (self.noise(conditions, generator) * torch.exp(log_scales[own]))[..., None]
         if len(self.rows):
-            lower = self._lower(entries[row, component])
-            noise = torch.linalg.solve_triangular(
-                lower, noise.unsqueeze(-1), upper=False, unitriangular=True
-            ).squeeze(-1)
-        return means[row, component] + noise
+            form = {"upper": False, "unitriangular": True}
+            noise = torch.linalg.solve_triangular(self._lower(entries[own]), noise, **form)
+        return means[own] + noise[..., 0]
 
     def _means_and_deviations(self, conditions: Tensor) -> Pair:
         """Return mean and standard deviation of each latent in each component."""
@@ -144,7 +130,7 @@ class MixturePrior(Prior):
 
     def box(self, conditions: Tensor) -> Pair:
         means, deviations = self._means_and_deviations(conditions)
-        reach = NORMAL_REACH * deviations
+        reach = self.reach * deviations
         return (means - reach).amin(dim=(0, 1)), (means + reach).amax(dim=(0, 1))
 
     def breakpoints(self, conditions: Tensor) -> list[Tensor]:

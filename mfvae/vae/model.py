@@ -12,7 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mfvae._validation import check_choice, check_count, check_number, check_seed
+from mfvae._validation import (
+    check_choice,
+    check_count,
+    check_lattice_shape,
+    check_number,
+    check_seed,
+)
 from mfvae.vae.decoder import CNNDecoder, LinearDecoder, MLPDecoder
 from mfvae.vae.director_likelihood import BinghamNatural, BinghamRotation
 from mfvae.vae.encoder import CNNEncoder, MLPEncoder, SetEncoder, Sizes
@@ -71,10 +77,8 @@ class LatentVariableModel(nn.Module):
         condition_scale: list[float],
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.prior = prior
-        self.likelihood = likelihood
+        self.encoder, self.decoder = encoder, decoder
+        self.prior, self.likelihood = prior, likelihood
         self.register_buffer("condition_location", torch.tensor(condition_location))
         self.register_buffer("condition_scale", torch.tensor(condition_scale))
 
@@ -83,26 +87,19 @@ class LatentVariableModel(nn.Module):
         """The device of the weights."""
         return self.condition_location.device
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The floating type of the weights."""
-        return self.condition_location.dtype
-
     def standardize(self, conditions: np.ndarray) -> Tensor:
         """Return conditions ``(n_samples, n_conditions)`` in the bricks' units."""
-        c = torch.from_numpy(conditions).to(self.device, self.dtype)
+        c = torch.from_numpy(conditions).to(self.condition_location)
         return (c - self.condition_location) / self.condition_scale
 
     def generator(self, seed: int | np.random.SeedSequence, stream: int) -> torch.Generator:
         """Return one of a seed's streams of random numbers, on the device of the weights."""
-        child = check_seed(seed).spawn(stream + 1)[stream]
-        state = int(child.generate_state(1, np.uint64)[0])
-        return torch.Generator(self.device).manual_seed(state % 2**63)
+        (state,) = check_seed(seed).spawn(stream + 1)[stream].generate_state(1, np.uint64)
+        return torch.Generator(self.device).manual_seed(int(state) % 2**63)
 
     def posterior(self, x: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of q(z | x, c), each ``(n_samples, n_latents)``."""
-        features = self.likelihood.features(x).to(conditions.dtype)
-        return self.encoder(features, conditions)
+        return self.encoder(self.likelihood.features(x).to(conditions.dtype), conditions)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor, conditions: Tensor) -> None:
@@ -112,16 +109,10 @@ class LatentVariableModel(nn.Module):
         self.encoder.calibrate(self.likelihood.features(x[rows]), conditions[rows])
 
     def loss_terms(self, x: Tensor, conditions: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Return -ln p(x|z) and the rate, KL(q(z|x) || p(z|c)), at the reparameterised z.
+        """Return -ln p(x|z) and the rate, KL(q(z|x) || p(z|c)), each ``(n_samples,)`` nats.
 
-        Args:
-            x: Data as the likelihood keeps them, ``(n_samples, n_sites, …)``.
-            conditions: Standardised conditions, ``(n_samples, n_conditions)``.
-            noise: Draws from Normal(0, 1), ``(n_samples, n_latents)``.
-
-        Returns:
-            Distortion and rate of each configuration, ``(n_samples,)`` nats; their averages add
-            up to -ELBO.
+        z is ``mean + deviation * noise``, noise ``(n_samples, n_latents)`` from Normal(0, 1); x are
+        data as the likelihood keeps them. The averages of the two add up to -ELBO.
         """
         mean, log_variance = self.posterior(x, conditions)
         z = mean + torch.exp(log_variance / 2) * noise
@@ -148,8 +139,17 @@ _CHECKS: dict[str, tuple[Callable, dict[str, Any]]] = {
 }
 
 
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+
+
 def check_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the estimator's parameters, checked: plain Python numbers, options as dicts."""
+    parameters = _plain(parameters)
     checked = {name: f(parameters[name], name, **limits) for name, (f, limits) in _CHECKS.items()}
     for kind, registry in REGISTRIES.items():
         automatic = ("auto",) if kind in ("encoder", "decoder") else ()
@@ -167,26 +167,17 @@ def check_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
 def configure(parameters: dict[str, Any], X: np.ndarray, conditions: np.ndarray) -> dict[str, Any]:
     """Return the plain description from which ``build_model`` makes a model for these data.
 
-    Args:
-        parameters: What ``check_parameters`` returns.
-        X: Training data, ``(n_samples, n_sites)`` or ``(n_samples, n_sites, 3)``.
-        conditions: ``(n_samples, n_conditions)``.
-
-    Raises:
-        TypeError, ValueError: If the lattice, an option of the likelihood or the data do not fit.
+    ``parameters`` are what ``check_parameters`` returns, X the training data, conditions
+    ``(n_samples, n_conditions)``. TypeError or ValueError if the lattice, an option of the
+    likelihood or the data do not fit.
     """
     names = {kind: parameters[kind] for kind in REGISTRIES}
-    options = {kind: parameters[f"{kind}_options"] for kind in REGISTRIES}
     n_sites, shape = X.shape[1], parameters["lattice_shape"]
     side = round(n_sites**0.5)
-    if shape is not None:
-        if not isinstance(shape, (list, tuple)):
-            raise TypeError(f"lattice_shape must be (rows, columns), got {shape!r}")
-        shape = tuple(check_count(length, "lattice_shape") for length in shape)
-        if len(shape) != 2 or shape[0] * shape[1] != n_sites:
-            raise ValueError(f"lattice_shape must be (rows, columns) of {n_sites} sites: {shape}")
     image = shape is not None or (side * side == n_sites and side % 4 == 0)
-    if shape is None and side * side == n_sites:
+    if shape is not None:
+        shape = check_lattice_shape(shape, n_sites)
+    elif side * side == n_sites:
         shape = (side, side)
     brick = LIKELIHOODS[names["likelihood"]]
     if names["encoder"] == "auto":
@@ -195,21 +186,20 @@ def configure(parameters: dict[str, Any], X: np.ndarray, conditions: np.ndarray)
         names["decoder"] = "linear" if names["encoder"] == "set" else names["encoder"]
     if shape is None and any(names[kind].endswith("cnn") for kind in ("encoder", "decoder")):
         raise ValueError(f"{n_sites} sites are no square: give lattice_shape=(rows, columns)")
-    _check_options(brick, options["likelihood"], "likelihood", names["likelihood"])
-    options["likelihood"] = brick.settings_from_data(X, **options["likelihood"])
+    settings = parameters["likelihood_options"]
+    _check_options(brick, settings, "likelihood", names["likelihood"])
     location, spread = conditions.mean(axis=0), conditions.std(axis=0)
     spread[spread <= 1e-12 * np.abs(location)] = 1.0  # constant up to rounding
     return {
         **names,
-        **{f"{kind}_options": given for kind, given in options.items()},
+        **{f"{kind}_options": parameters[f"{kind}_options"] for kind in REGISTRIES},
+        "likelihood_options": brick.settings_from_data(X, **settings),
         "n_latents": parameters["n_latents"],
         "n_sites": n_sites,
         "lattice_shape": shape,
         "condition_location": location.tolist(),
         "condition_scale": spread.tolist(),
-        "seed": check_count(
-            parameters["random_state"], "random_state", maximum=2**32 - 1, minimum=0
-        ),
+        "seed": parameters["random_state"],
     }
 
 
@@ -222,45 +212,33 @@ def seeded_initialization(seed: int) -> Iterator[None]:
 
 
 def _check_options(brick: Callable, options: dict[str, Any], kind: str, name: str) -> None:
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     signature = inspect.signature(brick).parameters.values()
-    told = ("sizes", "n_latents", "n_conditions")
-    known = sorted(p.name for p in signature if p.kind in named and p.name not in told)
-    for option in options:
-        if option not in known:
-            raise ValueError(
-                f"the {kind} {name!r} does not know the option {option!r}; its options are {known}"
-            )
+    named, told = ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY"), ("sizes", "n_latents", "n_conditions")
+    known = sorted(p.name for p in signature if p.kind.name in named and p.name not in told)
+    for option in options.keys() - set(known):
+        raise ValueError(
+            f"the {kind} {name!r} does not know the option {option!r}; its options are {known}"
+        )
 
 
 def build_model(configuration: dict[str, Any]) -> LatentVariableModel:
-    """Return the untrained model of a description; the same gives the same initial weights.
+    """Return the untrained model of what ``configure`` returns; ValueError on unknown options.
 
-    Args:
-        configuration: What ``configure`` returns: ``encoder``, ``decoder``, ``prior``,
-            ``likelihood`` (names in the registries), their ``…_options``, ``n_latents``,
-            ``n_sites``, ``lattice_shape``, ``condition_location``, ``condition_scale``, ``seed``.
-
-    Raises:
-        ValueError: If a brick does not know one of its options.
+    The same description gives the same initial weights.
     """
+    location, scale = configuration["condition_location"], configuration["condition_scale"]
     bricks = []
     with seeded_initialization(configuration["seed"]):
         brick = LIKELIHOODS[configuration["likelihood"]]
         likelihood = brick(**configuration["likelihood_options"])
-        sizes = Sizes(
-            n_latents=configuration["n_latents"],
-            n_sites=configuration["n_sites"],
-            n_conditions=len(configuration["condition_location"]),
-            n_features=likelihood.n_features,
-            n_parameters=likelihood.n_parameters,
-            lattice_shape=configuration["lattice_shape"],
-        )
+        n_latents, n_sites = configuration["n_latents"], configuration["n_sites"]
+        n_conditions, shape = len(location), configuration["lattice_shape"]
+        numbers = likelihood.n_features, likelihood.n_parameters
+        sizes = Sizes(n_latents, n_sites, n_conditions, *numbers, shape)
         for kind in ("encoder", "decoder", "prior"):
             name, options = configuration[kind], configuration[f"{kind}_options"]
             brick = REGISTRIES[kind][name]
             _check_options(brick, options, kind, name)
-            told = (sizes,) if kind != "prior" else (sizes.n_latents, sizes.n_conditions)
+            told = (sizes,) if kind != "prior" else (n_latents, n_conditions)
             bricks.append(brick(*told, **options))
-    location, scale = configuration["condition_location"], configuration["condition_scale"]
     return LatentVariableModel(*bricks, likelihood, location, scale)

@@ -1,8 +1,7 @@
 """Priors over the latent: p(z | conditions), a fixed Gaussian and flows of splines.
 
-Every prior offers ``log_prob(z, conditions)`` in nats, ``(n_samples,)``, and
-``sample(conditions, generator)``, one latent per row of the standardised conditions
-``(n_samples, n_conditions)``. All start out as Normal(0, 1), the mixture excepted.
+Latents ``(n_samples, n_latents)`` have standardised conditions ``(n_samples, n_conditions)``.
+All start out as Normal(0, 1), the mixture excepted.
 """
 
 from __future__ import annotations
@@ -28,20 +27,21 @@ Pair = tuple[Tensor, Tensor]
 # given plus its minimum, so zero is not slope 1 but this is.
 UNIT_SLOPE = math.log(math.expm1(1 - DEFAULT_MIN_DERIVATIVE))
 
-NORMAL_REACH = 8.0  # Normal(0, 1) leaves 1e-15 of its mass outside
+
+def log_normal(noise: Tensor, log_variance: Tensor | float = 0.0) -> Tensor:
+    """Return ln Normal(m + deviation * noise; m, deviation²) summed over the last axis."""
+    return -(noise**2 + log_variance + math.log(2 * math.pi)).sum(dim=-1) / 2
 
 
-def standard_normal_log_prob(u: Tensor) -> Tensor:
-    """Return ln Normal(u; 0, 1) summed over the last axis."""
-    return -(u**2 + math.log(2 * math.pi)).sum(dim=-1) / 2
+def distinct_rows(conditions: Tensor) -> Pair:
+    """Return the distinct conditions, and for each row which of them it is."""
+    if conditions.shape[1]:
+        return torch.unique(conditions, dim=0, return_inverse=True)
+    return conditions[:1], conditions.new_zeros(len(conditions), dtype=torch.long)
 
 
 class ConditionalParameters(nn.Module):
-    """Numbers that depend on the conditions through a small network, zero at the start.
-
-    Without conditions they are free parameters, of the given ``shape``; else ``width`` is that of
-    the network's two hidden layers.
-    """
+    """Numbers of a ``shape``, zero at the start: free, or a small network of the conditions."""
 
     def __init__(self, n_conditions: int, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -63,16 +63,10 @@ class ConditionalParameters(nn.Module):
 def rational_quadratic(
     x: Tensor, parameters: Tensor, bound: float, *, inverse: bool = False
 ) -> Pair:
-    """Return x bent by monotone splines with identity tails, and ln |derivative|, shaped like x.
+    """Return x bent by monotone splines on [-bound, bound], and ln |derivative|, shaped like x.
 
-    Durkan, Bekasov, Murray & Papamakarios (2019), section 3.
-
-    Args:
-        x: Any shape.
-        parameters: Shape ``(*x.shape, 3 * n_bins - 1)``: widths, heights and inner slopes before
-            normalisation; all zero is the identity.
-        bound: The spline acts on [-bound, bound].
-        inverse: Apply the inverse function.
+    ``parameters`` ``(*x.shape, 3 * n_bins - 1)`` are widths, heights and inner slopes before
+    normalisation; all zero is the identity. Durkan, Bekasov, Murray & Papamakarios (2019), sec. 3.
     """
     n_bins = (parameters.shape[-1] + 1) // 3
     widths, heights, slopes = parameters.split([n_bins, n_bins, n_bins - 1], dim=-1)
@@ -82,15 +76,22 @@ def rational_quadratic(
 
 
 class Prior(nn.Module):
-    """What every prior offers."""
+    """What every prior offers; a subclass fills in two methods, and ``box`` if its tails are wide.
 
-    def __init__(self, n_latents: int) -> None:
+    - ``log_prob(z, conditions)``: ln p(z | conditions) of each row, ``(n_samples,)`` nats;
+    - ``sample(conditions, generator)``: a latent a row, ``(n_samples, n_latents)``.
+    """
+
+    reach = 8.0  # Normal(0, 1) leaves 1e-15 of its mass outside
+
+    def __init__(self, n_latents: int, n_conditions: int = 0) -> None:
         super().__init__()
         self.n_latents = n_latents
 
-    def log_prob(self, z: Tensor, conditions: Tensor) -> Tensor:
-        """Return ln p(z | conditions) of each row, ``(n_samples,)`` nats."""
-        raise NotImplementedError
+    def box(self, conditions: Tensor) -> Pair:
+        """Return lower and upper ends, ``(n_latents,)``, that hold all but 1e-12 of the mass."""
+        edge = conditions.new_full((self.n_latents,), self.reach)
+        return -edge, edge
 
     def rate(self, mean: Tensor, log_variance: Tensor, noise: Tensor, conditions: Tensor) -> Tensor:
         """Return KL(Normal(mean, exp(log_variance)) || p(z | conditions)), ``(n_samples,)`` nats.
@@ -98,16 +99,7 @@ class Prior(nn.Module):
         Or an estimate without bias: here ``ln q(z) - ln p(z)`` at ``z = mean + deviation * noise``.
         """
         z = mean + torch.exp(log_variance / 2) * noise
-        log_q = -(noise**2 + log_variance + math.log(2 * math.pi)).sum(dim=1) / 2
-        return log_q - self.log_prob(z, conditions)
-
-    def sample(self, conditions: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw one latent for each row of ``conditions``, ``(n_samples, n_latents)``."""
-        raise NotImplementedError
-
-    def box(self, conditions: Tensor) -> Pair:
-        """Return lower and upper ends, ``(n_latents,)``, that hold all but 1e-12 of the mass."""
-        raise NotImplementedError
+        return log_normal(noise, log_variance) - self.log_prob(z, conditions)
 
     def breakpoints(self, conditions: Tensor) -> list[Tensor]:
         """Return, per latent, where ln p(z | c) is not smooth; ``conditions`` has one row."""
@@ -122,11 +114,8 @@ class Prior(nn.Module):
 class NormalPrior(Prior):
     """Normal(0, 1) for every latent, whatever the conditions: the textbook VAE."""
 
-    def __init__(self, n_latents: int, n_conditions: int) -> None:
-        super().__init__(n_latents)
-
     def log_prob(self, z: Tensor, conditions: Tensor) -> Tensor:
-        return standard_normal_log_prob(z)
+        return log_normal(z)
 
     def rate(self, mean: Tensor, log_variance: Tensor, noise: Tensor, conditions: Tensor) -> Tensor:
         # In closed form: times a large beta, the noise of the estimate would drown the gradient.
@@ -135,22 +124,18 @@ class NormalPrior(Prior):
     def sample(self, conditions: Tensor, generator: torch.Generator) -> Tensor:
         return self.noise(conditions, generator)
 
-    def box(self, conditions: Tensor) -> Pair:
-        edge = conditions.new_full((self.n_latents,), NORMAL_REACH)
-        return -edge, edge
-
 
 class FlowPrior(Prior):
     """Base: Normal(0, 1) pushed through invertible layers that act on [-bound, bound].
 
-    A layer is a function ``(x, conditions, inverse) -> (y, ln |det|)``; the density runs
-    the layers forward, from latent to noise, and sampling runs them backward in float64
-    (the inverse of a spline solves a quadratic, which needs the digits).
+    A layer is a function ``(x, conditions, inverse) -> (y, ln |det|)``, forward from latent to
+    noise. Sampling runs it backward in float64: the inverse of a spline solves a quadratic.
     """
 
     def __init__(self, n_latents: int, bound: float) -> None:
         super().__init__(n_latents)
         self.bound = check_number(bound, "bound", positive=True)
+        self.reach = max(self.reach, self.bound)
         self.layers = nn.ModuleList()
 
     def log_prob(self, z: Tensor, conditions: Tensor) -> Tensor:
@@ -158,7 +143,7 @@ class FlowPrior(Prior):
         for layer in self.layers:
             z, contribution = layer(z, conditions)
             log_determinant = log_determinant + contribution
-        return standard_normal_log_prob(z) + log_determinant
+        return log_normal(z) + log_determinant
 
     def sample(self, conditions: Tensor, generator: torch.Generator) -> Tensor:
         z = self.noise(conditions, generator).double()
@@ -166,13 +151,9 @@ class FlowPrior(Prior):
             z, _ = layer(z, conditions, inverse=True)
         return z.to(conditions.dtype)
 
-    def box(self, conditions: Tensor) -> Pair:
-        edge = conditions.new_full((self.n_latents,), max(NORMAL_REACH, self.bound))
-        return -edge, edge
-
 
 class _ElementwiseSpline(nn.Module):
-    def __init__(self, shape: tuple[int, int], n_conditions: int, width: int, bound: float) -> None:
+    def __init__(self, n_conditions: int, shape: tuple[int, int], width: int, bound: float) -> None:
         super().__init__()
         self.bound = bound
         self.parameters_of = ConditionalParameters(n_conditions, shape, width)
@@ -215,7 +196,7 @@ class SplinePrior(FlowPrior):
         super().__init__(n_latents, bound)
         shape = (n_latents, 3 * check_count(n_bins, "n_bins", minimum=2) - 1)
         for _ in range(check_count(n_layers, "n_layers")):
-            self.layers.append(_ElementwiseSpline(shape, n_conditions, width, self.bound))
+            self.layers.append(_ElementwiseSpline(n_conditions, shape, width, self.bound))
 
     def breakpoints(self, conditions: Tensor) -> list[Tensor]:
         points = conditions.new_empty(0, self.n_latents)
@@ -230,10 +211,10 @@ class _CouplingSpline(ConditionalParameters):
     """One half of the latents bends under splines whose shape the other half decides."""
 
     def __init__(
-        self, bent: Tensor, n_conditions: int, n_bins: int, width: int, bound: float
+        self, bent: Tensor, n_conditions: int, n_numbers: int, width: int, bound: float
     ) -> None:
         n_bent = int(bent.sum())
-        super().__init__(len(bent) - n_bent + n_conditions, (n_bent, 3 * n_bins - 1), width)
+        super().__init__(len(bent) - n_bent + n_conditions, (n_bent, n_numbers), width)
         self.bound = bound
         self.register_buffer("bent", bent.nonzero().squeeze(1))
         self.register_buffer("kept", (~bent).nonzero().squeeze(1))
@@ -241,11 +222,10 @@ class _CouplingSpline(ConditionalParameters):
     def forward(self, x: Tensor, conditions: Tensor, inverse: bool = False) -> Pair:
         inputs = torch.cat([x[:, self.kept].to(conditions.dtype), conditions], dim=1)
         parameters = super().forward(inputs).to(x.dtype)
-        bent, log_slope = rational_quadratic(
+        y = x.clone()
+        y[:, self.bent], log_slope = rational_quadratic(
             x[:, self.bent], parameters, self.bound, inverse=inverse
         )
-        y = x.clone()
-        y[:, self.bent] = bent
         return y, log_slope.sum(dim=1)
 
 
@@ -258,8 +238,7 @@ class CouplingPrior(FlowPrior):
 
     Args:
         n_latents, n_conditions: Sizes of z, at least two, and c.
-        n_layers, n_bins: Couplings, and bins of each spline.
-        bound, width: The splines act on [-bound, bound]; hidden width of the networks.
+        n_layers, n_bins, bound, width: As in ``SplinePrior``, of the couplings.
     """
 
     def __init__(
@@ -275,12 +254,9 @@ class CouplingPrior(FlowPrior):
         if n_latents < 2:
             raise ValueError("the coupling prior needs n_latents >= 2; use prior='spline' for one")
         super().__init__(n_latents, bound)
-        n_bins = check_count(n_bins, "n_bins", minimum=2)
+        n_numbers = 3 * check_count(n_bins, "n_bins", minimum=2) - 1
         for index in range(check_count(n_layers, "n_layers")):
             if index % 2 == 0:
-                bent = torch.zeros(n_latents, dtype=torch.bool)
-                bent[torch.randperm(n_latents)[: n_latents // 2]] = True
-            else:
-                bent = ~bent
-            layer = _CouplingSpline(bent, n_conditions, n_bins, width, self.bound)
-            self.layers.append(layer)
+                half = torch.randperm(n_latents).argsort() < n_latents // 2
+            bent = ~half if index % 2 else half
+            self.layers.append(_CouplingSpline(bent, n_conditions, n_numbers, width, self.bound))

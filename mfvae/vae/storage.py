@@ -78,22 +78,20 @@ def write_model(path: Path, description: dict[str, Any], module: LatentVariableM
             _to_json(value)
             kept[key] = value
     parameters = {**description["parameters"], "trainer_options": kept or None}
-    description = {**description, "parameters": parameters}
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "description": json.dumps(_to_json(description)),
+        "description": json.dumps(_to_json({**description, "parameters": parameters})),
         "weights": {key: value.cpu() for key, value in module.state_dict().items()},
     }
     replace_file(path, lambda stream: torch.save(content, stream))
 
 
 def read_model(path: Path) -> tuple[dict[str, Any], LatentVariableModel]:
-    """Return what ``write_model`` wrote; the description holds the model's ``configuration``.
+    """Return the description, and the module of its ``configuration``, that ``write_model`` wrote.
 
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, of another version, or not a model of this package.
+    FileNotFoundError if there is no such file; ValueError if it is damaged, of another version, or
+    not a model of this package.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no model file at {path}")
@@ -114,9 +112,8 @@ def read_model(path: Path) -> tuple[dict[str, Any], LatentVariableModel]:
         module = build_model(description["configuration"])
         module.load_state_dict(content["weights"])
     except Exception as error:
-        raise ValueError(
-            f"{path} does not describe a model this package builds: {error}"
-        ) from error
+        reason = f"{path} does not describe a model this package builds: {error}"
+        raise ValueError(reason) from error
     return description, module
 
 
@@ -136,21 +133,18 @@ def content_hash(*arrays: Any, text: str = "") -> str:
 
 
 class RunFolder:
-    """A folder that belongs to one run, described by everything its result follows from.
+    """A folder of one run: ``run.json`` describes it by everything its result follows from.
 
-    ``run.json`` says which; ``last.ckpt`` is the end of the last complete epoch and
-    ``best.ckpt`` the epoch of the lowest validation loss. ValueError if the folder holds another
-    run, or something that this class did not write.
+    ``last.ckpt`` is the end of the last complete epoch, ``best.ckpt`` the epoch of the lowest
+    validation loss. ValueError if the folder holds another run, or what this class did not write.
     """
 
     def __init__(self, path: str | Path, description: dict[str, Any]) -> None:
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         self.description = json.loads(json.dumps(description, default=plain))
-        self.last, self.best, self.record = (
-            path / name for name in ("last.ckpt", "best.ckpt", "run.json")
-        )
-        self.finished = False
+        self.last, self.best = path / "last.ckpt", path / "best.ckpt"
+        self.record = path / "run.json"
         if not self.record.exists():
             if self.last.exists() or self.best.exists():
                 raise ValueError(f"{path} holds checkpoints, but no run.json says of which run")
@@ -158,11 +152,10 @@ class RunFolder:
         try:
             content = json.loads(self.record.read_text())
             there, self.finished = content["description"], content["finished"]
-            names = there.keys() | self.description.keys()
+            names = sorted(there.keys() | self.description.keys())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{self.record} cannot be read: {error}") from error
-        other = sorted(key for key in names if there.get(key) != self.description.get(key))
-        if other:
+        if other := [key for key in names if there.get(key) != self.description.get(key)]:
             raise ValueError(
                 f"{path} holds a run that differs in {', '.join(other)}: "
                 "choose another checkpoint_path, or delete that folder to start anew"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import signal
 import tempfile
 import threading
@@ -17,16 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
+from torch.optim.lr_scheduler import OneCycleLR
 
 from mfvae._progress import progress_bar
 from mfvae.vae.model import LatentVariableModel
-from mfvae.vae.prior import Prior
 from mfvae.vae.storage import RunFolder, content_hash
 
-__all__ = ["train", "train_prior"]
+__all__ = ["train"]
 
 Batch = tuple[Tensor, Tensor]  # data, standardised conditions
 
@@ -34,13 +36,7 @@ Batch = tuple[Tensor, Tensor]  # data, standardised conditions
 class _Batches:
     """Batches of tensors in memory; with ``redraw`` and order of ``module``'s epoch, if given."""
 
-    def __init__(
-        self,
-        data: Batch,
-        batch_size: int,
-        module: VAETraining | None = None,
-        redraw: Callable[[int], Batch] | None = None,
-    ) -> None:
+    def __init__(self, data: Batch, batch_size: int, module=None, redraw=None) -> None:
         self.data, self.batch_size, self.module, self.redraw = data, batch_size, module, redraw
 
     def __len__(self) -> int:
@@ -72,21 +68,24 @@ class VAETraining(lightning.LightningModule):
         self, model: LatentVariableModel, options: dict[str, Any], n_batches: int, bar: Any
     ) -> None:
         super().__init__()
-        self.model = model
-        self.options = options
-        self.n_batches = n_batches
-        self.bar = bar
+        self.model, self.options, self.n_batches, self.bar = model, options, n_batches, bar
         self.records: list[dict[str, float]] = []
-        self._totals: dict[str, tuple[int, Tensor]] = {}  # rows; sums of loss and rate
+        # By stage, "" or "validation_": the noise, and rows with the sums of loss and rate.
+        self._noise: dict[str, torch.Generator] = {}
+        self._totals: dict[str, tuple[int, Tensor]] = {}
 
     def epoch_seed(self, stream: int) -> int:
         """Return the seed of one stream of random numbers in the current epoch."""
         return (self.options["random_state"] * 1_000_003 + self.current_epoch) * 8 + stream
 
+    def _start(self, stage: str, seed: int) -> None:
+        self._noise[stage] = torch.Generator(self.device).manual_seed(seed)
+        self._totals.pop(stage, None)
+
     def _step(self, batch: Batch, stage: str) -> Tensor:
         x, conditions = batch
         shape = (len(x), self.model.prior.n_latents)
-        noise = torch.randn(shape, generator=self.generator, device=x.device)
+        noise = torch.randn(shape, generator=self._noise[stage], device=x.device)
         distortion, rate = (part.mean() for part in self.model.loss_terms(x, conditions, noise))
         loss = distortion + self.options["beta"] * rate
         n, total = self._totals.get(stage, (0, 0.0))
@@ -97,38 +96,29 @@ class VAETraining(lightning.LightningModule):
         self.bar.update(self.current_epoch)
 
     def on_train_epoch_start(self) -> None:
-        self._totals = {}
-        self._started = time.perf_counter()
-        self.generator = torch.Generator(self.device).manual_seed(self.epoch_seed(0))
+        self._started, self._totals = time.perf_counter(), {}
+        self._start("", self.epoch_seed(0))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         return self._step(batch, "")
 
     def on_validation_epoch_start(self) -> None:
-        self._totals.pop("validation_", None)
-        self._training_generator = self.generator
-        self.generator = torch.Generator(self.device).manual_seed(self.options["random_state"])
+        self._start("validation_", self.options["random_state"])
 
     def validation_step(self, batch: Batch, index: int) -> None:
         self._step(batch, "validation_")
-
-    def on_validation_epoch_end(self) -> None:
-        self.generator = self._training_generator
-        n, total = self._totals["validation_"]
-        self.log("validation_loss", total[0] / n)
 
     def on_train_epoch_end(self) -> None:
         record = {"epoch": self.current_epoch, "seconds": time.perf_counter() - self._started}
         for stage, (n, total) in self._totals.items():
             record[f"{stage}loss"], record[f"{stage}rate"] = (total / n).tolist()
         record["learning_rate"] = self.optimizers().param_groups[0]["lr"]
-        self.log("loss", record["loss"])
-        if "validation_loss" not in record:
-            self.log("validation_loss", record["loss"])
+        watched = record.get("validation_loss", record["loss"])
+        self.log_dict({"loss": record["loss"], "validation_loss": watched})
         self.records.append(record)
-        self.bar.set_postfix_str(f"loss {record.get('validation_loss', record['loss']):.3f}")
+        self.bar.set_postfix_str(f"loss {watched:.3f}")
         self.bar.update(1)
-        if not all(value == value and abs(value) < float("inf") for value in record.values()):
+        if not np.isfinite(list(record.values())).all():
             raise ValueError(
                 f"training diverged: the loss is not finite in epoch {self.current_epoch}; "
                 "lower learning_rate, or check the data for outliers"
@@ -142,34 +132,26 @@ class VAETraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         rate, n_epochs = self.options["learning_rate"], self.options["n_epochs"]
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=rate,
-            betas=(self.options["momentum"], 0.999),
-            weight_decay=self.options["weight_decay"],
-        )
+        betas, decay = (self.options["momentum"], 0.999), self.options["weight_decay"]
+        weights = self.model.parameters()
+        optimizer = torch.optim.AdamW(weights, lr=rate, betas=betas, weight_decay=decay)
         if self.options["schedule"] == "constant":
             return optimizer
         if self.options["schedule"] == "exponential":
-            decay = 0.01 ** (1 / max(1, n_epochs - 1))
-            scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
-            return [optimizer], [scheduler]
-        scheduler = _one_cycle(optimizer, rate, max(2, n_epochs * self.n_batches))
+            factor = 0.01 ** (1 / max(1, n_epochs - 1))
+            return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, factor)]
+        n_steps = max(2, n_epochs * self.n_batches)
+        warmup = max(0.2, 1.5 / n_steps)  # torch divides by pct_start * total_steps - 1
+        scheduler = OneCycleLR(optimizer, rate, total_steps=n_steps, pct_start=warmup)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
-
-
-def _one_cycle(optimizer: torch.optim.Optimizer, rate: float, n_steps: int) -> Any:
-    warmup = max(0.2, 1.5 / n_steps)  # torch divides by pct_start * total_steps - 1
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=n_steps, pct_start=warmup
-    )
 
 
 class _EpochCheckpoint(ModelCheckpoint):
     """Keeps ``NAME.ckpt`` at the end of epochs, and finds it again in a folder that was moved."""
 
-    def __init__(self, path: Path, **options: Any) -> None:
-        super().__init__(path.parent, path.stem, enable_version_counter=False, **options)
+    def __init__(self, path: Path, monitor: str | None = None) -> None:
+        options = {"enable_version_counter": False, "save_on_train_epoch_end": True}
+        super().__init__(path.parent, path.stem, monitor, **options)
         self.path = path
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -185,11 +167,6 @@ def _read(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(f"the checkpoint {path} cannot be read: {error}") from error
-
-
-def _load_weights(model: LatentVariableModel, path: Path) -> None:
-    weights = _read(path)["state_dict"]
-    model.load_state_dict({key.removeprefix("model."): value for key, value in weights.items()})
 
 
 @contextlib.contextmanager
@@ -234,18 +211,16 @@ def train(
 ) -> list[dict[str, float]]:
     """Train ``model`` in place, leave it with its best epoch's weights, return a record an epoch.
 
-    Args:
-        model: Its weights are changed.
-        training, validation: Without validation data the training loss picks the best epoch.
-        options: The estimator's parameters by name, checked. With a ``checkpoint_path`` (a folder),
-            the end of every epoch is kept there, and a run of the same model, options and data
-            goes on from it.
-        redraw: Given the epoch, returns a fresh training set of the same number of rows.
-        configuration: Plain description of the model, by which a run is known.
-
-    Raises:
-        ValueError: If the loss is not finite, or the folder holds another run or cannot be read.
+    ``options`` are the estimator's parameters, checked. With a ``checkpoint_path`` the end of every
+    epoch is kept, and a run of the same model (known by its ``configuration``), options and data
+    goes on from there. Without validation data the training loss picks the best epoch. ValueError
+    if the loss is not finite, or the folder holds another run or cannot be read.
     """
+
+    def load_best(path: Path) -> None:
+        weights = _read(path)["state_dict"]
+        model.load_state_dict({key.removeprefix("model."): w for key, w in weights.items()})
+
     n_epochs, batch_size, run, resume = options["n_epochs"], options["batch_size"], None, None
     if options["checkpoint_path"] is not None:
         # Where it is trained, and how it is shown, may change.
@@ -260,7 +235,7 @@ def train(
         }
         run = RunFolder(options["checkpoint_path"], description)
         if run.finished:
-            _load_weights(model, run.best)
+            load_best(run.best)
             return _read(run.last)["mfvae_records"]
         if run.last.exists():
             resume = run.last
@@ -274,14 +249,10 @@ def train(
         module = VAETraining(model, options, -(-len(training[0]) // batch_size), bar)
         folder = run.last.parent if run else stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(_lightning_tamed(model))
-        best = _EpochCheckpoint(Path(folder, "best.ckpt"), monitor="validation_loss")
-        callbacks: list[Callback] = [best]
-        if run is not None:
-            callbacks.append(_EpochCheckpoint(run.last, save_on_train_epoch_end=True))
-        stopping = None
-        if options["patience"] is not None:
-            stopping = EarlyStopping("validation_loss", patience=options["patience"])
-            callbacks.append(stopping)
+        best = _EpochCheckpoint(Path(folder, "best.ckpt"), "validation_loss")
+        callbacks = [best] if run is None else [best, _EpochCheckpoint(run.last)]
+        stopping = EarlyStopping("validation_loss", patience=options["patience"] or math.inf)
+        callbacks.append(stopping)
         own = dict(options["trainer_options"])
         added = own.pop("callbacks", None) or []
         callbacks += added if isinstance(added, list) else [added]
@@ -304,39 +275,7 @@ def train(
         trainer.fit(module, batches, held_out, ckpt_path=resume, weights_only=True)
         if not best.path.exists():
             raise ValueError("training ended before one epoch was complete: see trainer_options")
-        _load_weights(model, best.path)
-        stopped_early = stopping is not None and stopping.stopped_epoch > 0
-        if run is not None and (stopped_early or len(module.records) >= n_epochs):
+        load_best(best.path)
+        if run is not None and (stopping.stopped_epoch > 0 or len(module.records) >= n_epochs):
             run.note(finished=True)
         return module.records
-
-
-def train_prior(
-    prior: Prior,
-    mean: Tensor,
-    deviation: Tensor,
-    conditions: Tensor,
-    n_steps: int,
-    batch_size: int,
-    learning_rate: float,
-    generator: torch.Generator,
-) -> None:
-    """Lower ``-E[ln p(z | c)]``, z ~ Normal(mean, deviation), by AdamW in one cycle."""
-    weights = list(prior.parameters())
-    if not weights:
-        raise ValueError(f"{type(prior).__name__} has no weights to train")
-    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=1e-4)
-    schedule = _one_cycle(optimizer, learning_rate, n_steps)
-    place = {"generator": generator, "device": mean.device}
-    prior.train()
-    for _ in range(n_steps):
-        rows = torch.randint(len(mean), (batch_size,), **place)
-        noise = torch.randn(batch_size, mean.shape[1], **place)
-        loss = -prior.log_prob(mean[rows] + deviation[rows] * noise, conditions[rows]).mean()
-        if not torch.isfinite(loss):
-            raise ValueError("training diverged: the loss is not finite; lower learning_rate")
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    prior.eval()

@@ -309,15 +309,8 @@ def test_ladder_holds_the_given_temperatures_and_reaches_the_disordered_phase() 
 def test_neighbouring_temperatures_exchange_often_enough() -> None:
     for n_sites, n_patterns in ((256, 2), (1024, 3), (256, 32)):
         system = Hopfield.random(n_sites, n_patterns, seed=1)
-        _, rates = kernel.run(
-            system.patterns,
-            np.array([0.6]),
-            16,
-            1,
-            burn_in=200,
-            thinning=1,
-            seed=np.random.SeedSequence(0),
-        )
+        seed = np.random.SeedSequence(0)
+        _, rates = kernel.run(system.patterns, np.array([0.6]), (16, 1), (200, 1), seed)
         assert 0.1 < rates.min() <= rates.max() <= 1
 
 

@@ -137,7 +137,8 @@ def test_log_prob_is_the_diagonal_of_the_matrix(name: str) -> None:
 
 
 def test_the_matrix_keeps_its_digits_at_small_variances() -> None:
-    likelihood = Gaussian([0.0], [1.0], min_variance=1e-6).double()
+    likelihood = Gaussian([0.0], [1.0]).double()
+    likelihood.min_variance = 1e-6
     with torch.no_grad():
         likelihood.log_variance.fill_(-40.0)
     x = torch.tensor([[1.2345678]])  # float32, as the model keeps data

@@ -1,4 +1,4 @@
-"""A default fit stays in few files; importing the estimator stays light; plain numbers are kept."""
+"""A default fit stays in few files, its import light; NumPy's numbers are as good as Python's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 
 import mfvae.vae
 from mfvae import MeanFieldVAE
@@ -73,3 +75,47 @@ def test_numpy_numbers_fit_save_and_load_and_stay_as_they_were(tmp_path: Path) -
     assert loaded.get_params() == vae.get_params()
     assert type(loaded.learning_rate) is float
     np.testing.assert_array_equal(loaded.transform(x), vae.transform(x))
+
+
+def leaves(value):
+    if isinstance(value, dict):
+        return [leaf for entry in value.values() for leaf in leaves(entry)]
+    if isinstance(value, (list, tuple)):
+        return [leaf for entry in value for leaf in leaves(entry)]
+    return [value]
+
+
+def numpy_numbers(value) -> list:
+    return [leaf for leaf in leaves(value) if isinstance(leaf, (np.generic, np.ndarray))]
+
+
+def test_a_grid_of_numpy_numbers_trains_and_goes_on_from_checkpoints(tmp_path: Path) -> None:
+    x = CurieWeiss(16).sample(1.0, 120, seed=0)
+    grid = {
+        "learning_rate": np.logspace(-3, -2, 2),
+        "n_epochs": np.arange(2, 3),
+        "batch_size": np.array([32], dtype=np.int64),
+        "patience": np.arange(1, 2),
+        "n_latents": np.arange(1, 3),
+        "encoder_options": [{"widths": tuple(np.array([8, 4]))}],
+        "prior_options": [{"n_bins": np.int64(5), "bound": np.float64(4.0)}],
+        "trainer_options": [{"gradient_clip_val": np.float64(5.0)}],
+    }
+    given = {"encoder": "mlp", "decoder": "linear", "progress": False}
+    for place, candidate in enumerate(ParameterGrid(grid)):
+        assert isinstance(candidate["n_epochs"], np.int64)
+        assert len(numpy_numbers(candidate)) == 10  # negative control
+        vae, again = (
+            MeanFieldVAE(**given, **candidate, checkpoint_path=tmp_path / str(place)).fit(x)
+            for _ in range(2)
+        )
+        assert vae.history_ == again.history_
+        assert numpy_numbers(vae.configuration_) == numpy_numbers(vae.history_) == []
+        assert (
+            numpy_numbers({k: v for k, v in vars(vae.module_.prior).items() if k[0] != "_"}) == []
+        )
+        kept = torch.load(tmp_path / str(place) / "last.ckpt", weights_only=True)
+        assert numpy_numbers(kept) == []
+    found = GridSearchCV(MeanFieldVAE(**given), grid, cv=2).fit(x).best_estimator_
+    assert found.learning_rate in grid["learning_rate"]
+    assert numpy_numbers(found.configuration_) == []

@@ -14,9 +14,9 @@ kernel loads lanes from flat arrays, combines them and stores them again:
         store_state(state, s)
 
 Where chains cannot be vectorised (clusters, eigenvectors, Gibbs sweeps of dense couplings) a kernel
-is plain Numba with the scalar generator. `random` holds the one generator in both forms: its state
-is an array that belongs to a chain and comes from a ``SeedSequence``, so that the bits depend on
-the seed alone. `running` compiles kernels and runs blocks of chains in plain threads.
+is plain Numba with the scalar generator. `random` holds both generators: a state is an array that
+belongs to a chain and comes from a ``SeedSequence``, so that the bits depend on the seed alone.
+`running` compiles kernels and runs blocks of chains in plain threads.
 
 *What depends on Numba's insides* (tried with 0.60 to 0.62): the vector types of `lanes`
 (``PrimitiveModel``, ``intrinsic``, ``infer_global``), and the stamp of the cache on disk in

@@ -33,15 +33,14 @@ def _append(typingctx, out, place, x, y, z, keep):
 
     def codegen(context, builder, signature, args):
         size = ir.IntType(types.intp.bitwidth)
-        quadruple = ir.VectorType(ir.FloatType(), 4)
-        data = context.make_array(out)(context, builder, args[0]).data
-        position = args[1]
+        quadruple = ir.VectorType(ir.FloatType(), 4).as_pointer()
+        data, position = context.make_array(out)(context, builder, args[0]).data, args[1]
 
         def shuffle(first, second, order):
             mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
             return builder.shuffle_vector(first, second, mask)
 
-        halves = [[j for i in range(8 * h, 8 * h + 8) for j in (i, i + LANES)] for h in range(2)]
+        halves = [[j for i in range(h, h + 8) for j in (i, i + LANES)] for h in (0, 8)]
         xy = [shuffle(args[2], args[3], half) for half in halves]
         zz = [shuffle(args[4], args[4], half) for half in halves]
         # One move to a general register: taking lanes of a mask one by one is slow.
@@ -50,7 +49,7 @@ def _append(typingctx, out, place, x, y, z, keep):
             h, i = divmod(lane, 8)
             triple = shuffle(xy[h], zz[h], [2 * i, 2 * i + 1, LANES + 2 * i, LANES + 2 * i])
             pointer = builder.gep(data, [builder.mul(position, ir.Constant(size, 3))])
-            builder.store(triple, builder.bitcast(pointer, quadruple.as_pointer()), align=4)
+            builder.store(triple, builder.bitcast(pointer, quadruple), align=4)
             kept = builder.lshr(bits, ir.Constant(size, lane))
             position = builder.add(position, builder.and_(kept, ir.Constant(size, 1)))
         return position
@@ -64,9 +63,8 @@ def sample_bingham(eigenvalues, frames, state, out):
 
     ``eigenvalues`` are ``(rows, 3)``, ``frames`` ``(rows, 3, 3)`` with eigenvectors in columns.
     """
-    flat, scratch = out.reshape(-1), np.empty(64, np.float32)
-    n, proposals = out.shape[1], 0
-    s = load_state(state)
+    flat, n, proposals = out.reshape(-1), out.shape[1], 0
+    s, scratch = load_state(state), state.view(np.float32)  # room until it is stored again
     for row in range(len(out)):
         e, f = eigenvalues[row], frames[row]
         top = max(e[0], max(e[1], e[2]))
@@ -120,60 +118,63 @@ def sample_bingham(eigenvalues, frames, state, out):
     return proposals
 
 
-def draw_rows(
-    eigenvalues: np.ndarray, frames: np.ndarray, seed: np.random.SeedSequence, out: np.ndarray
-) -> None:
-    """Fill every row of ``out`` as `sample_bingham`, in parallel by blocks of fixed size.
-
-    Every block has a generator of its own: the bits depend on the seed alone.
-    """
-    n_rows, n, _ = out.shape
+def draw_rows(eigenvalues, frames, seed, out):
+    """Fill ``out`` as `sample_bingham`, in threads, a generator for each block of fixed size."""
+    n = out.shape[1]
     n_each = max(1, _BLOCK // n)
-    blocks = [
-        (slice(row, row + n_each), slice(first, first + _BLOCK))
-        for row in range(0, n_rows, n_each)
-        for first in range(0, n, _BLOCK)
-    ]
+    groups = [slice(row, row + n_each) for row in range(0, len(out), n_each)]
+    blocks = [(rows, slice(i, i + _BLOCK)) for rows in groups for i in range(0, n, _BLOCK)]
+    states = random.lane_states(seed, len(blocks))
 
-    def draw(block: tuple) -> None:
-        (rows, draws), state = block
-        sample_bingham(eigenvalues[rows], frames[rows], state, out[rows, draws])
+    def draw(i: int) -> None:
+        rows, draws = blocks[i]
+        sample_bingham(eigenvalues[rows], frames[rows], states[i], out[rows, draws])
 
-    in_threads(draw, list(zip(blocks, random.lane_states(seed, len(blocks)), strict=True)))
+    in_threads(draw, range(len(blocks)))
 
 
 @compiled
 def eigen_symmetric(matrix, frame):
     """Diagonalise ``matrix`` (3, 3) in place by cyclic Jacobi, much faster than by LAPACK;
     eigenvectors in columns of ``frame``."""
-    frame[:] = 0.0
-    frame[0, 0] = frame[1, 1] = frame[2, 2] = 1.0
+    for i in range(3):
+        for j in range(3):
+            frame[i, j] = 1.0 if i == j else 0.0
     for _ in range(30):
         off = matrix[0, 1] ** 2 + matrix[0, 2] ** 2 + matrix[1, 2] ** 2
         size = matrix[0, 0] ** 2 + matrix[1, 1] ** 2 + matrix[2, 2] ** 2
         if off <= 1e-30 * size + 1e-300:
             break
-        for p, q in ((0, 1), (0, 2), (1, 2)):
-            if matrix[p, q] == 0.0:
-                continue
-            theta = 0.5 * (matrix[q, q] - matrix[p, p]) / matrix[p, q]
-            t = (1.0 if theta >= 0.0 else -1.0) / (abs(theta) + math.sqrt(theta * theta + 1.0))
-            c = 1.0 / math.sqrt(t * t + 1.0)
-            s = t * c
-            for k in range(3):
-                u, v = matrix[k, p], matrix[k, q]
-                matrix[k, p], matrix[k, q] = c * u - s * v, s * u + c * v
-                u, v = frame[k, p], frame[k, q]
-                frame[k, p], frame[k, q] = c * u - s * v, s * u + c * v
-            for k in range(3):
-                u, v = matrix[p, k], matrix[q, k]
-                matrix[p, k], matrix[q, k] = c * u - s * v, s * u + c * v
+        for p in range(2):
+            for q in range(p + 1, 3):
+                if matrix[p, q] == 0.0:
+                    continue
+                theta = 0.5 * (matrix[q, q] - matrix[p, p]) / matrix[p, q]
+                t = (1.0 if theta >= 0.0 else -1.0) / (abs(theta) + math.sqrt(theta * theta + 1.0))
+                c = 1.0 / math.sqrt(t * t + 1.0)
+                s = t * c
+                for k in range(3):
+                    u, v = matrix[k, p], matrix[k, q]
+                    matrix[k, p], matrix[k, q] = c * u - s * v, s * u + c * v
+                for k in range(3):
+                    u, v = matrix[p, k], matrix[q, k]
+                    matrix[p, k], matrix[q, k] = c * u - s * v, s * u + c * v
+                for k in range(3):
+                    u, v = frame[k, p], frame[k, q]
+                    frame[k, p], frame[k, q] = c * u - s * v, s * u + c * v
 
 
 @compiled
-def _diagonalise(matrices, frames):
+def _decompose(matrices, frames):
     for row in range(len(matrices)):
-        eigen_symmetric(matrices[row], frames[row])
+        matrix, frame = matrices[row], frames[row]
+        eigen_symmetric(matrix, frame)
+        for p in (0, 1, 0):
+            q = p + 1
+            if matrix[q, q] < matrix[p, p]:
+                matrix[p, p], matrix[q, q] = matrix[q, q], matrix[p, p]
+                for i in range(3):
+                    frame[i, p], frame[i, q] = frame[i, q], frame[i, p]
 
 
 def eigen_decomposition(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -183,8 +184,6 @@ def eigen_decomposition(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     diagonal = np.array(matrices, dtype=np.float64, order="C").reshape(-1, 3, 3)
     frames = np.empty_like(diagonal)
-    _diagonalise(diagonal, frames)
-    values = np.diagonal(diagonal, axis1=1, axis2=2)
-    order = np.argsort(values, axis=1, kind="stable")
-    values = np.take_along_axis(values, order, axis=1).reshape(matrices.shape[:-1])
-    return values, np.take_along_axis(frames, order[:, None], axis=2).reshape(matrices.shape)
+    _decompose(diagonal, frames)
+    values = np.diagonal(diagonal, axis1=1, axis2=2).copy()
+    return values.reshape(matrices.shape[:-1]), frames.reshape(matrices.shape)

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from mfvae.systems.kernels.random import uniform
 from mfvae.systems.kernels.running import compiled, in_threads
 
 
-def gibbs_sweeps(
-    x: np.ndarray, field: np.ndarray, couplings: np.ndarray, states: np.ndarray, n_sweeps: int
-) -> None:
+def gibbs_sweeps(x, field, couplings, states, n_sweeps):
     """Sweep every chain through its cells ``n_sweeps`` times, in place.
 
-    Args:
-        x: Words, uint8 ``(n_chains, n_cells)``.
-        field: h, float64 ``(n_cells,)``.
-        couplings: J, float64 ``(n_cells, n_cells)``, symmetric with zero diagonal.
-        states: uint64 ``(n_chains, 4)``, a generator for each chain: the bits do not depend on the
-            number of threads.
+    Words x are uint8 ``(n_chains, n_cells)``; h and J float64, the latter symmetric with zero
+    diagonal; ``states`` from `scalar_states`, one for each chain.
     """
     blocks = [slice(i, i + 16) for i in range(0, len(x), 16)]
     in_threads(lambda b: _sweep_chains(x[b], field, couplings, states[b], n_sweeps), blocks)

@@ -26,16 +26,17 @@ _ROWS = 2**GROUP
 
 def table_rows(patterns: np.ndarray) -> np.ndarray:
     """Return where the row of a site starts in the table of a group: uint32, site by site."""
-    n_sites, n_patterns = patterns.shape
-    up = np.pad(patterns > 0, ((0, 0), (0, -n_patterns % GROUP))).reshape(n_sites, -1, GROUP)
-    code = up @ (1 << np.arange(GROUP)) + _ROWS * np.arange(up.shape[1])
-    return (LANES * code).astype(np.uint32).ravel()
+    packed = np.packbits(patterns > 0, axis=1, bitorder="little")  # two groups of four to a byte
+    code = np.stack([packed % _ROWS, packed // _ROWS], axis=2).reshape(len(patterns), -1)
+    starts = _ROWS * np.arange(-(-patterns.shape[1] // GROUP), dtype=np.uint32)
+    return (LANES * (code[:, : len(starts)] + starts)).ravel()
 
 
 def pack_spins(spins: np.ndarray) -> np.ndarray:
     """Return spins ``(n, n_sites)`` as words of 32 bits, ``(n, n_words)`` uint32, +1 as 1."""
-    bits = np.pad(spins > 0, ((0, 0), (0, -spins.shape[1] % 32)))
-    return np.ascontiguousarray(np.packbits(bits, axis=1, bitorder="little")).view("<u4")
+    packed = np.packbits(spins > 0, axis=1, bitorder="little")
+    padded = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 4)))
+    return np.ascontiguousarray(padded).view("<u4")
 
 
 @compiled
@@ -46,11 +47,11 @@ def draw_field(beta, n_sites, wrong, state, field):
     for place in range(0, len(wrong), 2 * LANES):
         first, s = next_words(s)
         second, s = next_words(s)
-        left, right = normals(first, second)
-        store(field, place, to_floats(load(wrong, place)) * scale + 2.0 * beta + left * width)
-        if place + LANES < len(wrong):
-            mean = to_floats(load(wrong, place + LANES)) * scale + 2.0 * beta
-            store(field, place + LANES, mean + right * width)
+        for k, noise in enumerate(normals(first, second)):
+            here = place + k * LANES
+            if here < len(wrong):
+                mean = to_floats(load(wrong, here)) * scale + 2.0 * beta
+                store(field, here, mean + noise * width)
     store_state(state, s)
 
 
@@ -121,29 +122,9 @@ def count_wrong(pattern_bits, spins, wrong):
     for pattern in range(n_patterns):
         total = load(spins, 0) & 0
         for word in range(n_words):
-            total = total + lanes.count_ones(
-                load(spins, word * LANES) ^ pattern_bits[pattern, word]
-            )
+            differ = load(spins, word * LANES) ^ pattern_bits[pattern, word]
+            total = total + lanes.count_ones(differ)
         store(wrong, pattern * LANES, total)
-
-
-@compiled
-def _exchange(difference, n_sites, n_spins, state, colder, hotter, swaps):
-    """Swap spins and counts of wrong sites with probability min(1, exp(Δβ ΔE)), lane by lane."""
-    total = load(swaps, 0) & 0  # with k wrong sites M² = N² - 4k(N - k): integers up to the end
-    for place in range(n_spins, len(colder), LANES):
-        k, other = load(colder, place), load(hotter, place)
-        total = total + (k - other) * (n_sites - k - other)
-    exponent = to_floats(total) * (2.0 * difference / n_sites)  # (β - β')(E - E')
-    exponent = select(exponent < 0.0, exponent, 0.0)
-    random, s = next_words(load_state(state))
-    store_state(state, s)
-    accept = uniforms(random) < exp(select(exponent < -80.0, -80.0, exponent))
-    for place in range(0, len(colder), LANES):
-        x, y = load(colder, place), load(hotter, place)
-        store(colder, place, select(accept, y, x))
-        store(hotter, place, select(accept, x, y))
-    store(swaps, 0, load(swaps, 0) + select(accept, 1, 0))
 
 
 @compiled
@@ -172,8 +153,22 @@ def run_block(betas, n_sites, rows, pattern_bits, states, spins, burn_in, thinni
             draw_spins(n_sites, rows, table, thresholds, states[k], level)
             count_wrong(pattern_bits, level, wrong)
         for k in range(sweep % 2, n_levels - 1, 2):
-            difference = betas[k] - betas[k + 1]
-            _exchange(difference, n_sites, n_spins, states[k], levels[k], levels[k + 1], swaps[k])
+            # Spins and counts of wrong sites are swapped with probability min(1, exp(Δβ ΔE)). With
+            # m wrong sites M² = N² - 4m(N - m): integers up to the end.
+            colder, hotter, total = levels[k], levels[k + 1], load(swaps[k], 0) & 0
+            for i in range(n_spins, len(colder), LANES):
+                m, other = load(colder, i), load(hotter, i)
+                total = total + (m - other) * (n_sites - m - other)
+            exponent = to_floats(total) * (2.0 * (betas[k] - betas[k + 1]) / n_sites)
+            exponent = select(exponent < 0.0, exponent, 0.0)
+            random, s = next_words(load_state(states[k]))
+            store_state(states[k], s)
+            accept = uniforms(random) < exp(select(exponent < -80.0, -80.0, exponent))
+            for i in range(0, len(colder), LANES):
+                x, y = load(colder, i), load(hotter, i)
+                store(colder, i, select(accept, y, x))
+                store(hotter, i, select(accept, x, y))
+            store(swaps[k], 0, load(swaps[k], 0) + select(accept, 1, 0))
         done = sweep + 1 - burn_in
         if done >= 0 and done % thinning == 0:
             for index, k in enumerate(place):
@@ -196,47 +191,34 @@ def ladder(temperatures: np.ndarray, n_sites: int, n_patterns: int) -> np.ndarra
     given = np.sort(temperatures)
     top = 1.15 * (1 + np.sqrt(n_patterns / n_sites))
     ends = np.append(given, top) if given[-1] < top else given
-    levels = [ends[:1]]
+    levels = [ends[0]]
     for low, high in pairwise(ends):
-        steps = 1
-        if low < top:
-            steps = max(1, int(np.ceil(np.log(high / low) * np.sqrt(n_sites) / 1.5)))
-        between = low * (high / low) ** (np.arange(1, steps) / steps)
-        levels.append(np.append(between, high))
-    return np.concatenate(levels)
+        steps = np.ceil(np.log(high / low) * np.sqrt(n_sites) / 1.5) if low < top else 1
+        levels += [*(low * (high / low) ** (np.arange(1, steps) / steps)), high]
+    return np.array(levels)
 
 
-def run(
-    patterns: np.ndarray,
-    temperatures: np.ndarray,
-    n_chains: int,
-    n_records: int,
-    *,
-    burn_in: int | None,
-    thinning: int | None,
-    seed: np.random.SeedSequence,
-    start: str = "random",
-    n_threads: int = 1,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return spins ``(n_temperatures, n_chains, n_records, n_sites)`` int8, and exchange rates.
+def run(patterns, temperatures, shape, steps, seed, start="random", n_threads=1):
+    """Return spins ``(n_temperatures, *shape, n_sites)`` int8, and exchange rates.
 
-    The rates belong to neighbours of the ladder, averaged over sweeps and chains (the lanes that
-    fill the last block included).
+    ``shape`` is of chains and records, ``steps`` are burn-in and thinning. The rates belong to
+    neighbours of the ladder, averaged over sweeps and chains (the lanes that fill the last block
+    included).
     """
-    n_sites, n_patterns = patterns.shape
+    (n_sites, n_patterns), (n_chains, n_records) = patterns.shape, shape
     # A replica diffuses over about √N temperatures. At N = 256, P = 1…48 and T >= 0.6, energies
     # and overlaps of chains started in patterns and at random agree after 125 sweeps, and
     # |overlaps| 50 sweeps apart are correlated by less than 0.2.
-    scale = max(1.0, n_sites / 256)
-    burn_in = round(1000 * scale) if burn_in is None else burn_in
-    thinning = round(50 * scale) if thinning is None else thinning
+    defaults = (round(n * max(1.0, n_sites / 256)) for n in (1000, 50))
+    burn_in, thinning = (d if s is None else s for s, d in zip(steps, defaults, strict=True))
     levels = ladder(temperatures, n_sites, n_patterns)
-    place = np.searchsorted(levels, temperatures).astype(np.int64)
-    rows, pattern_bits = table_rows(patterns), pack_spins(patterns.T)
+    place = np.searchsorted(levels, temperatures)
+    pattern_bits = pack_spins(patterns.T)
+    fixed = n_sites, table_rows(patterns), pattern_bits
     n_levels, n_words = len(levels), pattern_bits.shape[1]
     n_blocks = -(-n_chains // LANES)
     children = seed.spawn(n_blocks * LANES)
-    x = np.empty((len(temperatures), n_chains, n_records, n_sites), dtype=np.int8)
+    x = np.empty((len(place), n_chains, n_records, n_sites), dtype=np.int8)
 
     def block(first: int) -> np.ndarray:
         seeds = children[first : first + LANES]
@@ -246,13 +228,10 @@ def run(
         spins = drawn[:, 4 * n_levels :].reshape(LANES, n_levels, n_words)
         if start == "patterns":
             spins[:] = pattern_bits[(first + np.arange(LANES)) % n_patterns, None]
-        if n_sites % 32:
-            spins[..., -1] &= np.uint32((1 << n_sites % 32) - 1)
+        spins[..., -1] &= np.uint32(2**32 - 1 >> -n_sites % 32)
         lanes = [v.transpose(1, 2, 0).reshape(n_levels, -1) for v in (states, spins)]
         records = np.empty((n_records, len(place), n_words * LANES), dtype=np.uint32)
-        swaps = run_block(
-            1 / levels, n_sites, rows, pattern_bits, *lanes, burn_in, thinning, records, place
-        )
+        swaps = run_block(1 / levels, *fixed, *lanes, burn_in, thinning, records, place)
         part = x[:, first : first + LANES]
         words = records.reshape(n_records, len(place), n_words, LANES)[..., : part.shape[1]]
         packed = np.ascontiguousarray(words.transpose(1, 3, 0, 2)).view(np.uint8)

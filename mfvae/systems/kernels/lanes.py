@@ -1,14 +1,14 @@
 """Sixteen numbers side by side: vectors of float32, uint32 and truth values for Numba kernels.
 
 LLVM compiles one vector instruction for every operation below (on processors with shorter
-registers two or four), which Numba's own loop vectoriser does not achieve for random-number
-generators. A scalar beside lanes stands for sixteen copies of itself. No index is checked.
+registers two or four), which Numba's own loop vectoriser does not achieve for random numbers.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partial
 
 from llvmlite import ir
 from numba import types
@@ -47,19 +47,15 @@ def _spread(context, builder, kind, lanes, value):
 def _function(result: Lanes, argument: Lanes, emit: Callable) -> Callable:
     """Return a function for kernels whose code is what ``emit(builder, value)`` builds."""
 
-    @intrinsic
-    def operation(typingctx, value):
-        return result(argument), lambda _, builder, __, args: emit(builder, *args)
+    def codegen(context, builder, signature, args):
+        return emit(builder, *args)
 
-    return operation
+    return intrinsic(lambda typingctx, value: (result(argument), codegen))
 
 
-def _call(name: str) -> Callable:
-    def emit(builder, value):
-        kind = ir.FunctionType(value.type, [value.type])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [value])
-
-    return emit
+def _call(name, builder, x):
+    kind = ir.FunctionType(x.type, [x.type])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [x])
 
 
 floats = _function(FLOATS, FLOATS, lambda _, x: x)  # of a scalar: sixteen copies
@@ -67,35 +63,32 @@ to_floats = _function(FLOATS, WORDS, lambda b, x: b.sitofp(x, FLOATS.vector))  #
 to_words = _function(WORDS, FLOATS, lambda b, x: b.fptosi(x, WORDS.vector))  # towards zero
 bits_of = _function(WORDS, FLOATS, lambda b, x: b.bitcast(x, WORDS.vector))
 from_bits = _function(FLOATS, WORDS, lambda b, x: b.bitcast(x, FLOATS.vector))
-count_ones = _function(WORDS, WORDS, _call(f"llvm.ctpop.v{LANES}i32"))
-square_root = _function(FLOATS, FLOATS, _call(f"llvm.sqrt.v{LANES}f32"))
-floor = _function(FLOATS, FLOATS, _call(f"llvm.floor.v{LANES}f32"))
+count_ones = _function(WORDS, WORDS, partial(_call, f"llvm.ctpop.v{LANES}i32"))
+square_root = _function(FLOATS, FLOATS, partial(_call, f"llvm.sqrt.v{LANES}f32"))
+floor = _function(FLOATS, FLOATS, partial(_call, f"llvm.floor.v{LANES}f32"))
 
 
-def _operator(operation: Callable, result: Lanes, lanes: Lanes, emit: str | Callable) -> None:
-    """Let ``operation`` of two lanes, or of lanes and a scalar, be ``emit(builder, x, y)``."""
+def _operator(name: str, lanes: Lanes, instruction: str, *order: str, **flags: object) -> None:
+    """Let an operator of two lanes, or of lanes and a scalar, be one instruction of LLVM."""
+    operation, result = getattr(operator, name), MASK if order else lanes
 
     @infer_global(operation)
     class _Signature(AbstractTemplate):
         def generic(self, args, kws):
             return result(lanes, lanes) if lanes in args else None
 
-    lower_builtin(operation, lanes, lanes)(lambda _, builder, __, args: emit(builder, *args))
+    @lower_builtin(operation, lanes, lanes)
+    def _emit(context, builder, signature, args):
+        return getattr(builder, instruction)(*order, *args, **flags)
 
 
-def _instruction(name: str, **options: object) -> Callable:
-    return lambda builder, x, y: getattr(builder, name)(x, y, **options)
-
-
+_CODES = {"truediv": "div", "lshift": "shl", "rshift": "lshr"}
 for _name in ("add", "sub", "mul", "truediv"):  # products and sums may be joined to one instruction
-    _emit = _instruction("f" + _name.removeprefix("true"), flags=("contract",))
-    _operator(getattr(operator, _name), FLOATS, FLOATS, _emit)
-for _name in ("add", "sub", "mul", "and_", "or_", "xor"):
-    _operator(getattr(operator, _name), WORDS, WORDS, _instruction(_name))
-_operator(operator.lshift, WORDS, WORDS, _instruction("shl"))
-_operator(operator.rshift, WORDS, WORDS, _instruction("lshr"))
-_operator(operator.lt, MASK, FLOATS, lambda b, x, y: b.fcmp_ordered("<", x, y))
-_operator(operator.lt, MASK, WORDS, lambda b, x, y: b.icmp_unsigned("<", x, y))
+    _operator(_name, FLOATS, "f" + _CODES.get(_name, _name), flags=("contract",))
+for _name in ("add", "sub", "mul", "and_", "or_", "xor", "lshift", "rshift"):
+    _operator(_name, WORDS, _CODES.get(_name, _name))
+_operator("lt", FLOATS, "fcmp_ordered", "<")
+_operator("lt", WORDS, "icmp_unsigned", "<")
 
 
 @intrinsic

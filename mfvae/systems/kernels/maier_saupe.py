@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from mfvae.systems.kernels.bingham import eigen_symmetric, sample_bingham
-from mfvae.systems.kernels.random import normal, uniform
+from mfvae.systems.kernels.random import lane_states, normal, scalar_states, uniform
 from mfvae.systems.kernels.running import compiled
 
 
@@ -33,65 +33,31 @@ def random_frames(state, n_frames):
 
 
 @compiled
-def _draw_tensor(q, coupling, n_sites, state, tensor):
-    """Fill ``tensor`` with A given ``q`` = ΣQ/N: five independent normal components."""
-    width = 1.0 / math.sqrt(coupling * n_sites)
-    half = math.sqrt(0.5) * width
-    tensor[:] = q
-    g0, g1 = normal(state) * width / math.sqrt(6.0), normal(state) * half
-    tensor[0, 0] += g1 - g0
-    tensor[1, 1] -= g1 + g0
-    tensor[2, 2] += 2.0 * g0
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        tensor[i, j] += normal(state) * half
-        tensor[j, i] = tensor[i, j]
-
-
-@compiled
-def _mean_tensor(sites, q):
-    """Fill ``q`` with ΣQ/N of ``sites`` (N, 3)."""
-    xx = yy = zz = xy = xz = yz = 0.0
-    for i in range(len(sites)):
-        x, y, z = np.float64(sites[i, 0]), np.float64(sites[i, 1]), np.float64(sites[i, 2])
-        xx += x * x
-        yy += y * y
-        zz += z * z
-        xy += x * y
-        xz += x * z
-        yz += y * z
-    third = (xx + yy + zz) / 3.0
-    q[0, 0], q[1, 1], q[2, 2] = xx - third, yy - third, zz - third
-    q[0, 1], q[0, 2], q[1, 2] = xy, xz, yz
-    q[1, 0], q[2, 0], q[2, 1] = xy, xz, yz
-    q /= len(sites)
-
-
-@compiled
-def run_ladder(
-    temperatures, place, n_sites, burn_in, thinning, ordered, state, lanes, out, accepted
-):
+def run_ladder(temperatures, place, burn_in, thinning, ordered, state, lanes, out):
     """Run one ladder of replicas and fill ``out``, float32 (n_wanted, n_records, n_sites, 3).
 
-    Args:
-        temperatures, place: ``(n,)``, sorted; the rows of ``out`` that record them, or -1.
-        burn_in, thinning: Sweeps before the first record and between records.
-        ordered: Start from parallel directors, otherwise from ΣQ = 0.
-        state, lanes: uint64 ``(4,)`` and uint32 ``(64,)``, states of the generators, advanced.
-        accepted: float64 ``(n - 1,)``, becomes the fraction of exchanges accepted.
+    ``place`` says which row of ``out`` records each of the sorted ``temperatures``, -1 for none.
+    The chain starts from parallel directors where ``ordered``, otherwise from ΣQ = 0.
     """
-    n = len(temperatures)
+    n, (_, n_records, n_sites, _) = len(temperatures), out.shape
     q, square = np.zeros((n, 3, 3)), np.empty(n)
     if ordered:
         q[:] = np.diag(np.array([-1.0, -1.0, 2.0])) / 3.0
     values, frames, tensor = np.empty((1, 3)), np.empty((1, 3, 3)), np.empty((3, 3))
     sites = np.empty((1, n_sites, 3), np.float32)
-    accepted[:] = 0.0
-    n_sweeps = burn_in + 1 + (out.shape[1] - 1) * thinning
-    for sweep in range(n_sweeps):
+    for sweep in range(burn_in + 1 + (n_records - 1) * thinning):
         after = sweep - burn_in
         for k in range(n):
             coupling = 1.5 / temperatures[k]
-            _draw_tensor(q[k], coupling, n_sites, state, tensor)
+            width = 1.0 / math.sqrt(coupling * n_sites)
+            half = math.sqrt(0.5) * width
+            g0, g1 = normal(state) * width / math.sqrt(6.0), normal(state) * half
+            tensor[0, 0] = q[k, 0, 0] + (g1 - g0)
+            tensor[1, 1] = q[k, 1, 1] - (g1 + g0)
+            tensor[2, 2] = q[k, 2, 2] + 2.0 * g0
+            tensor[0, 1] = tensor[1, 0] = q[k, 0, 1] + normal(state) * half
+            tensor[0, 2] = tensor[2, 0] = q[k, 0, 2] + normal(state) * half
+            tensor[1, 2] = tensor[2, 1] = q[k, 1, 2] + normal(state) * half
             eigen_symmetric(tensor, frames[0])
             for i in range(3):
                 values[0, i] = coupling * tensor[i, i]
@@ -106,13 +72,33 @@ def run_ladder(
             sample_bingham(values, frames, lanes, sites)
             if record:
                 out[place[k], after // thinning] = sites[0]
-            _mean_tensor(sites[0], q[k])
+            xx = yy = zz = xy = xz = yz = 0.0
+            for site in sites[0]:
+                x, y, z = np.float64(site[0]), np.float64(site[1]), np.float64(site[2])
+                xx += x * x
+                yy += y * y
+                zz += z * z
+                xy += x * y
+                xz += x * z
+                yz += y * z
+            third = (xx + yy + zz) / 3.0
+            q[k, 0, 0], q[k, 0, 1], q[k, 0, 2] = xx - third, xy, xz
+            q[k, 1, 0], q[k, 1, 1], q[k, 1, 2] = xy, yy - third, yz
+            q[k, 2, 0], q[k, 2, 1], q[k, 2, 2] = xz, yz, zz - third
+            q[k] /= n_sites
             square[k] = np.sum(q[k] ** 2)
         for k in range(n - 1):
             inverse = 1.0 / temperatures[k] - 1.0 / temperatures[k + 1]
             exponent = 0.75 * n_sites * inverse * (square[k + 1] - square[k])
             if uniform(state) < math.exp(min(0.0, exponent)):
-                accepted[k] += 1.0 / n_sweeps
                 square[k], square[k + 1] = square[k + 1], square[k]
                 tensor[:] = q[k]
                 q[k], q[k + 1] = q[k + 1], tensor
+
+
+def run_ladders(temperatures, place, burn_in, thinning, seed, out):
+    """Run a ladder for each chain, the rows of ``out``; starts alternate, the second is ordered."""
+    for chain, child in enumerate(seed.spawn(len(out))):
+        tensor_seed, site_seed = child.spawn(2)
+        states = scalar_states(tensor_seed, 1)[0], lane_states(site_seed, 1)[0]
+        run_ladder(temperatures, place, burn_in, thinning, chain % 2 == 1, *states, out[chain])

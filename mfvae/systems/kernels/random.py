@@ -2,13 +2,13 @@
 
 Both generators are of one family (Blackman & Vigna, ACM Trans. Math. Softw. 47:36, 2021):
 xoshiro128++ in every lane, xoshiro256++ for what is drawn one by one. A state is an array of four
-numbers (a lane) while it rests, a tuple while a kernel runs. It comes from a ``SeedSequence``,
-nothing is global: the bits depend on the seed alone.
+numbers (a lane) while it rests, a tuple while a kernel runs.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,29 +26,23 @@ def scalar_states(seed: np.random.SeedSequence, n_states: int) -> np.ndarray:
     return seed.generate_state(4 * n_states, np.uint64).reshape(n_states, 4)
 
 
-@inlined
-def _next(state, n_bits, first, shift, last):
-    """Return a random number of ``n_bits`` and the next state, for lanes and scalars alike."""
-    a, b, c, d = state
-    total, shifted = a + d, b << shift
-    random = ((total << first) | (total >> (n_bits - first))) + a
-    c = c ^ a
-    d = d ^ b
-    b = b ^ c
-    a = a ^ d
-    return random, (a, b, c ^ shifted, (d << last) | (d >> (n_bits - last)))
+def _xoshiro(n_bits: int, first: int, shift: int, last: int) -> Callable:
+    @inlined
+    def following(state):
+        a, b, c, d = state
+        total, shifted = a + d, b << shift
+        random = ((total << first) | (total >> (n_bits - first))) + a
+        c = c ^ a
+        d = d ^ b
+        b = b ^ c
+        a = a ^ d
+        return random, (a, b, c ^ shifted, (d << last) | (d >> (n_bits - last)))
+
+    return following
 
 
-@inlined
-def next_words(state):
-    """Return 32 random bits a lane and the next state (xoshiro128++)."""
-    return _next(state, 32, 7, 9, 11)
-
-
-@inlined
-def next_bits(state):
-    """Return 64 random bits and the next state (xoshiro256++)."""
-    return _next(state, 64, 23, 17, 45)
+# Each returns random bits, 32 a lane or 64, and the next state.
+next_words, next_bits = _xoshiro(32, 7, 9, 11), _xoshiro(64, 23, 17, 45)
 
 
 @inlined

@@ -21,9 +21,9 @@ inlined = njit(inline="always")
 def compiled(kernel: Callable) -> Callable:
     """Return ``kernel`` compiled on first use, without the interpreter's lock, and kept on disk.
 
-    Numba takes a kept kernel for fresh while a stamp, the hash of the kernel's own file, is the
-    same. What it inlines stands in other files: the stamp is joined by a hash of this room. A
-    Numba that keeps the stamp elsewhere fails here, rather than run what is out of date.
+    Numba takes a kept kernel for fresh while a stamp, of the kernel's own file, is the same. A hash
+    of this room joins it here, for what the kernel inlines. A Numba that keeps the stamp elsewhere
+    fails, rather than run what is out of date.
     """
     dispatcher = njit(nogil=True, cache=True)(kernel)
     index = dispatcher._cache._cache_file
@@ -34,9 +34,9 @@ def compiled(kernel: Callable) -> Callable:
 def thread_count() -> int:
     """Return the number of threads that Numba is set to use, at least 1, starting none.
 
-    ``numba.get_num_threads`` starts Numba's own pool of OpenMP threads, which contend with those
-    of torch from then on: a small training step in the same process was seen to cost thirty times
-    as much. So it is asked only once that pool is there.
+    ``numba.get_num_threads`` starts Numba's pool of OpenMP threads, which contend with those of
+    torch from then on (a small training step took thirty times as long): it is asked only once
+    that pool is there.
     """
     return get_num_threads() if parallel._is_initialized else int(config.NUMBA_NUM_THREADS)
 

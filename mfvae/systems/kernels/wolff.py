@@ -1,7 +1,6 @@
 """Monte-Carlo kernels of the two-dimensional Ising model: Wolff clusters, Metropolis flips.
 
-Spins are bits (0 for -1, 1 for +1) in uint8 while a kernel runs. Every chain carries a generator
-of its own, so that its bits depend neither on the other chains nor on the number of threads.
+Spins are bits (0 for -1, 1 for +1) in uint8 while a kernel runs; every chain has a generator.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from functools import lru_cache
 import numpy as np
 
 from mfvae.systems.kernels.random import draw_bits, next_bits, scalar_states
-from mfvae.systems.kernels.running import compiled, in_threads, inlined
+from mfvae.systems.kernels.running import compiled, in_threads
 
 _BIT = np.uint8(1)
-_QUARTER = np.uint64(0xFFFF)
 _HALF = np.uint64(32)
+_QUARTER = np.uint64(0xFFFF)
 _ONES, _TOPS = np.uint64(0x0001000100010001), np.uint64(0x8000800080008000)  # of each quarter
 
 
@@ -40,24 +39,6 @@ def flip_thresholds(kappa: float) -> np.ndarray:
     return np.round(accept * 2**32).astype(np.uint64)
 
 
-@inlined
-def _quarters(bits):
-    """Return the four 16-bit numbers in 64 bits, the lowest first."""
-    sixteen = np.uint64(16)
-    first, second = bits & _QUARTER, (bits >> sixteen) & _QUARTER
-    return first, second, (bits >> _HALF) & _QUARTER, bits >> np.uint64(48)
-
-
-@inlined
-def _join(spins, queue, end, site, spin, is_open):
-    """Write a neighbour to the end of the queue, flip it if it joins, and return the new end."""
-    site = np.uint64(site)
-    joins = np.uint8(is_open) & ~(spins[site] ^ spin) & _BIT
-    spins[site] ^= joins
-    queue[end] = site
-    return end + np.uint64(joins)
-
-
 @compiled
 def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
     """Flip ``n_clusters`` Wolff clusters in place and return the number of flipped spins.
@@ -73,7 +54,7 @@ def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
     """
     s = state[0], state[1], state[2], state[3]
     n_sites, flipped = np.uint64(len(spins)), np.uint64(0)
-    high, low = threshold >> np.uint64(16), threshold & _QUARTER
+    high = threshold >> np.uint64(16)
     for _ in range(n_clusters):
         bits, s = next_bits(s)
         # Not uniform to the last bit, and it need not be: detailed balance holds for any fixed
@@ -87,20 +68,18 @@ def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
             site = np.uint64(queue[head])
             head += np.uint64(1)
             bits, s = next_bits(s)
-            a, b, c, d = _quarters(bits)
-            open_a, open_b, open_c, open_d = a < high, b < high, c < high, d < high
+            limit, more, wide = high, np.uint64(0), np.uint64(0)
             difference = bits ^ (high & _QUARTER) * _ONES  # a quarter of zeros is a tie
             if (difference - _ONES) & ~difference & _TOPS != np.uint64(0):
-                bits, s = next_bits(s)
-                low_a, low_b, low_c, low_d = _quarters(bits)
-                open_a |= (a == high) & (low_a < low)
-                open_b |= (b == high) & (low_b < low)
-                open_c |= (c == high) & (low_c < low)
-                open_d |= (d == high) & (low_d < low)
-            end = _join(spins, queue, end, neighbours[site, 0], spin, open_a)
-            end = _join(spins, queue, end, neighbours[site, 1], spin, open_b)
-            end = _join(spins, queue, end, neighbours[site, 2], spin, open_c)
-            end = _join(spins, queue, end, neighbours[site, 3], spin, open_d)
+                limit, wide = threshold, np.uint64(16)
+                more, s = next_bits(s)
+            for k in range(4):
+                shift, other = np.uint64(16 * k), np.uint64(neighbours[site, k])
+                draw = (((bits >> shift) & _QUARTER) << wide) | ((more >> shift) & _QUARTER)
+                joins = np.uint8(draw < limit) & ~(spins[other] ^ spin) & _BIT
+                spins[other] ^= joins
+                queue[end] = other
+                end += np.uint64(joins)
         flipped += end
     state[0], state[1], state[2], state[3] = s
     return flipped
@@ -152,12 +131,9 @@ def run_chain(state, neighbours, thresholds, wolff, burn_in, thinning, records):
 
 
 def run_chains(length: int, chains: list[tuple], wolff: bool) -> None:
-    """Run chains in as many threads as Numba is set to use, filling their records in place.
+    """Run chains in threads and fill their records, by clusters at |κ| or by Metropolis sweeps.
 
-    Args:
-        chains: ``(SeedSequence, kappa, burn_in, thinning, records)`` of each chain, the last as in
-            `run_chain`.
-        wolff: Clusters, at |κ|; otherwise Metropolis sweeps, at κ of either sign.
+    A chain is ``(SeedSequence, kappa, burn_in, thinning, records)``, the last as in `run_chain`.
     """
 
     def run(chain: tuple) -> None:

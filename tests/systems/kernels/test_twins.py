@@ -111,16 +111,8 @@ def test_hopfield_sweep_has_the_law_of_its_twin(n_patterns: int) -> None:
             spins = plain_block_gibbs(spins, patterns, beta, rng)
         return spins @ patterns
 
-    x, _ = hopfield.run(
-        patterns,
-        np.array([1 / beta, 4.0]),
-        LANES * n_patterns * (n_chains // (LANES * n_patterns)),
-        1,
-        burn_in=2,
-        thinning=1,
-        seed=seed,
-        start="patterns",
-    )
+    shape = LANES * n_patterns * (n_chains // (LANES * n_patterns)), 1
+    x, _ = hopfield.run(patterns, np.array([1 / beta, 4.0]), shape, (2, 1), seed, "patterns")
     # Chain i starts in pattern i mod P; records are reversed as a whole with probability 1/2.
     spins = x[0, ::n_patterns, 0].astype(int)
     kernel = np.abs(spins @ patterns)
@@ -185,12 +177,12 @@ def test_maier_saupe_ladder_has_the_law_of_its_twin() -> None:
             found.append(order(x))
         return np.array(found)
 
-    kernel, out, rates = [], np.empty((1, 1, n_sites, 3), np.float32), np.empty(0)
+    kernel, out = [], np.empty((1, 1, n_sites, 3), np.float32)
     for k in range(n_chains):
         seed = np.random.SeedSequence((8, k))
         states = scalar_states(seed, 1)[0], lane_states(seed.spawn(1)[0], 1)[0]
         ladder = np.array([temperature]), np.array([0])
-        maier_saupe.run_ladder(*ladder, n_sites, 1, 1, True, *states, out, rates)
+        maier_saupe.run_ladder(*ladder, 1, 1, True, *states, out)
         kernel.append(order(out[0, 0].astype(float)))
     assert distance(np.array(kernel), plain(temperature)) < LIMIT
     assert distance(np.array(kernel), plain(1.1 * temperature)) > LIMIT
