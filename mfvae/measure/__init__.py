@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = attach(
         "jensen_shannon": "laws",
         "order_parameter_moments": "observables",
         "overlap_law": "laws",
+        "rate_gap_bound": "rate_gap",
         "spike_count_law": "laws",
         "total_correlation": "density_ratio",
     },

@@ -7,9 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from mfvae._validation import check_number, check_seed, check_trained
-from mfvae.measure._jackknife import jackknife_of_means, weighted_sum
+from mfvae._validation import (
+    check_finite_array,
+    check_number,
+    check_seed,
+    check_trained,
+    check_two_letters,
+)
+from mfvae.measure._jackknife import jackknife, jackknife_of_means, weighted_sum
 from mfvae.measure.demand import CapacityDemand, capacity_demand
+from mfvae.measure.rate_gap import Floor, Packing, RateGapBound, bound_of_data, bound_of_system
 from mfvae.measure.supply import ElboSurgery, capacity_supply, condition_groups, elbo_surgery
 from mfvae.systems.base import Estimate, System
 from mfvae.vae.estimator import MeanFieldVAE
@@ -20,6 +27,7 @@ __all__ = ["CapacityReport", "capacity", "capacity_verdict"]
 #: most √(0.25/2) = 0.35 in total variation.
 _TOLERANCE = 0.25
 _SIGMAS = 3.0
+_N_BLOCKS = 32
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,18 @@ class CapacityReport:
         supply: As found by `elbo_surgery`.
         regular_supply: `capacity_supply` of this size, a heuristic from before training.
         gap: ``E[ln p(x) - ELBO(x)]``, or None if the system is not known.
+        bound: The floor under the gap at every rate, as found by `rate_gap_bound`.
+        certificate: ``E[ln r(x) - ELBO(x)]`` of a rival r, below the gap on average; or None.
+        shared: By how much the rival is ahead of independent sites, nats; or None.
     """
 
     demand: CapacityDemand
     supply: ElboSurgery
     regular_supply: float
     gap: Estimate | None
+    bound: RateGapBound
+    certificate: Estimate | None = None
+    shared: Estimate | None = None
 
     def __getattr__(self, name: str) -> Any:
         for side in ("demand", "supply"):
@@ -61,12 +75,51 @@ class CapacityReport:
         return -float(self.gap_bound)
 
     @property
+    def floor(self) -> Floor:
+        """What the gap is at least at this rate, by the best packing that is known."""
+        return self.bound.gap(self.supply.rate)
+
+    @property
     def verdict(self) -> str:
-        """ "fits": the measured gap is at most 0.25 nats. "cannot fit": the bound exceeds that, by
-        three standard errors: not with this rate. "may fit": neither; the bound is silent."""
-        if self.gap_bound - _SIGMAS * self.gap_bound.stderr > _TOLERANCE:
-            return "cannot fit"
-        return "fits" if self.gap is not None and self.gap <= _TOLERANCE else "may fit"
+        """What can be said, all by three standard errors and with 0.25 nats for a fit.
+
+        - "cannot fit": the floor at this rate is above that.
+        - "fits": the measured gap is not.
+        - "misses": a rival proves that nats are missed, at least `certificate`.
+        - "nothing shared": neither the rival nor the model is ahead of independent sites.
+        - "fits as far as anyone can tell": what the rival proves is at most 0.25 nats.
+        - "may fit": none of these; ``reason`` says why.
+        """
+        return self._judged[0]
+
+    @property
+    def reason(self) -> str:
+        """The number behind the verdict, in words."""
+        return self._judged[1]
+
+    @property
+    def _judged(self) -> tuple[str, str]:
+        nats, packing = self.floor
+        if nats - _SIGMAS * nats.stderr > _TOLERANCE:
+            return "cannot fit", f"at this rate at least {nats:.2f} nats are missed ({packing})"
+        if self.gap is not None:
+            name = "fits" if self.gap <= _TOLERANCE else "may fit"
+            return name, f"the gap is {self.gap:.2f} nats, the floor at this rate {nats:.2f}"
+        if self.certificate is None:
+            return "may fit", "without a system or a rival only the floor is known"
+        low, high = (self.certificate + k * _SIGMAS * self.certificate.stderr for k in (-1, 1))
+        if high > _TOLERANCE:
+            if low > 0:
+                text = f"the rival is ahead by {self.certificate:.2f} nats, {low:.2f} at least"
+                return "misses", text
+            return "may fit", f"the rival is ahead by {low:.2f} to {high:.2f}: too few words"
+        low, high = (self.shared + k * _SIGMAS * self.shared.stderr for k in (-1, 1))
+        if high <= _TOLERANCE and min(low, self.demand.best_cut) <= _SIGMAS * self.shared.stderr:
+            return "nothing shared", f"of what sites share the rival finds at most {high:.2f} nats"
+        text = (
+            f"the rival proves at most {self.certificate + _SIGMAS * self.certificate.stderr:.2f}"
+        )
+        return "fits as far as anyone can tell", f"{text} nats missed; no upper limit of the gap"
 
     def __str__(self) -> str:
         table = {
@@ -82,12 +135,18 @@ class CapacityReport:
                 "+ prior mismatch": self.prior_mismatch,
                 "sphere packing": self.sphere_packing,
             },
-            "gap": {"at least I(A;B) - R": self.gap_bound, "measured": self.gap},
+            "gap": {
+                "at least I(A;B) - R": self.gap_bound,
+                f"at least ({self.floor.packing})": self.floor.nats,
+                "at least (rival)": self.certificate,
+                "measured": self.gap,
+            },
         }
         text = ["nats per configuration"]
         for heading, lines in table.items():
             text += [heading, *(f"  {name:<35}{_number(value)}" for name, value in lines.items())]
         text.append(f"verdict: {self.verdict}, margin {self.margin:+.2f} nats")
+        text.append(f"reason: {self.reason}")
         return "\n".join([*text, f"demand: {self.demand.note}"])
 
 
@@ -118,13 +177,17 @@ def capacity(
     conditions: float | np.ndarray | None = None,
     system: System | None = None,
     *,
+    rival: Any = None,
+    groups: np.ndarray | None = None,
     seed: int | np.random.SeedSequence = 0,
 ) -> CapacityReport:
     """Compare what a trained model carries with what its data ask for.
 
-    For **every** cut ``gap ≥ I(x_A; x_B) - R``, and the report says by how much: R from the
-    encoder, the cut from the system, exactly, or from the data, from below. Quantities of several
-    temperatures are averaged with their share of the rows; the bound holds for averages too.
+    For **every** packing `rate_gap_bound` has a floor under the gap, among them ``gap ≥ I(x_A; x_B)
+    - R`` for every cut: R from the encoder, entropies from the system, or from the data, from
+    below. Without a system, any other normalised model r of the same words is a certificate: ``gap
+    ≥ E[ln r(x) - ELBO(x)]``, as ``E ln p ≥ E ln r``. Quantities of several temperatures are
+    averaged with their share of the rows; the bounds hold for averages too.
 
     Args:
         vae: Trained model.
@@ -134,6 +197,9 @@ def capacity(
             temperature, units of J/k_B, a number if it is the same for all; needed then even if
             the model has no condition.
         system: Where the data come from; then the demand and the gap are those of its exact law.
+        rival: Anything with ``score_samples(X)``, ln r(x) in nats, that has not seen ``X``.
+        groups: Label of the independent unit of each row, (n_samples,), for the error of what the
+            rival proves; by default 32 blocks of consecutive rows.
         seed: Source of latents, and of samples where the demand needs them.
 
     >>> from mfvae.systems import CurieWeiss
@@ -154,26 +220,65 @@ def capacity(
         raise ValueError("with a system, give the temperature of X as conditions")
     for_vae = conditions if vae.n_conditions_ or system is None else None
     supply = elbo_surgery(vae, X, for_vae, seed=surgery_seed)
-    groups = condition_groups(conditions, len(X))
-    shares = [len(rows) / len(X) for _, rows in groups]
+    groups_of = condition_groups(conditions, len(X))
+    shares = [len(rows) / len(X) for _, rows in groups_of]
+    certificate = shared = gap = None
+    elbo = vae.score_samples(X, for_vae, method="elbo", n_importance=8, seed=elbo_seed)
     if system is not None:
+        children = demand_seed.spawn(len(groups_of))
+        temperatures = [float(value[0]) for value, _ in groups_of]
         demands = [
-            capacity_demand(system, float(value[0]), seed=child)
-            for (value, _), child in zip(groups, demand_seed.spawn(len(groups)), strict=True)
+            capacity_demand(system, t, seed=child)
+            for t, child in zip(temperatures, children, strict=True)
         ]
-        elbo = vae.score_samples(X, for_vae, method="elbo", n_importance=8, seed=elbo_seed)
+        bounds = [
+            bound_of_system(system, t, total=demand.dual_total_correlation, seed=child)
+            for t, demand, child in zip(temperatures, demands, children, strict=True)
+        ]
         gaps = []
-        for value, rows in groups:
+        for value, rows in groups_of:
             missed = system.log_prob(X[rows], float(value[0])) - elbo[rows]
-            gaps.append(jackknife_of_means(missed[:, None], lambda mean: mean[..., 0], 32))
+            gaps.append(jackknife_of_means(missed[:, None], lambda mean: mean[..., 0], _N_BLOCKS))
         gap = weighted_sum(shares, gaps)
     else:
         log_prob = vae.score_samples(X, for_vae, seed=elbo_seed)
-        demands = [capacity_demand(X[rows], log_prob=log_prob[rows]) for _, rows in groups]
-        gap = None
+        demands = [capacity_demand(X[rows], log_prob=log_prob[rows]) for _, rows in groups_of]
+        bounds = [bound_of_data(check_two_letters(X[rows])) for _, rows in groups_of]
+    if rival is not None:
+        log_rival = check_finite_array(rival.score_samples(X), "rival's scores", ndim=1)
+        certificate = _mean_over(log_rival - elbo, groups)
+        if system is None:
+            shared = _mean_over(log_rival - _independent(check_two_letters(X), groups_of), groups)
     average = {"note": demands[0].note}
     for name in ("half_cut", "best_cut", "dual_total_correlation"):
         values = [getattr(demand, name) for demand in demands]
         average[name] = None if None in values else weighted_sum(shares, values)
     regular = capacity_supply(X.shape[1], vae.n_latents)
-    return CapacityReport(CapacityDemand(**average), supply, regular, gap)
+    names = [{packing[:2]: packing.excess for packing in bound.packings} for bound in bounds]
+    packings = tuple(
+        Packing(*key, weighted_sum(shares, [known[key] for known in names]))
+        for key in names[0]
+        if all(key in known for known in names)
+    )
+    bound, demand = RateGapBound(packings, None), CapacityDemand(**average)
+    return CapacityReport(demand, supply, regular, gap, bound, certificate, shared)
+
+
+def _mean_over(values: np.ndarray, groups: np.ndarray | None) -> Estimate:
+    """Mean of paired differences, its error by leaving out a group at a time."""
+    if groups is None:
+        groups = np.arange(len(values)) * _N_BLOCKS // len(values)
+    _, index = np.unique(groups, return_inverse=True)
+    if len(index) != len(values) or index.max() < 1:
+        raise ValueError(f"groups must be {len(values)} labels, two different ones at least")
+    sums = np.stack([np.bincount(index, weights=values), np.bincount(index)], axis=1)
+    return jackknife(sums, lambda s: s[..., 0] / s[..., 1])
+
+
+def _independent(up: np.ndarray, groups_of: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """ln of the law of independent sites with the frequencies of these rows themselves."""
+    log_prob = np.empty(len(up))
+    for _, rows in groups_of:
+        p = (up[rows].sum(axis=0) + 0.5) / (len(rows) + 1)
+        log_prob[rows] = np.where(up[rows], np.log(p), np.log1p(-p)).sum(axis=1)
+    return log_prob

@@ -27,6 +27,7 @@ from mfvae._validation import (
 )
 from mfvae.measure.ratio_network import attribute, autocorrelation, cross_fit, log_resolved
 from mfvae.measure.supply import condition_groups
+from mfvae.measure.tied_sites import log_ratio_within, tied_groups, tied_triples
 from mfvae.systems.base import Estimate
 from mfvae.vae.director_likelihood import to_components
 from mfvae.vae.estimator import MeanFieldVAE
@@ -38,6 +39,7 @@ _MIN_ROWS = 80  # of a condition
 _CONFIDENCE = 0.99
 _UNRESOLVED = 0.5  # saturated if the ratio of more than this fraction of samples is not resolved
 _ROWS = 4096
+_N_PRODUCTS, _LARGEST = 64, 10.0  # of three residuals, shown to the network; their bound
 
 
 class SaturationWarning(UserWarning):
@@ -109,7 +111,10 @@ def total_correlation(
     E_joint[ln r]`` (Yamada et al. 2013, eq. 4; Nguyen, Wainwright & Jordan 2010), α = 0.2. Each row
     is evaluated by a network that was trained on other rows. The estimate is ``E_joint[g]``; the
     lower limit is that of ``E_joint[g] - E_ref[e^g] + 1``, below the total correlation for every g.
-    A `SaturationWarning` says if most ratios are larger than the reference samples can resolve.
+    The network sees pairs of sites, and sites that products of three tie where no pair does: words
+    of two letters have such sites counted in groups, and the reference keeps the groups; given a
+    latent, their products are shown to the network. What only more sites together share it may
+    miss. A `SaturationWarning` says if most ratios are more than the reference samples can resolve.
 
     Args:
         vae: A trained model: joint rows (x, z) with z ~ q(z|x), reference x ~ prod p_θ(x_i|z) given
@@ -150,10 +155,11 @@ def total_correlation(
             for part, consecutive in enumerate(np.array_split(rows, n_parts)):
                 parts[consecutive] = part
     draws, training, calibration, resampling = check_seed(seed).spawn(4)
-    n_drawn = _N_REFERENCES + bool(null)
+    n_drawn, apart = _N_REFERENCES + bool(null), np.arange(X.shape[1])
     if vae is None:
         table = check_conditions(conditions, len(X))
-        values, mean, summaries = _independent_sites(X, table, members, n_drawn, draws)
+        apart = tied_groups(X, members)
+        values, mean, summaries = _independent_sites(X, table, members, n_drawn, draws, apart)
     else:
         values, mean, summaries = _given_latent(vae, X, conditions, n_drawn, draws)
     residuals = [value - mean for value in values]
@@ -165,6 +171,9 @@ def total_correlation(
         distances = [autocorrelation(r, lattice_shape) for r in residuals]
         summaries = [torch.cat(pair, dim=1) for pair in zip(summaries, distances, strict=True)]
     sites = [residual.flatten(1) for residual in residuals]
+    if vae is not None and len(triples := tied_triples(sites[0])[:_N_PRODUCTS]):
+        products = [u[:, triples].prod(dim=2).clamp(-_LARGEST, _LARGEST) for u in sites]
+        summaries = [torch.cat(pair, dim=1) for pair in zip(summaries, products, strict=True)]
     joint, *drawn = (TensorDataset(*pair) for pair in zip(sites, summaries, strict=True))
     references = drawn[:_N_REFERENCES]
     with torch.random.fork_rng(devices=[]):
@@ -172,17 +181,19 @@ def total_correlation(
         if null:
             at_null = cross_fit(drawn[-1], references, folds, groups, n_epochs, calibration)
     rng = np.random.default_rng(resampling)
-    overall = _summarize(on_joint, on_references, blocks, rng)
+    (gain, at_reference), excess = log_ratio_within(values[:2], members, folds, apart)
+    overall = _summarize(on_joint, on_references, blocks, rng, gain, excess)
     names = [float(key[0]) if len(key) == 1 else tuple(key.tolist()) for key in keys]
     by_condition = {
-        name: _summarize(on_joint[rows], on_references[:, rows], blocks[rows], rng)
+        name: _summarize(
+            on_joint[rows], on_references[:, rows], blocks[rows], rng, gain[rows], excess[rows]
+        )
         for name, rows in zip(names, members, strict=True)
         if conditions is not None
     }
     unresolved = [name for name, found in by_condition.items() if found.saturated]
-    one_point, two_point = attribute(
-        torch.cat(residuals[:2]), torch.from_numpy(np.concatenate([on_joint, on_references[0]]))
-    )
+    on_both = np.concatenate([on_joint + gain, on_references[0] + at_reference])
+    one_point, two_point = attribute(torch.cat(residuals[:2]), torch.from_numpy(on_both))
     if overall.saturated or unresolved:
         warnings.warn(
             f"the total correlation is more than {len(X)} samples can resolve (at conditions "
@@ -196,20 +207,25 @@ def total_correlation(
         one_point=one_point[:, 0] if one_point.shape[1] == 1 else one_point,
         two_point=two_point,
         null=_summarize(*at_null, blocks, rng).nats if null else None,
-        log_ratio=on_joint,
+        log_ratio=on_joint + gain,
     )
 
 
 def _summarize(
-    on_joint: np.ndarray, on_references: np.ndarray, blocks: np.ndarray, rng: np.random.Generator
+    on_joint: np.ndarray,
+    on_references: np.ndarray,
+    blocks: np.ndarray,
+    rng: np.random.Generator,
+    gain: np.ndarray | float = 0.0,
+    excess: np.ndarray | float = 0.0,
 ) -> TotalCorrelationAt:
     """Estimate, lower limit and whether it is saturated, from held-out log ratios."""
     # The bound holds for every g, so also for g cut where e^g would be carried by a few rows.
     cut = log_resolved(on_references.size)
     weights = np.exp(np.minimum(on_references, cut)).mean(axis=0)
-    bounded = np.minimum(on_joint, cut) - weights + 1
+    total, bounded = on_joint + gain, np.minimum(on_joint, cut) - weights + 1 + gain - excess
     n_rows = np.bincount(blocks)
-    plug_in, bound = (np.bincount(blocks, values) / n_rows for values in (on_joint, bounded))
+    plug_in, bound = (np.bincount(blocks, values) / n_rows for values in (total, bounded))
     n_blocks = len(n_rows)
     picks = rng.integers(n_blocks, size=(_N_BOOTSTRAP, n_blocks))
     stderr = plug_in[picks].mean(axis=1).std(ddof=1)
@@ -217,7 +233,7 @@ def _summarize(
     unseen = -np.log(1 - _CONFIDENCE) * weights.max() / on_references.size
     spread = bound.std(ddof=1) / np.sqrt(n_blocks)
     lower = bound.mean() - student.ppf(_CONFIDENCE, n_blocks - 1) * spread - unseen
-    nats = Estimate(on_joint.mean(), stderr=stderr, exact=False)
+    nats = Estimate(total.mean(), stderr=stderr, exact=False)
     return TotalCorrelationAt(nats, float(lower), bool(np.mean(on_joint > cut) > _UNRESOLVED))
 
 
@@ -232,8 +248,9 @@ def _independent_sites(
     members: tuple[np.ndarray, ...],
     n_references: int,
     seed: np.random.SeedSequence,
+    apart: np.ndarray,
 ) -> Samples:
-    """Configurations, and as references the same with every column permuted.
+    """Configurations, and as references the same with every group of columns permuted.
 
     Within each condition and fold: a training fold never holds a value of a row that is evaluated.
     """
@@ -246,11 +263,12 @@ def _independent_sites(
     for rows in members:
         mean[rows] = values[rows].mean(dim=0)
     samples, rng = [values], np.random.default_rng(seed)
-    sites = torch.arange(values.shape[1])
+    sites, (names, group) = torch.arange(values.shape[1]), np.unique(apart, return_inverse=True)
     for _ in range(n_references):
         source = np.empty(values.shape[:2], dtype=np.int64)
         for rows in (fold for member in members for fold in np.array_split(member, _N_FOLDS)):
-            source[rows] = rng.permuted(np.tile(rows[:, None], len(sites)), axis=0)
+            permuted = rng.permuted(np.tile(rows[:, None], len(names)), axis=0)
+            source[rows] = permuted[:, group]
         samples.append(values[torch.from_numpy(source), sites])
     spread = np.where(np.ptp(conditions, axis=0) > 0, conditions.std(axis=0), 1.0)
     summary = torch.from_numpy((conditions - conditions.mean(axis=0)) / spread).float()

@@ -203,12 +203,27 @@ class SolvedHopfield:
             information -= self._part_negentropy(sizes, others)
         return max(information, 0.0)
 
-    def _class_cut(self, left: int, right: int) -> float:
-        """Mutual information of two parts of one class, P < 3."""
+    def subset_entropy(self, sites: np.ndarray) -> float:
+        """H of some sites, nats."""
+        chosen = np.bincount(self.class_of_site[sites], minlength=self.n_classes)
+        entropy = len(sites) * float(np.log(2))
+        if self.n_patterns == 3:
+            return entropy - self._part_negentropy(chosen, self.class_sizes - chosen)
+        for n, size in zip(chosen, self.class_sizes, strict=True):
+            log_law = logsumexp(self._log_joint(n, size - n), axis=1)
+            entropy -= float(np.exp(log_law) @ (log_law - _log_free(n)))
+        return entropy
+
+    def _log_joint(self, left: int, right: int) -> np.ndarray:
+        """Log law of the sums of two parts of one class, P < 3."""
         values = _sums(left)[:, None] + _sums(right).astype(float)
         gain = self.beta * self.n_classes / (2 * self.n_sites)
         log_joint = _log_free(left)[:, None] + _log_free(right) + gain * values**2
-        log_joint -= logsumexp(log_joint)
+        return log_joint - logsumexp(log_joint)
+
+    def _class_cut(self, left: int, right: int) -> float:
+        """Mutual information of two parts of one class, P < 3."""
+        log_joint = self._log_joint(left, right)
         # In logarithms: the product of two tails underflows where their joint law does not.
         log_sides = logsumexp(log_joint, axis=1)[:, None] + logsumexp(log_joint, axis=0)
         return float(np.sum(np.exp(log_joint) * (log_joint - log_sides)))

@@ -238,9 +238,11 @@ class Enumeration:
         """Mutual information of two sets of sites, nats (`cut` as in Ising2D)."""
         row, column = np.divmod(np.arange(self.length**2), self.length)
         first = row < self.length // 2 if cut == "half" else (row + column) % 2 == 0
+        sides = (np.flatnonzero(first), np.flatnonzero(~first))
+        return max(sum(map(self.subset_entropy, sides)) - self.entropy, 0.0)
+
+    def subset_entropy(self, sites: np.ndarray) -> float:
+        """Entropy of some sites, nats."""
         law = self.probability.reshape((2,) * self.length**2)
-        information = -self.entropy
-        for side in (first, ~first):
-            marginal = law.sum(axis=tuple(np.flatnonzero(~side)))
-            information -= float(xlogy(marginal, marginal).sum())
-        return max(information, 0.0)
+        marginal = law.sum(axis=tuple(np.setdiff1d(np.arange(self.length**2), sites)))
+        return -float(xlogy(marginal, marginal).sum())

@@ -82,6 +82,16 @@ def each_temperature(method: Callable) -> Callable:
     return over
 
 
+def check_sites(value: object, n_sites: int) -> np.ndarray:
+    """Return numbers of distinct sites, at least one, as int64."""
+    sites = np.asarray(value)
+    if sites.ndim != 1 or sites.size == 0 or not np.issubdtype(sites.dtype, np.integer):
+        raise ValueError("sites must be a list of one or more site numbers")
+    if sites.min() < 0 or sites.max() >= n_sites or len(np.unique(sites)) < len(sites):
+        raise ValueError(f"sites must be distinct numbers from 0 to {n_sites - 1}")
+    return sites.astype(np.int64)
+
+
 class System:
     """A model in thermal equilibrium: energy, sampler and, where known, exact results.
 
@@ -261,6 +271,10 @@ class System:
     def mutual_information(self, temperature: Any, cut: str = "half") -> Any:
         """Return the exact mutual information of the first N // 2 sites and the others, nats."""
         raise self._unknown("mutual information between parts")
+
+    def subset_entropy(self, temperature: Any, sites: np.ndarray) -> Any:
+        """Return the exact entropy of some sites, by their numbers, int (n_chosen,), nats."""
+        raise self._unknown("entropy of a subset")
 
     def field_information(self, temperature: Any) -> Any:
         """Return the exact I(x; m) of the sites and their Hubbard–Stratonovich field m, nats.

@@ -15,7 +15,7 @@ from mfvae._validation import (
     check_temperature,
 )
 from mfvae.systems._special import binary_negentropy, log_binomial, log_cosh
-from mfvae.systems.base import Seed, System, each_temperature
+from mfvae.systems.base import Seed, System, check_sites, each_temperature
 
 __all__ = ["CurieWeiss"]
 
@@ -155,23 +155,31 @@ class CurieWeiss(System):
         is exact to rounding; the joint law of (M_A, M_B) is never formed.
         """
         check_choice(cut, "cut", ("half",))
+        half, total = self.n_sites // 2, self.total_correlation(temperature)
+        parts = (self._part_negentropy(n, temperature) for n in (half, self.n_sites - half))
+        return max(float(total - sum(parts)), 0.0)
+
+    @each_temperature
+    def subset_entropy(self, temperature: Any, sites: np.ndarray) -> Any:
+        size = len(check_sites(sites, self.n_sites))
+        return size * np.log(2) - self._part_negentropy(size, temperature)
+
+    def _part_negentropy(self, size: int, temperature: float) -> float:
+        """n ln 2 - H of any ``size`` = n spins, nats."""
         beta = min(1 / temperature, _FROZEN)
         m, log_field, _ = self._field_nodes(beta)
         log_field -= logsumexp(log_field)
-        information = self.total_correlation(1 / beta)
-        for size in (self.n_sites // 2, self.n_sites - self.n_sites // 2):
-            values = 2 * np.arange(size + 1) - size
-            free = log_field - size * log_cosh(beta * m)
-            n_blocks = 1 + values.size * m.size // 2_000_000  # bounds the memory
-            log_ratio = np.concatenate(
-                [
-                    logsumexp(beta * block[:, None] * m + free, axis=1)
-                    for block in np.array_split(values, n_blocks)
-                ]
-            )
-            law = np.exp(log_binomial(size) + log_ratio)
-            information -= law @ log_ratio / law.sum()
-        return max(float(information), 0.0)
+        values = 2 * np.arange(size + 1) - size
+        free = log_field - size * log_cosh(beta * m)
+        n_blocks = 1 + values.size * m.size // 2_000_000  # bounds the memory
+        log_ratio = np.concatenate(
+            [
+                logsumexp(beta * block[:, None] * m + free, axis=1)
+                for block in np.array_split(values, n_blocks)
+            ]
+        )
+        law = np.exp(log_binomial(size) + log_ratio)
+        return float(law @ log_ratio / law.sum())
 
     def field_density(self, m: Any, temperature: float) -> np.ndarray:
         """Return the exact density of the Hubbard–Stratonovich field at finite N, one temperature.

@@ -8,7 +8,7 @@ import numpy as np
 
 from mfvae._validation import check_choice, check_count, check_seed, check_spins, check_temperature
 from mfvae.systems._hopfield_exact import MAX_PATTERNS, SolvedHopfield
-from mfvae.systems.base import Seed, System, each_temperature
+from mfvae.systems.base import Seed, System, check_sites, each_temperature
 from mfvae.systems.kernels import hopfield as kernel
 
 __all__ = ["Hopfield"]
@@ -165,6 +165,10 @@ class Hopfield(System):
     def mutual_information(self, temperature: Any, cut: str = "half") -> Any:
         check_choice(cut, "cut", ("half",))
         return self._solved(temperature).half_cut()
+
+    @each_temperature
+    def subset_entropy(self, temperature: Any, sites: np.ndarray) -> Any:
+        return self._solved(temperature).subset_entropy(check_sites(sites, self.n_sites))
 
     @each_temperature
     def field_information(self, temperature: Any) -> Any:

@@ -22,7 +22,14 @@ from mfvae.systems._ising_exact import (
     log_partition_derivatives,
     mean_conditional_entropy,
 )
-from mfvae.systems.base import Estimate, Seed, System, each_temperature, over_temperatures
+from mfvae.systems.base import (
+    Estimate,
+    Seed,
+    System,
+    check_sites,
+    each_temperature,
+    over_temperatures,
+)
 
 __all__ = ["Ising2D"]
 
@@ -214,6 +221,11 @@ class Ising2D(System):
         return over_temperatures(
             lambda t: self._enumeration(t, "this cut").mutual_information(cut), temperature
         )
+
+    @each_temperature
+    def subset_entropy(self, temperature: Any, sites: np.ndarray) -> Any:
+        sites = check_sites(sites, self.n_sites)
+        return self._enumeration(temperature, "the entropy of a subset").subset_entropy(sites)
 
     @staticmethod
     def cylinder_mutual_information(circumference: int, temperature: Any) -> Any:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.special import xlogy
 
+import mfvae.measure.tied_sites as tied_sites
 from mfvae import MeanFieldVAE
 from mfvae.measure import SaturationWarning, exact_gap, total_correlation
 from mfvae.measure.ratio_network import attribute, relative_loss
@@ -124,6 +126,53 @@ def test_planted_pair_is_found():
     others = np.abs(pair[np.triu_indices(12, 1)])
     assert pair[3, 7] > 5 * np.sort(others)[-2]
     assert np.abs(found.one_point).max() < 0.2 * pair[3, 7]
+
+
+def three_spin_products(agreement, n_triples, n_samples, seed):
+    """x₃ = x₁x₂ with this mean agreement, no pair correlated; and the exact nats."""
+    rng = np.random.default_rng(seed)
+    x = rng.choice([-1, 1], size=(n_samples, 3 * n_triples))
+    right = rng.random((n_samples, n_triples)) < (1 + agreement) / 2
+    x[:, 2::3] = x[:, ::3] * x[:, 1::3] * np.where(right, 1, -1)
+    law = np.array([1 + agreement, 1 - agreement]) / 2
+    return x, n_triples * float(np.log(2) + xlogy(law, law).sum())
+
+
+@pytest.mark.parametrize("agreement", [1.0, 0.5])
+def test_products_of_three_spins(agreement, monkeypatch):
+    x, exact = three_spin_products(agreement, 21, 20_000, seed=0)
+    found = total_correlation(None, x, seed=1, n_epochs=2, null=True)
+    assert abs(found.nats - exact) < 0.05 * exact
+    assert 0.9 * exact < found.lower <= exact + 1e-2
+    assert abs(found.null) < 1e-3
+    assert not found.saturated
+    assert np.abs(found.two_point).max() < 0.1
+    # Negative control: pairs alone do not see a third of it.
+    monkeypatch.setattr(tied_sites, "_TIED", np.inf)
+    blind = total_correlation(None, x, seed=1, n_epochs=2)
+    assert blind.nats < 0.3 * exact
+
+
+def test_no_triple_is_made_up():
+    x = np.random.default_rng(4).choice([-1, 1], size=(20_000, 63))
+    assert len(tied_sites.tied_triples(torch.from_numpy(x.astype(np.float32)))) == 0
+    # A few coincidences of rare letters are not a tie.
+    rare = (np.random.default_rng(5).random((4000, 40)) < 0.003).astype(np.float32)
+    rare = torch.from_numpy((rare - rare.mean(axis=0)) / np.maximum(rare.std(axis=0), 1e-6))
+    assert len(tied_sites.tied_triples(rare)) == 0
+    found = total_correlation(None, x, seed=1, n_epochs=2, null=True)
+    assert abs(found.nats) < 1e-3
+    assert abs(found.null) < 1e-3
+
+
+def test_products_given_a_latent_that_knows_nothing_of_them():
+    """The latent is independent of the words, so that what is left is all there was."""
+    x, exact = three_spin_products(0.5, 8, 16_000, seed=2)
+    bricks = {"encoder": "mlp", "decoder": "linear", "device": "cpu", "progress": False}
+    vae = MeanFieldVAE(1, **bricks, n_epochs=2).fit(x[:8000])
+    found = total_correlation(vae, x[8000:], seed=1, n_epochs=6)
+    assert abs(found.nats - exact) < 0.15 * exact
+    assert found.lower < exact + 1e-2
 
 
 def test_regression_of_a_known_log_ratio():
