@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from mfvae._validation import check_count, check_seed, check_words
+from mfvae._validation import check_count, check_seed, check_two_letters
 
 __all__ = ["IndependentModel", "Rival"]
 
@@ -16,28 +16,37 @@ __all__ = ["IndependentModel", "Rival"]
 class Rival(BaseEstimator):
     """A law of binary words, fitted to words, with log probabilities in nats and independent draws.
 
-    Words are ``(n_words, n_cells)``; entries other than 0 and 1, or another number of cells than in
-    training, are a ``ValueError``. Before ``fit`` the other methods raise scikit-learn's
+    Words are ``(n_words, n_cells)``, of 0 and 1 or of spins -1 and +1, which ``sample`` gives back;
+    other entries, or another number of cells than in training, are a ``ValueError``. Before ``fit`` the other methods raise scikit-learn's
     ``NotFittedError``. A subclass defines ``n_parameters`` and, of arguments that are checked,
     ``_fit(X)``, which sets the fitted attributes, ``_log_prob(X)`` and ``_draw(n_samples, seed)``.
     """
 
     def fit(self, X: np.ndarray, y: object = None) -> Self:
         """Fit the law to words ``X``, uint8 (n_words, n_cells), and return the model."""
-        X = check_words(X, name="X")
+        up = check_two_letters(X, "X")
         self.n_features_in_ = X.shape[1]
-        self._fit(X)
+        self.letters_ = (-1, 1) if (np.asarray(X) == -1).any() else (0, 1)
+        self._fit(up.astype(np.uint8))
         return self
 
     def score_samples(self, X: np.ndarray) -> np.ndarray:
         """Return ``ln p(x)`` of each word of ``X``, float64 (n_words,), in nats."""
         check_is_fitted(self)
-        return self._log_prob(check_words(X, self.n_features_in_, "X"))
+        up = check_two_letters(X, "X")
+        if up.shape[1] != self.n_features_in_:
+            raise ValueError(f"X must have shape (n_words, {self.n_features_in_}), got {up.shape}")
+        return self._log_prob(up.astype(np.uint8))
+
+    def score(self, X: np.ndarray, y: object = None) -> float:
+        """Return the mean of ``score_samples``, nats a word."""
+        return float(self.score_samples(X).mean())
 
     def sample(self, n_samples: int, *, seed: int | np.random.SeedSequence) -> np.ndarray:
-        """Draw independent words, uint8 (n_samples, n_cells)."""
+        """Draw independent words, (n_samples, n_cells): uint8, or int8 if trained on spins."""
         check_is_fitted(self)
-        return self._draw(check_count(n_samples, "n_samples"), check_seed(seed))
+        words = self._draw(check_count(n_samples, "n_samples"), check_seed(seed))
+        return 2 * words.astype(np.int8) - 1 if self.letters_ == (-1, 1) else words
 
 
 class IndependentModel(Rival):

@@ -1,0 +1,175 @@
+"""From held-out words to one of six verdicts, each with its numbers and what would change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from mfvae.report.ladder import RUNGS, Fit, Ladder
+from mfvae.report.screening import Moments, residuals
+from mfvae.report.words import Words
+
+__all__ = ["CODES", "Interval", "Judgement", "judge", "paired"]
+
+CODES = ("no-structure", "mean-field", "not-mean-field", "discrete-states", "beyond-models", "undecided")
+LEAST_WORDS = 250  # independent ones, below which nothing is said
+LEVEL = 0.99
+_N_SAMPLES = 20_000
+
+
+class Interval(NamedTuple):
+    """A mean over words, nats, with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def paired(
+    first: np.ndarray, second: np.ndarray, blocks: np.ndarray, *, level: float = LEVEL, stderr: float = 0.0
+) -> Interval:
+    """Return the lead of ``first`` over ``second`` on the same words, blocks as units.
+
+    Student's t of block sums about a ratio; ``stderr`` is an error that all words share.
+    """
+    labels = np.unique(blocks, return_inverse=True)[1]
+    size = np.bincount(labels)
+    difference = np.asarray(first) - np.asarray(second)
+    value = float(difference.mean())
+    off = np.bincount(labels, weights=difference) - value * size
+    n = max(2, len(size))
+    error = np.sqrt((off**2).sum() * n / (n - 1)) / size.sum()
+    reach = float(stats.t.isf((1 - level) / 2, n - 1) * np.hypot(error, stderr))
+    return Interval(value, value - reach, value + reach)
+
+
+@dataclass
+class Judgement:
+    """The verdict and what it rests on; attributes as in `mfvae.report.Report`."""
+
+    code: str
+    verdict: str
+    n_latents: int
+    n_latents_interval: tuple[int, int | None]
+    gain: Interval
+    missing: dict[str, Any]
+    chosen: Fit
+    best: Fit
+    margin: float
+    rows: list[dict[str, Any]]
+
+
+def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: Any) -> Judgement:
+    """Weigh the fits of a ladder against one another and against pairs and triples of the data."""
+    blocks, fits = clean.blocks[rows["test"]], ladder.fits
+    base = fits[0]
+
+    def lead(first: Fit, second: Fit, level: float = LEVEL) -> Interval:
+        shared = np.hypot(first.stderr, second.stderr)
+        return paired(first.test, second.test, blocks, level=level, stderr=shared)
+
+    trained = [f for f in fits if f.trained]
+    best = max(trained, key=lambda f: f.test.mean())
+    margin = max(0.05, 0.015 * lead(best, base).value)
+    by_size = {d: ladder.best("vae", d) for d in sorted({f.size for f in fits if f.kind == "vae"})}
+    leader = max(by_size.values(), key=lambda f: f.test.mean())
+    behind = {d: lead(leader, f) for d, f in by_size.items()}
+    d = min(k for k, b in behind.items() if b.value <= margin)
+    low = min(k for k, b in behind.items() if b.low <= margin)
+    high = min(k for k, b in behind.items() if b.high <= max(margin, b.value) or k == leader.size)
+    at_edge = d == RUNGS[-1]
+    chosen, gain = by_size[d], lead(by_size[d], base, 0.95)
+
+    rivals = [f for f in trained if f.kind in ("mixture", "pairwise", "rbm")]
+    rival = max(rivals, key=lambda f: f.test.mean())
+    ahead = lead(rival, leader if leader.size == d else chosen)
+    data = Moments(clean.words)
+    inflation = 2 * clean.time
+    ours = residuals(data, _sampled(ladder, chosen, data, seed), inflation)
+    theirs = ours
+    if best.kind not in ("vae", "deep"):
+        theirs = residuals(data, _sampled(ladder, best, data, seed), inflation)
+    mixtures = [f for f in fits if f.kind == "mixture"]
+    top = max(mixtures, key=lambda f: f.test.mean())
+    n_states = min(f.size for f in mixtures if lead(top, f).value <= margin / 2)
+    states = next(f for f in mixtures if f.size == n_states)
+    level = paired(states.test, best.test, blocks)
+
+    table = [_row(f, lead(f, base, 0.95), lead(best, f)) for f in sorted(fits, key=lambda f: -f.test.mean())]
+    structure = seen["n_above"] > 0 or seen["n_triples_seen"] > 0 or lead(best, base, 0.999).low > 0
+    missing = {
+        "rival": rival.name,
+        "ahead": ahead.value,
+        "ahead_low": ahead.low,
+        "ahead_high": ahead.high,
+        "lower_limit": max(0.0, ahead.low, ours["pairs_nats"], ours["triples_nats"]),
+        **{f"left_{k}": v for k, v in ours.items()},
+        **{f"best_left_{k}": v for k, v in theirs.items()},
+        "n_states": n_states,
+        "states_behind": -level.value,
+    }
+    m = margin
+    if clean.n_effective < LEAST_WORDS or len(np.unique(blocks)) < 5:
+        code = "undecided"
+        text = f"{clean.n_effective:.0f} independent words are too few to judge by; record longer."
+    elif not structure and gain.high < m:
+        code = "no-structure" if seen["detectable"] < 0.5 else "undecided"
+        text = f"Cells look independent: the screen would have seen {seen['detectable']:.2f} nats in one direction."
+    elif theirs["triples_nats"] > max(0.1, 2 * m) and ours["triples_nats"] > m:
+        code = "beyond-models"
+        text = (
+            f"No model of the ladder has the triples of the data, worth at least {theirs['triples_nats']:.2f} "
+            f"nats; the largest is that of cells {seen['largest_triple']}."
+        )
+    elif level.value > -m and n_states <= d + 1 and theirs["pairs_nats"] < 2 * m:
+        code = "discrete-states"
+        text = f"{n_states} discrete states explain all that {d} latents do; cells are independent in each."
+    elif ahead.low > m or ours["pairs_nats"] > 2 * m:
+        code = "not-mean-field"
+        text = (
+            f"{d} latents miss at least {missing['lower_limit']:.2f} nats a word: {rival.name} is ahead by {ahead}; "
+            f"{ours['n_pairs']} pairs of cells differ."
+        )
+    elif at_edge:
+        code = "undecided"
+        text = f"The likelihood still rises at {d} latents (d ≥ {d}); more words, or a closer look, would tell."
+    elif ahead.high > 4 * m:
+        code = "undecided"
+        text = f"{rival.name} may be ahead by up to {ahead.high:.2f} nats: more words would tell."
+    else:
+        code = "mean-field"
+        text = (
+            f"{d} collective variable{'s' * (d > 1)} explain{'s' * (d == 1)} {gain} nats a word; no rival is ahead by more "
+            f"than {max(ahead.high, 0):.2f}. A rival ahead by {m:.2f} would change this."
+        )
+    if code in ("no-structure",):
+        d, low, high = 0, 0, 0
+    interval = (min(low, d), None if at_edge else max(high, d))
+    return Judgement(code, text, d, interval, gain, missing, chosen, best, margin, table)
+
+
+def _sampled(ladder: Ladder, fit: Fit, data: Moments, seed: Any) -> Moments:
+    n = _N_SAMPLES if fit.kind in ("vae", "deep", "mixture", "independent") else _N_SAMPLES // 4
+    return Moments(ladder.model(fit).sample(n, seed=seed), data)
+
+
+def _row(fit: Fit, gain: Interval, behind: Interval) -> dict[str, Any]:
+    return {
+        "model": fit.name,
+        "nats": -float(fit.test.mean()),
+        "gain": gain.value,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
+        "behind": behind.value,
+        "behind_low": behind.low,
+        "behind_high": behind.high,
+        "n_parameters": fit.n_parameters,
+        "seconds": round(fit.seconds, 1),
+        "trained": fit.trained,
+    }
