@@ -137,7 +137,9 @@ def ising_2d(n: int, law: np.random.Generator, rng: np.random.Generator) -> Plan
     """A torus above, but near, its transition."""
     system, temperature = Ising2D(int(law.choice([8, 10]))), _uniform(law, 2.5, 3.0)
     x = system.sample(temperature, n, seed=int(rng.integers(2**31)))
-    return Planted(x, OTHER, None, lambda x: system.log_prob(2 * x.astype(np.int8) - 1, temperature))
+    return Planted(
+        x, OTHER, None, lambda x: system.log_prob(2 * x.astype(np.int8) - 1, temperature)
+    )
 
 
 def _gibbs(h: Array, J: Array, n: int, rng: np.random.Generator, sweeps: int) -> Array:
@@ -210,7 +212,9 @@ def drift(n: int, law: np.random.Generator, rng: np.random.Generator) -> Planted
     slope = law.normal(0, 0.5, n_cells)
     logits = np.linspace(-1.7, 1.7, n)[:, None] * slope + law.normal(-1.2, 0.6, n_cells)
     x = (rng.random((n, n_cells)) < expit(logits)).astype(np.uint8)
-    return Planted(x, frozenset({"mean-field", "undecided"}), frozenset({1}), None, None, True, "drift")
+    return Planted(
+        x, frozenset({"mean-field", "undecided"}), frozenset({1}), None, None, True, "drift"
+    )
 
 
 LAWS: dict[str, Callable[..., Planted]] = {
@@ -235,8 +239,14 @@ LAWS: dict[str, Callable[..., Planted]] = {
 }
 
 
-def draw(name: str, n: int, *, part: str = "tuning", number: int = 0) -> Planted:
-    """Return draw ``number`` of a law with ``n`` words; each draw has its own parameters."""
+def draw(
+    name: str, n: int, *, part: str = "tuning", number: int = 0, fresh: bool = False
+) -> Planted:
+    """Return draw ``number`` of a law with ``n`` words; each draw has its own parameters.
+
+    With ``fresh`` they are other words of the same law.
+    """
     index = list(LAWS).index(name)
-    law, words = np.random.SeedSequence([PARTS[part], index, number]).spawn(2)
-    return LAWS[name](n, np.random.default_rng(law), np.random.default_rng(words))
+    law, words, others = np.random.SeedSequence([PARTS[part], index, number]).spawn(3)
+    words = np.random.default_rng(others if fresh else words)
+    return LAWS[name](n, np.random.default_rng(law), words)

@@ -6,10 +6,7 @@ from typing import Any
 
 from mfvae._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {"Report": "pipeline", "read_words": "words"},
-)
+__getattr__, __dir__, __all__ = attach(__name__, {"Report": "pipeline", "read_words": "words"})
 
 
 class _Callable(ModuleType):

@@ -17,6 +17,7 @@ from mfvae.compare import (
     PairwiseMaximumEntropy,
     RestrictedBoltzmannMachine,
 )
+from mfvae.report.training import train_quickly
 from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.storage import content_hash, replace_file
 
@@ -28,10 +29,9 @@ STILL_RISING = 0.05  # nats a word that a longer run must not bring
 
 
 def vae_settings(n_train: int, n_latents: int, *, deep: bool = False) -> dict[str, Any]:
-    """Return the arguments of `MeanFieldVAE` that won on planted laws: 1,200 steps at least."""
-    batch_size = 256 if n_train > 1000 else 128
-    epochs = max(12, -(-1200 // -(-n_train // batch_size)))
+    """Return the arguments of `train_quickly` that won on planted laws."""
     return {
+        "n_steps": 600 if n_train < 8000 else 1000,
         "n_latents": n_latents,
         "encoder": "mlp",
         "encoder_options": {"widths": (128,)},
@@ -39,9 +39,8 @@ def vae_settings(n_train: int, n_latents: int, *, deep: bool = False) -> dict[st
         "decoder_options": {"widths": (64,)} if deep else None,
         "prior": "mixture",
         "prior_options": {"n_components": 16},
-        "learning_rate": 3e-3 if deep else 1e-2,
-        "batch_size": batch_size,
-        "n_epochs": epochs,
+        "learning_rate": 5e-3 if deep else 2e-2,
+        "batch_size": 256,
         "device": "cpu",
         "progress": False,
     }
@@ -80,11 +79,15 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         record = self.folder / "run.json"
         if record.exists() and json.loads(record.read_text()).get("key") != key:
-            raise ValueError(f"{self.folder} holds a report of other words or settings: choose another folder")
+            raise ValueError(
+                f"{self.folder} holds a report of other words or settings: choose another folder"
+            )
         if not record.exists():
             replace_file(record, lambda stream: stream.write(json.dumps({"key": key}).encode()))
 
-    def keep(self, name: str, make: Callable[[], Any], *, load: Any = None, save: Any = None) -> Any:
+    def keep(
+        self, name: str, make: Callable[[], Any], *, load: Any = None, save: Any = None
+    ) -> Any:
         """Return ``load(path)`` if the stage is there, else make it and ``save(result, path)``."""
         if self.folder is None:
             return make()
@@ -104,7 +107,9 @@ class Store:
         def save(result: dict[str, Any], path: Path) -> None:
             replace_file(path, lambda stream: stream.write(json.dumps(result).encode()))
 
-        return self.keep(f"{name}.json", make, load=lambda path: json.loads(path.read_text()), save=save)
+        return self.keep(
+            f"{name}.json", make, load=lambda path: json.loads(path.read_text()), save=save
+        )
 
 
 class Ladder:
@@ -115,6 +120,7 @@ class Ladder:
         store: Where results are kept.
         seed: Of all models.
         quick: One seed, shorter rivals, no RBM and no likelihood climb.
+        n_seen: Directions that the screen saw; without any the ladder ends at one latent.
     """
 
     def __init__(
@@ -124,7 +130,9 @@ class Ladder:
         store: Store,
         seed: np.random.SeedSequence,
         quick: bool,
+        n_seen: int = 1,
     ) -> None:
+        self.n_seen = n_seen
         self.parts = {name: words[index] for name, index in rows.items()}
         self.store, self.quick, self.fits = store, quick, []
         self.builds: dict[str, Callable[[], Any]] = {}
@@ -150,8 +158,10 @@ class Ladder:
                 yield self._vae(d, copy)
                 best = max(best, self._validated(-1))
             stalled = stalled + 1 if best - before < 0.02 else 0
-            if stalled == 2 or (self.quick and stalled):
+            if stalled == 2 or (stalled and d > self.n_seen):
                 break
+        if not self.n_seen:
+            return
         deep = self.best("vae").size
         yield self._vae(min(2, deep), 0, deep=True)
         yield from self._pairwise()
@@ -183,7 +193,9 @@ class Ladder:
         self.fits.append(fit)
         return fit
 
-    def _rival(self, name: str, kind: str, size: int, build: Callable[[], Any], **facts: Any) -> str:
+    def _rival(
+        self, name: str, kind: str, size: int, build: Callable[[], Any], **facts: Any
+    ) -> str:
         def make() -> Fit:
             started = time.perf_counter()
             model = build()
@@ -205,24 +217,37 @@ class Ladder:
 
         def train() -> MeanFieldVAE:
             settings = vae_settings(len(self.parts["train"]), d, deep=deep)
-            vae = MeanFieldVAE(**settings, random_state=self.seeds[copy])
-            return vae.fit(self.parts["train"], validation=(self.parts["validate"], None))
+            given = self.parts["train"], self.parts["validate"]
+            return train_quickly(*given, **settings, random_state=self.seeds[copy])
 
         def make() -> Fit:
             path = f"{_file(name)}.pt"
             vae = self.store.keep(path, train, load=MeanFieldVAE.load, save=MeanFieldVAE.save)
-            scores = [vae.score_samples(self.parts[p], n_importance=128) for p in ("validate", "test")]
+            scores = [
+                vae.score_samples(self.parts[p], n_importance=128) for p in ("validate", "test")
+            ]
             module = vae.module_
             size = sum(p.numel() for b in (module.decoder, module.prior) for p in b.parameters())
             fit = Fit(name, "deep" if deep else "vae", d, size, *scores, model=vae)
             fit.seconds = vae.training_seconds_
             losses = vae.history_["validation_loss"]
-            tail = max(1, len(losses) // 5)
-            fit.trained = min(losses[:-tail]) - min(losses[-tail:]) < STILL_RISING * 5
+            tail = len(losses) // 5
+            fit.trained = min(losses[:-tail]) - min(losses[-tail:]) < 5 * STILL_RISING
             return fit
 
         self._keep(name, make)
         return name
+
+    def polished(self, fit: Fit) -> MeanFieldVAE:
+        """Return a VAE of the ladder after some steps on the importance-weighted bound."""
+        parts = self.parts["train"], self.parts["validate"]
+
+        def make() -> MeanFieldVAE:
+            settings = vae_settings(len(parts[0]), fit.size) | {"n_steps": 0, "polish_steps": 400}
+            start = self.model(fit)
+            return train_quickly(*parts, **settings, start=start, random_state=self.seeds[0])
+
+        return self.store.keep("polished.pt", make, load=MeanFieldVAE.load, save=MeanFieldVAE.save)
 
     def model(self, fit: Fit) -> Any:
         """Return the model of a fit, read or trained again if a resumed run has only its scores."""
@@ -230,7 +255,9 @@ class Ladder:
             fit.model = MeanFieldVAE.load(self.store.folder / f"{_file(fit.name)}.pt")
         elif fit.model is None:
             model = self.builds[fit.name]()
-            fit.model = model if hasattr(model, "n_features_in_") else model.fit(self.parts["train"])
+            fit.model = (
+                model if hasattr(model, "n_features_in_") else model.fit(self.parts["train"])
+            )
         return fit.model
 
     def _pair(self, method: str, ridge: int) -> PairwiseMaximumEntropy:
@@ -280,10 +307,21 @@ class Ladder:
                 last["rises"] = model.score(self.parts["validate"]) - before
                 if last["rises"] < STILL_RISING:
                     break
-                before, epochs = before + last["rises"] if np.isfinite(before) else model.score(self.parts["validate"]), 2 * epochs
+                before, epochs = (
+                    before + last["rises"]
+                    if np.isfinite(before)
+                    else model.score(self.parts["validate"]),
+                    2 * epochs,
+                )
             return model
 
-        yield self._rival(f"RBM, {n_hidden} hidden", "rbm", n_hidden, build, trained=lambda: last["rises"] < STILL_RISING)
+        yield self._rival(
+            f"RBM, {n_hidden} hidden",
+            "rbm",
+            n_hidden,
+            build,
+            trained=lambda: last["rises"] < STILL_RISING,
+        )
 
 
 def _file(name: str) -> str:

@@ -67,7 +67,9 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers as plain data, arrays as lists; without the trained model."""
         own = {k: v for k, v in vars(self).items() if k not in ("vae", "facts")}
-        facts = {k: v for k, v in self.facts.items() if k not in ("words", "latents", "prior")}
+        facts = {
+            k: v for k, v in self.facts.items() if k not in ("words", "latents", "prior", "check")
+        }
         return json.loads(json.dumps({**own, **facts}, default=lambda a: np.asarray(a).tolist()))
 
     def to_json(self, path: str | Path) -> None:
@@ -121,13 +123,15 @@ def report(
         bar.set_postfix_str("screening")
         seen = store.facts("screening", lambda: screen(words, parts[2]))
         bar.update(1)
-        ladder = Ladder(words.words, rows, store, parts[3], quick)
+        ladder = Ladder(
+            words.words, rows, store, parts[3], quick, seen["n_above"] + seen["n_triples_seen"]
+        )
         for name in ladder.climb():
             bar.set_postfix_str(name)
             bar.update(1)
         bar.set_postfix_str("verdict")
         judged = judge(ladder, words, seen, rows, parts[4])
-        vae = ladder.model(judged.chosen)
+        vae = ladder.polished(judged.chosen)
         read = read_parameters(vae, words.words, words.blocks, parts[5])
         bar.total = bar.n + 1
         bar.update(1)
@@ -140,7 +144,7 @@ def report(
     facts = {**words.facts, "letters": words.letters, "kept": words.kept, "screening": seen}
     facts |= {"time": words.time, "n_effective": words.n_effective, "margin": judged.margin}
     facts |= {"best": judged.best.name, "chosen": judged.chosen.name, "settings": settings}
-    facts |= {"versions": _versions(), "words": words.words, **read}
+    facts |= {"versions": _versions(), "check": judged.check, "words": words.words, **read}
     empty = judged.n_latents == 0
     return Report(
         verdict=judged.verdict,
@@ -167,4 +171,8 @@ def _versions() -> dict[str, str]:
     from mfvae import __version__
 
     own = {"mfvae": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    return own | {"scipy": scipy.__version__, "scikit-learn": sklearn.__version__, "torch": torch.__version__}
+    return own | {
+        "scipy": scipy.__version__,
+        "scikit-learn": sklearn.__version__,
+        "torch": torch.__version__,
+    }

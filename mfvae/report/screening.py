@@ -54,7 +54,9 @@ def screen(clean: Words, seed: np.random.SeedSequence) -> dict[str, Any]:
         "detectable": float(2 * (spike - np.log1p(spike)) / 2),
         "n_triples": len(third),
         "n_triples_seen": int(seen.sum()),
-        "largest_triple": own.name3(int(np.argmax(np.abs(third))), clean.names) if len(third) else "",
+        "largest_triple": own.name3(int(np.argmax(np.abs(third))), clean.names)
+        if len(third)
+        else "",
         "third_z": float(np.abs(third).max(initial=0.0)),
     }
 
@@ -146,7 +148,13 @@ def residuals(data: Moments, model: Moments, inflation: float) -> dict[str, Any]
     i, j = np.triu_indices(data.n_cells, 1)
     out: dict[str, Any] = {}
     for kind, z, off, cells, limit in (
-        ("pairs", data.z2(model, inflation), data.pairs - model.pairs, np.column_stack([i, j]), data.limit2),
+        (
+            "pairs",
+            data.z2(model, inflation),
+            data.pairs - model.pairs,
+            np.column_stack([i, j]),
+            data.limit2,
+        ),
         ("triples", data.z3(model, inflation), data.third - model.third, data.where, data.limit3),
     ):
         beyond = np.flatnonzero(np.abs(z) > limit)
@@ -155,5 +163,9 @@ def residuals(data: Moments, model: Moments, inflation: float) -> dict[str, Any]
             if not used[cells[k]].any():
                 used[cells[k]] = True
                 nats += float((np.abs(off[k]) * (1 - 2 / np.abs(z[k]))) ** 2) / 2
-        out |= {f"n_{kind}": len(beyond), f"{kind}_nats": nats, f"{kind}_z": float(np.abs(z).max(initial=0.0))}
+        out |= {
+            f"n_{kind}": len(beyond),
+            f"{kind}_nats": nats,
+            f"{kind}_z": float(np.abs(z).max(initial=0.0)),
+        }
     return out

@@ -14,7 +14,14 @@ from mfvae.report.words import Words
 
 __all__ = ["CODES", "Interval", "Judgement", "judge", "paired"]
 
-CODES = ("no-structure", "mean-field", "not-mean-field", "discrete-states", "beyond-models", "undecided")
+CODES = (
+    "no-structure",
+    "mean-field",
+    "not-mean-field",
+    "discrete-states",
+    "beyond-models",
+    "undecided",
+)
 LEAST_WORDS = 250  # independent ones, below which nothing is said
 LEVEL = 0.99
 _N_SAMPLES = 20_000
@@ -32,7 +39,12 @@ class Interval(NamedTuple):
 
 
 def paired(
-    first: np.ndarray, second: np.ndarray, blocks: np.ndarray, *, level: float = LEVEL, stderr: float = 0.0
+    first: np.ndarray,
+    second: np.ndarray,
+    blocks: np.ndarray,
+    *,
+    level: float = LEVEL,
+    stderr: float = 0.0,
 ) -> Interval:
     """Return the lead of ``first`` over ``second`` on the same words, blocks as units.
 
@@ -63,6 +75,7 @@ class Judgement:
     best: Fit
     margin: float
     rows: list[dict[str, Any]]
+    check: dict[str, Any]
 
 
 def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: Any) -> Judgement:
@@ -91,17 +104,28 @@ def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: 
     ahead = lead(rival, leader if leader.size == d else chosen)
     data = Moments(clean.words)
     inflation = 2 * clean.time
-    ours = residuals(data, _sampled(ladder, chosen, data, seed), inflation)
+    model, counts = _sampled(ladder, chosen, data, seed)
+    ours = residuals(data, model, inflation)
+    check = {"count_law": counts}
+    for kind, theirs_and_ours in (
+        ("pairs", (data.pairs, model.pairs)),
+        ("triples", (data.third, model.third)),
+    ):
+        for who, values in zip(("data", "model"), theirs_and_ours, strict=True):
+            check[f"{kind}_{who}"] = values[:: max(1, len(values) // 3000)].round(4).tolist()
     theirs = ours
     if best.kind not in ("vae", "deep"):
-        theirs = residuals(data, _sampled(ladder, best, data, seed), inflation)
+        theirs = residuals(data, _sampled(ladder, best, data, seed)[0], inflation)
     mixtures = [f for f in fits if f.kind == "mixture"]
     top = max(mixtures, key=lambda f: f.test.mean())
     n_states = min(f.size for f in mixtures if lead(top, f).value <= margin / 2)
     states = next(f for f in mixtures if f.size == n_states)
     level = paired(states.test, best.test, blocks)
 
-    table = [_row(f, lead(f, base, 0.95), lead(best, f)) for f in sorted(fits, key=lambda f: -f.test.mean())]
+    table = [
+        _row(f, lead(f, base, 0.95), lead(best, f))
+        for f in sorted(fits, key=lambda f: -f.test.mean())
+    ]
     structure = seen["n_above"] > 0 or seen["n_triples_seen"] > 0 or lead(best, base, 0.999).low > 0
     missing = {
         "rival": rival.name,
@@ -151,17 +175,22 @@ def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: 
     if code in ("no-structure",):
         d, low, high = 0, 0, 0
     interval = (min(low, d), None if at_edge else max(high, d))
-    return Judgement(code, text, d, interval, gain, missing, chosen, best, margin, table)
+    return Judgement(code, text, d, interval, gain, missing, chosen, best, m, table, check)
 
 
-def _sampled(ladder: Ladder, fit: Fit, data: Moments, seed: Any) -> Moments:
+def _sampled(ladder: Ladder, fit: Fit, data: Moments, seed: Any) -> tuple[Moments, list[float]]:
+    """Return the moments of a model's samples, and their law of the spike count."""
     n = _N_SAMPLES if fit.kind in ("vae", "deep", "mixture", "independent") else _N_SAMPLES // 4
-    return Moments(ladder.model(fit).sample(n, seed=seed), data)
+    words = ladder.model(fit).sample(n, seed=seed)
+    counts = np.bincount(words.sum(axis=1, dtype=np.int64), minlength=words.shape[1] + 1)
+    return Moments(words, data), (counts / n).tolist()
 
 
 def _row(fit: Fit, gain: Interval, behind: Interval) -> dict[str, Any]:
     return {
         "model": fit.name,
+        "kind": fit.kind,
+        "size": fit.size,
         "nats": -float(fit.test.mean()),
         "gain": gain.value,
         "gain_low": gain.low,

@@ -51,11 +51,16 @@ class Words:
         """Return rows to "train", "validate" and "test" on: whole blocks, drawn at random."""
         labels = np.unique(self.blocks)
         order = np.random.default_rng(seed).permutation(len(labels))
-        tenth, test = max(1, len(labels) // 10), max(2, len(labels) // (4 if len(self.words) < 8000 else 6))
+        tenth, test = (
+            max(1, len(labels) // 10),
+            max(2, len(labels) // (4 if len(self.words) < 8000 else 6)),
+        )
         part = np.full(len(labels), 0)
         part[order[:tenth]], part[order[tenth : tenth + test]] = 1, 2
         where = part[np.searchsorted(labels, self.blocks)]
-        return {name: np.flatnonzero(where == i) for i, name in enumerate(("train", "validate", "test"))}
+        return {
+            name: np.flatnonzero(where == i) for i, name in enumerate(("train", "validate", "test"))
+        }
 
 
 def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) -> Words:
@@ -105,7 +110,9 @@ def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) ->
         warn.append(f"{dead.sum()} dead cells never change and are left out: {_list(names, dead)}")
     near = (few > 0) & (few < FEW)
     if near.any():
-        warn.append(f"{near.sum()} near-dead cells change in fewer than {FEW} words: {_list(names, near)}")
+        warn.append(
+            f"{near.sum()} near-dead cells change in fewer than {FEW} words: {_list(names, near)}"
+        )
     kept = np.flatnonzero(~dead)
     twins = _twins(words[:, kept])
     if twins:
@@ -141,7 +148,12 @@ def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) ->
         )
     if n_effective < 300:
         warn.append(f"too few independent words: {n_effective:.0f}")
-    facts = {"n_words": n, "n_cells": n_cells, "n_dead": int(dead.sum()), "n_duplicated": len(twins)}
+    facts = {
+        "n_words": n,
+        "n_cells": n_cells,
+        "n_dead": int(dead.sum()),
+        "n_duplicated": len(twins),
+    }
     facts |= {"n_near_dead": int(near.sum()), "rate": float(words.mean())}
     kept_names = [names[i] for i in kept]
     return Words(words, letters, kept_names, kept, blocks, time, n_effective, warn, facts)
@@ -153,7 +165,9 @@ def _as_array(X: Any) -> tuple[np.ndarray, list[str] | None]:
     if sparse.issparse(X):
         if np.prod(X.shape, dtype=float) > _LARGEST_DENSE:
             raise ValueError(f"X is sparse of shape {X.shape}: dense it would take more than 2 GiB")
-        return np.asarray((X != 0).astype(np.uint8).todense() if (X.data >= 0).all() else X.todense()), None
+        return np.asarray(
+            (X != 0).astype(np.uint8).todense() if (X.data >= 0).all() else X.todense()
+        ), None
     names = None
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):
         names, X = [str(name) for name in X.columns], X.to_numpy()
@@ -202,7 +216,12 @@ def _drifting(words: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     labels, start, size = np.unique(blocks, return_index=True, return_counts=True)
     if len(labels) < 8:
         return np.zeros(words.shape[1], dtype=bool)
-    sums = np.add.reduceat(words[np.argsort(blocks, kind="stable")], np.r_[0, np.cumsum(size)[:-1]], axis=0, dtype=np.float64)
+    sums = np.add.reduceat(
+        words[np.argsort(blocks, kind="stable")],
+        np.r_[0, np.cumsum(size)[:-1]],
+        axis=0,
+        dtype=np.float64,
+    )
     means = sums / size[:, None]
     t = stats.zscore(start.astype(float))
     y = means - means.mean(axis=0)
@@ -240,7 +259,9 @@ def read_words(path: str | Path, *, bin_width: float | None = None, key: str | N
             arrays = {k: v for k, v in loadmat(path).items() if isinstance(v, np.ndarray)}
         fit = {k: v for k, v in arrays.items() if v.ndim in (2, 3) and v.dtype.kind in "biuf"}
         if not fit or (key is not None and key not in fit):
-            raise ValueError(f"{path.name} has no array {key or 'of words'}; it has {sorted(arrays)}")
+            raise ValueError(
+                f"{path.name} has no array {key or 'of words'}; it has {sorted(arrays)}"
+            )
         X = fit[key or max(fit, key=lambda k: fit[k].size)]
     elif kind in (".csv", ".tsv", ".txt"):
         separator = {".csv": ",", ".tsv": "\t"}.get(kind)
@@ -259,7 +280,9 @@ def read_words(path: str | Path, *, bin_width: float | None = None, key: str | N
     elif kind == ".nwb":
         return _from_nwb(path, bin_width)
     else:
-        raise ValueError(f"cannot read {kind or 'a file without a suffix'}: npy, npz, mat, csv, parquet, nwb")
+        raise ValueError(
+            f"cannot read {kind or 'a file without a suffix'}: npy, npz, mat, csv, parquet, nwb"
+        )
     if bin_width is None:
         return X
     X = np.asarray(X)
