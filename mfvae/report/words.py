@@ -272,7 +272,7 @@ def read_words(path: str | Path, *, bin_width: float | None = None, key: str | N
             named = False
         except ValueError:
             named = True
-        X = np.loadtxt(path, delimiter=separator, skiprows=named, ndmin=2)
+        X = np.loadtxt(path, delimiter=separator, skiprows=int(named), ndmin=2)
     elif kind == ".parquet":
         import pandas
 
