@@ -72,18 +72,20 @@ def summary(rows: list[dict[str, Any]]) -> str:
         d = [row["d_right"] for row in some if row["d_right"] is not None]
         bad = [row for row in some if row["outcome"] == "wrong" or row["d_wrong"]]
         lines.append(
-            f"n = {n}: {len(some)} reports, right {counts['right']}, undecided {counts['undecided']}, "
-            f"wrong {counts['wrong']}; d right {sum(d)} of {len(d)}; wrong with confidence {len(bad)}"
+            f"n = {n}: {len(some)} reports, right {counts['right']}, undecided "
+            f"{counts['undecided']}, wrong {counts['wrong']}; d right {sum(d)} of {len(d)}; wrong "
+            f"with confidence {len(bad)}"
         )
         for row in some:
             mark = {"right": " ", "undecided": "?", "wrong": "X"}[row["outcome"]]
             mark += " " if row["d_right"] in (None, True) else "x" if row["d_wrong"] else "~"
+            left = row["missing"]
             slope = f"  couplings {row['coupling_slope']:.2f}" if "coupling_slope" in row else ""
             lines.append(
                 f"  {mark} {row['law']:<13} {row['code']:<16} d {row['d']} {row['interval']} of "
-                f"{row['right_d']}  gain {row['gain'][0]:.2f} m {row['margin']:.2f} "
-                f"ahead {row['missing']['ahead']:.2f} pairs {row['missing']['left_pairs_nats']:.2f} "
-                f"triples {row['missing']['left_triples_nats']:.2f}{slope}  {row['cpu_seconds']:.0f} s"
+                f"{row['right_d']}  gain {row['gain'][0]:.2f} margin {row['margin']:.2f} "
+                f"ahead {left['ahead']:.2f} pairs {left['left_pairs_nats']:.2f} triples "
+                f"{left['left_triples_nats']:.2f}{slope}  {row['cpu_seconds']:.0f} s"
             )
     return "\n".join(lines)
 

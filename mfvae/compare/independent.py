@@ -17,9 +17,10 @@ class Rival(BaseEstimator):
     """A law of binary words, fitted to words, with log probabilities in nats and independent draws.
 
     Words are ``(n_words, n_cells)``, of 0 and 1 or of spins -1 and +1, which ``sample`` gives back;
-    other entries, or another number of cells than in training, are a ``ValueError``. Before ``fit`` the other methods raise scikit-learn's
-    ``NotFittedError``. A subclass defines ``n_parameters`` and, of arguments that are checked,
-    ``_fit(X)``, which sets the fitted attributes, ``_log_prob(X)`` and ``_draw(n_samples, seed)``.
+    other entries, or another number of cells than in training, are a ``ValueError``. Before ``fit``
+    the other methods raise scikit-learn's ``NotFittedError``. A subclass defines ``n_parameters``
+    and, of words 0/1 that are checked, ``_fit(X)``, which sets the fitted attributes,
+    ``_log_prob(X)`` and ``_draw(n_samples, seed)``.
     """
 
     def fit(self, X: np.ndarray, y: object = None) -> Self:

@@ -1,4 +1,4 @@
-"""Your own data: from words to a verdict. ``mfvae.report(X)`` calls `mfvae.report.pipeline.report`."""
+"""Your own data, from words to a verdict: ``mfvae.report(X)``; see `mfvae.report.pipeline`."""
 
 import sys
 from types import ModuleType

@@ -60,10 +60,10 @@ def body(report: Report) -> str:
     parts = [
         f'<style>{STYLE}</style><div class="mfvae"><h1>{escape(report.code)}</h1>',
         f'<p class="verdict">{escape(MEANING[report.code])} {escape(report.verdict)}</p>',
-        f"<p>Collective variables: <strong>{report.n_latents}</strong> ({span}). Gain over independent "
-        f"cells: {report.gain[0]:.2f} nats a word [{report.gain[1]:.2f}, {report.gain[2]:.2f}]. Words: "
-        f"{facts['n_words']}, worth {facts['n_effective']:.0f} independent ones; cells: "
-        f"{len(report.names)} of {facts['n_cells']}.</p>",
+        f"<p>Collective variables: <strong>{report.n_latents}</strong> ({span}). Gain over "
+        f"independent cells: {report.gain[0]:.2f} nats a word [{report.gain[1]:.2f}, "
+        f"{report.gain[2]:.2f}]. Words: {facts['n_words']}, worth {facts['n_effective']:.0f} "
+        f"independent ones; cells: {len(report.names)} of {facts['n_cells']}.</p>",
     ]
     if report.warnings:
         items = "".join(f"<li>{escape(text)}</li>" for text in report.warnings)
@@ -82,11 +82,11 @@ def body(report: Report) -> str:
 def _missing(report: Report) -> str:
     m = report.missing
     return (
-        "<h2>What is missing</h2><p>"
-        f"The best rival, {html.escape(m['rival'])}, is ahead of the VAE by {m['ahead']:.2f} nats a word "
-        f"[{m['ahead_low']:.2f}, {m['ahead_high']:.2f}] (below zero: behind). Against samples of the VAE "
-        f"{m['left_n_pairs']} pairs and {m['left_n_triples']} triples of cells are off, worth at least "
-        f"{m['left_pairs_nats']:.2f} and {m['left_triples_nats']:.2f} nats. Lower limit of what is missed: "
+        f"<h2>What is missing</h2><p>The best rival, {html.escape(m['rival'])}, is ahead of the "
+        f"VAE by {m['ahead']:.2f} nats a word [{m['ahead_low']:.2f}, {m['ahead_high']:.2f}] (below "
+        f"zero: behind). Against samples of the VAE {m['left_n_pairs']} pairs and "
+        f"{m['left_n_triples']} triples of cells are off, worth {m['left_pairs_nats']:.2f} "
+        f"and {m['left_triples_nats']:.2f} nats. Lower limit of what is missed: "
         f"{m['lower_limit']:.2f} nats.</p>"
     )
 
@@ -115,11 +115,12 @@ def _settings(report: Report) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
     code = (
         "import mfvae\n"
-        "report = mfvae.report(X)                     # the words of this page\n"
-        "z = report.vae.transform(words)              # latents; words are X without the cells left out\n"
-        "more = report.vae.sample(1000, seed=0)       # words drawn from the model"
+        "report = mfvae.report(X)\n"
+        "z = report.vae.transform(words)         # words: X without the cells left out\n"
+        "more = report.vae.sample(1000, seed=0)  # words drawn from the model"
     )
+    note = f"{settings}; margin {facts['margin']:.3f} nats. {versions}."
     return (
         f'<h2>Go on from here</h2><pre tabindex="0">{html.escape(code)}</pre>'
-        f'<p class="note">{html.escape(settings)}; margin {facts["margin"]:.3f} nats. {html.escape(versions)}.</p>'
+        f'<p class="note">{html.escape(note)}</p>'
     )

@@ -24,6 +24,7 @@ CODES = (
 )
 LEAST_WORDS = 250  # independent ones, below which nothing is said
 LEVEL = 0.99
+RIVALS = ("mixture", "pairwise", "rbm")
 _N_SAMPLES = 20_000
 
 
@@ -87,95 +88,82 @@ def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: 
         shared = np.hypot(first.stderr, second.stderr)
         return paired(first.test, second.test, blocks, level=level, stderr=shared)
 
-    trained = [f for f in fits if f.trained]
-    best = max(trained, key=lambda f: f.test.mean())
+    def top(*kinds: str) -> Fit:
+        return max((f for f in fits if f.kind in kinds and f.trained), key=lambda f: f.test.mean())
+
+    best, rival = top("vae", "deep", *RIVALS, "independent"), top(*RIVALS)
     margin = max(0.05, 0.015 * lead(best, base).value)
     by_size = {d: ladder.best("vae", d) for d in sorted({f.size for f in fits if f.kind == "vae"})}
     leader = max(by_size.values(), key=lambda f: f.test.mean())
     behind = {d: lead(leader, f) for d, f in by_size.items()}
     d = min(k for k, b in behind.items() if b.value <= margin)
     low = min(k for k, b in behind.items() if b.low <= margin)
-    high = min(k for k, b in behind.items() if b.high <= max(margin, b.value) or k == leader.size)
-    at_edge = d == RUNGS[-1]
-    chosen, gain = by_size[d], lead(by_size[d], base, 0.95)
+    high = min(k for k, b in behind.items() if b.high <= margin or k == leader.size)
+    chosen, at_edge = by_size[d], d == RUNGS[-1]
+    gain, ahead = lead(chosen, base, 0.95), lead(rival, chosen)
+    # The smallest mixture that is not behind the best one, and how it stands to all.
+    mixture = top("mixture")
+    alike = [f for f in fits if f.kind == "mixture" and lead(mixture, f).value <= margin / 2]
+    states = min(alike, key=lambda f: f.size)
 
-    rivals = [f for f in trained if f.kind in ("mixture", "pairwise", "rbm")]
-    rival = max(rivals, key=lambda f: f.test.mean())
-    ahead = lead(rival, leader if leader.size == d else chosen)
-    data = Moments(clean.words)
-    inflation = 2 * clean.time
+    data, inflation = Moments(clean.words), 2 * clean.time
     model, counts = _sampled(ladder, chosen, data, seed)
-    ours = residuals(data, model, inflation)
-    check = {"count_law": counts}
-    for kind, theirs_and_ours in (
-        ("pairs", (data.pairs, model.pairs)),
-        ("triples", (data.third, model.third)),
-    ):
-        for who, values in zip(("data", "model"), theirs_and_ours, strict=True):
-            check[f"{kind}_{who}"] = values[:: max(1, len(values) // 3000)].round(4).tolist()
-    theirs = ours
+    ours = theirs = residuals(data, model, inflation)
     if best.kind not in ("vae", "deep"):
         theirs = residuals(data, _sampled(ladder, best, data, seed)[0], inflation)
-    mixtures = [f for f in fits if f.kind == "mixture"]
-    top = max(mixtures, key=lambda f: f.test.mean())
-    n_states = min(f.size for f in mixtures if lead(top, f).value <= margin / 2)
-    states = next(f for f in mixtures if f.size == n_states)
-    level = paired(states.test, best.test, blocks)
+    check = {"count_law": counts}
+    both = {"pairs": (data.pairs, model.pairs), "triples": (data.third, model.third)}
+    for kind, values in both.items():
+        some = slice(None, None, max(1, len(values[0]) // 3000))
+        for who, value in zip(("data", "model"), values, strict=True):
+            check[f"{kind}_{who}"] = value[some].round(4).tolist()
+    missing = {"rival": rival.name, "ahead": ahead.value, "ahead_low": ahead.low}
+    missing |= {"ahead_high": ahead.high, "n_states": states.size}
+    missing |= {"states_behind": lead(best, states).value}
+    missing |= {f"left_{k}": v for k, v in ours.items()}
+    missing |= {f"best_left_{k}": v for k, v in theirs.items()}
+    least = max(0.0, ahead.low, ours["pairs_nats"], ours["triples_nats"])
+    missing["lower_limit"] = least
 
-    table = [
-        _row(f, lead(f, base, 0.95), lead(best, f))
-        for f in sorted(fits, key=lambda f: -f.test.mean())
-    ]
-    structure = seen["n_above"] > 0 or seen["n_triples_seen"] > 0 or lead(best, base, 0.999).low > 0
-    missing = {
-        "rival": rival.name,
-        "ahead": ahead.value,
-        "ahead_low": ahead.low,
-        "ahead_high": ahead.high,
-        "lower_limit": max(0.0, ahead.low, ours["pairs_nats"], ours["triples_nats"]),
-        **{f"left_{k}": v for k, v in ours.items()},
-        **{f"best_left_{k}": v for k, v in theirs.items()},
-        "n_states": n_states,
-        "states_behind": -level.value,
-    }
-    m = margin
     if clean.n_effective < LEAST_WORDS or len(np.unique(blocks)) < 5:
         code = "undecided"
-        text = f"{clean.n_effective:.0f} independent words are too few to judge by; record longer."
-    elif not structure and gain.high < m:
+        text = f"{clean.n_effective:.0f} independent words are too few to judge by: record longer."
+    elif not (seen["n_above"] or seen["n_triples_seen"] or lead(best, base, 0.999).low > 0):
         code = "no-structure" if seen["detectable"] < 0.5 else "undecided"
-        text = f"Cells look independent: the screen would have seen {seen['detectable']:.2f} nats in one direction."
-    elif theirs["triples_nats"] > max(0.1, 2 * m) and ours["triples_nats"] > m:
+        text = f"The screen would have seen {seen['detectable']:.2f} nats in one direction."
+    elif theirs["triples_nats"] > max(0.1, 2 * margin) and ours["triples_nats"] > margin:
         code = "beyond-models"
         text = (
-            f"No model of the ladder has the triples of the data, worth at least {theirs['triples_nats']:.2f} "
-            f"nats; the largest is that of cells {seen['largest_triple']}."
+            "No model of the ladder has the triples of the data, worth at least "
+            f"{theirs['triples_nats']:.2f} nats; the clearest is {seen['largest_triple']}."
         )
-    elif level.value > -m and n_states <= d + 1 and theirs["pairs_nats"] < 2 * m:
+    elif missing["states_behind"] < margin and states.size <= d + 1:
         code = "discrete-states"
-        text = f"{n_states} discrete states explain all that {d} latents do; cells are independent in each."
-    elif ahead.low > m or ours["pairs_nats"] > 2 * m:
+        text = f"{states.size} states, cells independent in each, explain as much as {d} latents."
+    elif ahead.low > margin or ours["pairs_nats"] > 2 * margin:
         code = "not-mean-field"
         text = (
-            f"{d} latents miss at least {missing['lower_limit']:.2f} nats a word: {rival.name} is ahead by {ahead}; "
-            f"{ours['n_pairs']} pairs of cells differ."
+            f"{d} latents miss at least {least:.2f} nats a word: {rival.name} is ahead by {ahead}, "
+            f"and {ours['n_pairs']} pairs of cells differ from the data's."
         )
     elif at_edge:
         code = "undecided"
-        text = f"The likelihood still rises at {d} latents (d ≥ {d}); more words, or a closer look, would tell."
-    elif ahead.high > 4 * m:
+        text = f"The likelihood still rises at d ≥ {d} latents: more words would tell."
+    elif ahead.high > 4 * margin:
         code = "undecided"
         text = f"{rival.name} may be ahead by up to {ahead.high:.2f} nats: more words would tell."
     else:
         code = "mean-field"
         text = (
-            f"{d} collective variable{'s' * (d > 1)} explain{'s' * (d == 1)} {gain} nats a word; no rival is ahead by more "
-            f"than {max(ahead.high, 0):.2f}. A rival ahead by {m:.2f} would change this."
+            f"{d} latent{'s' * (d > 1)} explain{'s' * (d == 1)} {gain} nats a word; no rival is "
+            f"ahead by more than {max(ahead.high, 0):.2f}. Ahead by {margin:.2f} would change it."
         )
-    if code in ("no-structure",):
+    if code == "no-structure":
         d, low, high = 0, 0, 0
     interval = (min(low, d), None if at_edge else max(high, d))
-    return Judgement(code, text, d, interval, gain, missing, chosen, best, m, table, check)
+    order = sorted(fits, key=lambda f: -f.test.mean())
+    table = [_row(f, lead(f, base, 0.95), lead(best, f)) for f in order]
+    return Judgement(code, text, d, interval, gain, missing, chosen, best, margin, table, check)
 
 
 def _sampled(ladder: Ladder, fit: Fit, data: Moments, seed: Any) -> tuple[Moments, list[float]]:
@@ -187,18 +175,8 @@ def _sampled(ladder: Ladder, fit: Fit, data: Moments, seed: Any) -> tuple[Moment
 
 
 def _row(fit: Fit, gain: Interval, behind: Interval) -> dict[str, Any]:
-    return {
-        "model": fit.name,
-        "kind": fit.kind,
-        "size": fit.size,
-        "nats": -float(fit.test.mean()),
-        "gain": gain.value,
-        "gain_low": gain.low,
-        "gain_high": gain.high,
-        "behind": behind.value,
-        "behind_low": behind.low,
-        "behind_high": behind.high,
-        "n_parameters": fit.n_parameters,
-        "seconds": round(fit.seconds, 1),
-        "trained": fit.trained,
-    }
+    row = {"model": fit.name, "kind": fit.kind, "size": fit.size, "nats": -float(fit.test.mean())}
+    row |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
+    row |= {"behind": behind.value, "behind_low": behind.low, "behind_high": behind.high}
+    row |= {"n_parameters": fit.n_parameters, "seconds": round(fit.seconds, 1)}
+    return row | {"trained": fit.trained}

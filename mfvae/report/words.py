@@ -51,16 +51,13 @@ class Words:
         """Return rows to "train", "validate" and "test" on: whole blocks, drawn at random."""
         labels = np.unique(self.blocks)
         order = np.random.default_rng(seed).permutation(len(labels))
-        tenth, test = (
-            max(1, len(labels) // 10),
-            max(2, len(labels) // (4 if len(self.words) < 8000 else 6)),
-        )
+        tenth = max(1, len(labels) // 10)
+        test = max(2, len(labels) // (4 if len(self.words) < 8000 else 6))
         part = np.full(len(labels), 0)
         part[order[:tenth]], part[order[tenth : tenth + test]] = 1, 2
         where = part[np.searchsorted(labels, self.blocks)]
-        return {
-            name: np.flatnonzero(where == i) for i, name in enumerate(("train", "validate", "test"))
-        }
+        names = ("train", "validate", "test")
+        return {name: np.flatnonzero(where == i) for i, name in enumerate(names)}
 
 
 def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) -> Words:
@@ -110,9 +107,8 @@ def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) ->
         warn.append(f"{dead.sum()} dead cells never change and are left out: {_list(names, dead)}")
     near = (few > 0) & (few < FEW)
     if near.any():
-        warn.append(
-            f"{near.sum()} near-dead cells change in fewer than {FEW} words: {_list(names, near)}"
-        )
+        which = _list(names, near)
+        warn.append(f"{near.sum()} near-dead cells change in fewer than {FEW} words: {which}")
     kept = np.flatnonzero(~dead)
     twins = _twins(words[:, kept])
     if twins:
@@ -131,10 +127,10 @@ def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) ->
     n_effective = n / (2 * time)
     if time > 1:
         warn.append(
-            f"correlated rows: the autocorrelation time is {time:.1f} words, so {n} words are worth "
-            f"{n_effective:.0f}; blocks, not rows, are held out and give the errors"
+            f"correlated rows: the autocorrelation time is {time:.1f} words, so {n} words are "
+            f"worth {n_effective:.0f}; blocks, not rows, are held out and give the errors"
         )
-    if groups is not None and len(np.unique(groups)) >= 20:
+    if groups is not None and (len(np.unique(groups)) >= 20 or not ordered):
         blocks = groups
     elif ordered:
         n_blocks = int(np.clip(n / (20 * time), 10, N_BLOCKS))
@@ -148,13 +144,8 @@ def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) ->
         )
     if n_effective < 300:
         warn.append(f"too few independent words: {n_effective:.0f}")
-    facts = {
-        "n_words": n,
-        "n_cells": n_cells,
-        "n_dead": int(dead.sum()),
-        "n_duplicated": len(twins),
-    }
-    facts |= {"n_near_dead": int(near.sum()), "rate": float(words.mean())}
+    facts = {"n_words": n, "n_cells": n_cells, "n_dead": int(dead.sum())}
+    facts |= {"n_duplicated": len(twins), "n_near_dead": int(near.sum())}
     kept_names = [names[i] for i in kept]
     return Words(words, letters, kept_names, kept, blocks, time, n_effective, warn, facts)
 
@@ -165,9 +156,7 @@ def _as_array(X: Any) -> tuple[np.ndarray, list[str] | None]:
     if sparse.issparse(X):
         if np.prod(X.shape, dtype=float) > _LARGEST_DENSE:
             raise ValueError(f"X is sparse of shape {X.shape}: dense it would take more than 2 GiB")
-        return np.asarray(
-            (X != 0).astype(np.uint8).todense() if (X.data >= 0).all() else X.todense()
-        ), None
+        X = X.toarray()
     names = None
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):
         names, X = [str(name) for name in X.columns], X.to_numpy()
@@ -216,12 +205,8 @@ def _drifting(words: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     labels, start, size = np.unique(blocks, return_index=True, return_counts=True)
     if len(labels) < 8:
         return np.zeros(words.shape[1], dtype=bool)
-    sums = np.add.reduceat(
-        words[np.argsort(blocks, kind="stable")],
-        np.r_[0, np.cumsum(size)[:-1]],
-        axis=0,
-        dtype=np.float64,
-    )
+    order, first = np.argsort(blocks, kind="stable"), np.r_[0, np.cumsum(size)[:-1]]
+    sums = np.add.reduceat(words[order], first, axis=0, dtype=np.float64)
     means = sums / size[:, None]
     t = stats.zscore(start.astype(float))
     y = means - means.mean(axis=0)

@@ -23,7 +23,8 @@ def words(n: int = 1500, n_cells: int = 24) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stages")
-    return mfvae.report(words()[0], ordered=False, quick=True, folder=folder, progress=False), folder
+    options = {"ordered": False, "quick": True, "folder": folder, "progress": False}
+    return mfvae.report(words()[0], **options), folder
 
 
 def test_one_latent_is_found(found) -> None:
@@ -92,7 +93,8 @@ def test_thin_data_are_undecided() -> None:
 def test_command_line(tmp_path, capsys) -> None:
     np.save(tmp_path / "words.npy", words(600)[0])
     output = tmp_path / "out"
-    call = ["report", str(tmp_path / "words.npy"), "--output", str(output), "--quick", "--unordered"]
+    call = ["report", str(tmp_path / "words.npy"), "--output", str(output)]
+    call += ["--quick", "--unordered"]
     assert main(call) == 0
     assert "mean-field" in capsys.readouterr().out
     assert {p.name for p in output.iterdir()} >= {"report.html", "report.json", "vae.pt", "stages"}
