@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.neural_network import BernoulliRBM
 from sklearn.utils.validation import check_is_fitted
 
 from mfvae._validation import check_count, check_seed, check_two_letters
+from mfvae.systems.base import Estimate
+from mfvae.vae.storage import replace_file
 
 __all__ = ["IndependentModel", "Rival"]
 
@@ -42,6 +47,52 @@ class Rival(BaseEstimator):
     def score(self, X: np.ndarray, y: object = None) -> float:
         """Return the mean of ``score_samples``, nats a word."""
         return float(self.score_samples(X).mean())
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one npz file, no pickles, or (OSError) leave what was there."""
+        check_is_fitted(self)
+        facts, arrays = {"class": type(self).__name__, "parameters": self.get_params()}, {}
+        for name, value in vars(self).items():
+            if name.endswith("_") and isinstance(value, BernoulliRBM):
+                for part in ("components_", "intercept_hidden_", "intercept_visible_"):
+                    arrays[f"{name}.{part}"] = getattr(value, part)
+            elif name.endswith("_"):
+                value = value.probabilities_ if isinstance(value, IndependentModel) else value
+                arrays[name] = np.array(value, dtype=np.float64)
+                if isinstance(value, Estimate):
+                    arrays[name] = np.array([value.value, value.stderr])
+        facts = json.dumps(facts, default=lambda seed: int(seed.entropy))
+        replace_file(Path(path), lambda stream: np.savez(stream, facts=facts, **arrays))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Return the model that ``save`` of this class wrote; ValueError if the file is no such."""
+        try:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
+                facts, arrays = json.loads(str(archive["facts"])), dict(archive)
+            if facts["class"] != cls.__name__:
+                raise ValueError(f"it holds a {facts['class']}")
+            model = cls(**facts["parameters"])
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # damaged, in whichever of a zip archive's many ways
+            raise ValueError(f"{path} holds no {cls.__name__}: {error}") from error
+        del arrays["facts"]
+        model.n_features_in_ = int(arrays.pop("n_features_in_"))
+        model.letters_ = tuple(arrays.pop("letters_").astype(int).tolist())
+        for name, value in arrays.items():
+            if name == "independent_":
+                inner = IndependentModel()
+                inner.probabilities_, inner.letters_ = value, (0, 1)
+                inner.n_features_in_, value = len(value), inner
+            elif name == "log_normalizer_":
+                value = Estimate(float(value[0]), stderr=float(value[1]), exact=False)
+            elif name.startswith("rbm_."):
+                model.rbm_ = getattr(model, "rbm_", BernoulliRBM(model.n_hidden))
+                setattr(model.rbm_, name.removeprefix("rbm_."), value)
+                continue
+            setattr(model, name, value.tolist() if name == "history_" else value)
+        return model
 
     def sample(self, n_samples: int, *, seed: int | np.random.SeedSequence) -> np.ndarray:
         """Draw independent words, (n_samples, n_cells): uint8, or int8 if trained on spins."""

@@ -182,7 +182,7 @@ class Ladder:
 
     def _keep(self, name: str, make: Callable[[], Fit]) -> Fit:
         def load(path: Path) -> Fit:
-            with np.load(path, allow_pickle=False) as archive:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 facts = json.loads(str(archive["facts"]))
                 return Fit(**facts, validate=archive["validate"], test=archive["test"])
 
@@ -198,23 +198,28 @@ class Ladder:
         return fit
 
     def _rival(
-        self, name: str, kind: str, size: int, build: Callable[[], Any], **facts: Any
+        self,
+        name: str,
+        kind: str,
+        size: int,
+        build: Callable[[], Any],
+        trained: Callable[[], bool] = lambda: True,
     ) -> str:
         def make() -> Fit:
-            started = time.perf_counter()
-            model = build()
-            if not hasattr(model, "n_features_in_"):
-                model.fit(self.parts["train"])
+            started, model = time.perf_counter(), self._built(name)
             scores = [model.score_samples(self.parts[part]) for part in ("validate", "test")]
             fit = Fit(name, kind, size, int(model.n_parameters), *scores, model=model)
             fit.stderr = float(getattr(model, "log_prob_stderr", 0.0))
-            fit.seconds = time.perf_counter() - started
-            fit.trained = facts.get("trained", lambda: True)()
+            fit.seconds, fit.trained = time.perf_counter() - started, trained()
             return fit
 
         self.builds[name] = build
         self._keep(name, make)
         return name
+
+    def _built(self, name: str) -> Any:
+        model = self.builds[name]()
+        return model if hasattr(model, "n_features_in_") else model.fit(self.parts["train"])
 
     def _vae(self, d: int, copy: int, *, deep: bool = False) -> str:
         name = f"VAE, {d} latents, seed {copy}" if not deep else f"deep VAE, {d} latents"
@@ -258,10 +263,7 @@ class Ladder:
         if fit.model is None and fit.kind in ("vae", "deep"):
             fit.model = MeanFieldVAE.load(self.store.folder / f"{_file(fit.name)}.pt")
         elif fit.model is None:
-            model = self.builds[fit.name]()
-            fit.model = (
-                model if hasattr(model, "n_features_in_") else model.fit(self.parts["train"])
-            )
+            fit.model = self._built(fit.name)
         return fit.model
 
     def _pair(self, method: str, ridge: int) -> PairwiseMaximumEntropy:
@@ -291,47 +293,30 @@ class Ladder:
             build = lambda method=method: self._pair(method, ridge)  # noqa: E731
             yield self._rival(f"pairwise, {method}", "pairwise", ridge, build)
 
-    def _rbm(self, n_hidden: int, epochs: int) -> RestrictedBoltzmannMachine:
-        return RestrictedBoltzmannMachine(
-            n_hidden,
-            n_epochs=epochs,
-            n_annealing_chains=200,
-            n_annealing_steps=1500,
-            random_state=self.seeds[3],
-        )
-
     def _machine(self) -> Iterator[str]:
         """Fit an RBM; as long as twice the epochs bring more than 0.05 nats, fit it again."""
-        n_hidden, last = 32, {}
+        rise = [np.inf]
 
         def build() -> RestrictedBoltzmannMachine:
             epochs, before = max(8, -(-2500 * 100 // len(self.parts["train"]))), -np.inf
             for _ in range(3):
-                model = self._rbm(n_hidden, epochs).fit(self.parts["train"])
-                last["rises"] = model.score(self.parts["validate"]) - before
-                if last["rises"] < STILL_RISING:
+                annealing = {"n_annealing_chains": 200, "n_annealing_steps": 1500}
+                model = RestrictedBoltzmannMachine(
+                    32, n_epochs=epochs, random_state=self.seeds[3], **annealing
+                ).fit(self.parts["train"])
+                now = model.score(self.parts["validate"])
+                rise[0], before, epochs = now - before, now, 2 * epochs
+                if rise[0] < STILL_RISING:
                     break
-                before, epochs = (
-                    before + last["rises"]
-                    if np.isfinite(before)
-                    else model.score(self.parts["validate"]),
-                    2 * epochs,
-                )
             return model
 
-        yield self._rival(
-            f"RBM, {n_hidden} hidden",
-            "rbm",
-            n_hidden,
-            build,
-            trained=lambda: last["rises"] < STILL_RISING,
-        )
+        yield self._rival("RBM, 32 hidden", "rbm", 32, build, lambda: rise[0] < STILL_RISING)
 
 
 def _file(name: str) -> str:
     return name.replace(" ", "-").replace(",", "")
 
 
-def run_key(words: np.ndarray, settings: dict[str, Any]) -> str:
+def run_key(*arrays: np.ndarray, settings: dict[str, Any]) -> str:
     """Return what a run is known by."""
-    return content_hash(words, text=json.dumps(settings, sort_keys=True))
+    return content_hash(*arrays, text=json.dumps(settings, sort_keys=True))

@@ -117,7 +117,7 @@ def report(
     parts = check_seed(seed).spawn(6)
     words = clean(X, groups, ordered=ordered, seed=parts[0])
     settings = {"quick": quick, "seed": str(check_seed(seed).entropy), "ordered": ordered}
-    store = Store(folder, run_key(words.words, settings))
+    store = Store(folder, run_key(words.words, words.blocks, settings=settings))
     rows = words.split(parts[1])
     with progress_bar(20 if quick else 30, "report", show=progress) as bar:
         bar.set_postfix_str("screening")
