@@ -24,7 +24,7 @@ from mfvae.vae.storage import content_hash, replace_file
 __all__ = ["Fit", "Ladder", "Store", "vae_settings"]
 
 RUNGS = (1, 2, 3, 4, 6, 8)
-COMPONENTS = (2, 3, 4, 5, 6, 8, 12, 16, 24)
+COMPONENTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24)
 STILL_RISING = 0.05  # nats a word that a longer run must not bring
 
 
@@ -146,7 +146,7 @@ class Ladder:
         for k in COMPONENTS:
             if k * 20 > train:
                 break
-            make = lambda k=k: BernoulliMixture(k, random_state=self.seeds[0])  # noqa: E731
+            make = lambda k=k: BernoulliMixture(k, n_init=6, random_state=self.seeds[0])  # noqa: E731
             yield self._rival(f"mixture of {k}", "mixture", k, make)
             gain, best = self._validated(-1) - best, max(best, self._validated(-1))
             if gain < 0.02:

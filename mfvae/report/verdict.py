@@ -137,7 +137,12 @@ def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: 
             "No model of the ladder has the triples of the data, worth at least "
             f"{theirs['triples_nats']:.2f} nats; the clearest is {seen['largest_triple']}."
         )
-    elif missing["states_behind"] < margin and states.size <= d + 1:
+    elif lead(best, base).low < margin:
+        code = "undecided"
+        text = "Cells are not independent, but no model has learned how: more words would tell."
+    elif missing["states_behind"] < margin and (
+        states.size <= d + 1 or (states.size <= 2 * d + 2 and lead(states, chosen).low > 0)
+    ):
         code = "discrete-states"
         text = f"{states.size} states, cells independent in each, explain as much as {d} latents."
     elif ahead.low > margin or ours["pairs_nats"] > 2 * margin:
