@@ -18,20 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["figures"]
 
 WIDTH, DPI = 8.0, 88
-LIGHT = {
-    "ink": "#1a1a1a",
-    "main": "#0060a0",
-    "second": "#b34700",
-    "third": "#00734f",
-    "soft": "#8a8a8a",
-}
-DARK = {
-    "ink": "#e8e8e8",
-    "main": "#6db9f2",
-    "second": "#ff9d5c",
-    "third": "#4fd1a5",
-    "soft": "#9a9a9a",
-}
+COLOURS = ("ink", "main", "second", "third", "soft")
+LIGHT = dict(zip(COLOURS, ("#1a1a1a", "#0060a0", "#b34700", "#00734f", "#8a8a8a"), strict=True))
+DARK = dict(zip(COLOURS, ("#e8e8e8", "#6db9f2", "#ff9d5c", "#4fd1a5", "#9a9a9a"), strict=True))
 
 
 def figures(report: Report) -> list[dict[str, str]]:
@@ -48,20 +37,14 @@ def figures(report: Report) -> list[dict[str, str]]:
 
 
 def _render(draw: Callable, report: Report, colours: dict[str, str]) -> str:
-    import matplotlib
+    import matplotlib.style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    ink = colours["ink"]
-    style = {f"{part}.color": ink for part in ("text", "xtick", "ytick")}
-    style |= {
-        "axes.labelcolor": ink,
-        "axes.edgecolor": ink,
-        "axes.titlecolor": ink,
-        "font.size": 10,
-    }
+    style = {f"{part}.color": colours["ink"] for part in ("text", "xtick", "ytick")}
+    style |= {f"axes.{part}color": colours["ink"] for part in ("label", "edge", "title")}
     style |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **style, "backend": "agg"}):
+    with matplotlib.style.context(["default", style]):
         figure = Figure(figsize=(WIDTH, 2.9), layout="constrained", facecolor="none")
         FigureCanvasAgg(figure)
         draw(report, figure, colours)
