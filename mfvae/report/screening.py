@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,9 @@ class Moments:
     ten times, where the normal law of a mean may be trusted.
     """
 
-    def __init__(self, words: np.ndarray, like: Moments | None = None) -> None:
+    def __init__(
+        self, words: np.ndarray, like: Moments | None = None, *, third: bool = True
+    ) -> None:
         words = words[:: max(1, -(-len(words) // MOST_ROWS))]
         self.n, n_cells = words.shape
         x = words.astype(np.float32) - words.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -86,15 +89,16 @@ class Moments:
         self.spread = spread if like is None else like.spread
         x /= self.spread
         i, j = np.triu_indices(n_cells, 1)
-        self.pairs = (x.T @ x / self.n)[i, j].astype(np.float64)
+        self.covariance = (x.T @ x / self.n).astype(np.float64)
+        self.pairs = self.covariance[i, j]
         if like is None:
             square = x * x
             self.pair_variance = (square.T @ square / self.n)[i, j] - self.pairs**2
             rare = np.minimum(words.mean(axis=0), 1 - words.mean(axis=0)) * self.n ** (1 / 3)
             self.good = rare
-        third, variance, self.where = [], [], []
+        cumulants, variance, self.where = [], [], []
         good = self.good if like is None else like.good
-        for a in range(n_cells - 2):
+        for a in range(n_cells - 2 if third else 0):
             rest = x[:, a + 1 :]
             b, c = np.triu_indices(rest.shape[1], 1)
             use = good[a] * good[a + 1 + b] * good[a + 1 + c] > LEAST_COUNT
@@ -102,11 +106,11 @@ class Moments:
             if not len(b):
                 continue
             weighted = x[:, a, None] * rest
-            third.append((weighted.T @ rest / self.n)[b, c])
+            cumulants.append((weighted.T @ rest / self.n)[b, c])
             if like is None:
                 self.where.append(np.column_stack([np.full(len(b), a), a + 1 + b, a + 1 + c]))
                 variance.append(((weighted * weighted).T @ square[:, a + 1 :] / self.n)[b, c])
-        self.third = np.concatenate(third or [np.zeros(0)]).astype(np.float64)
+        self.third = np.concatenate(cumulants or [np.zeros(0)]).astype(np.float64)
         if like is None:
             self.third_variance = np.concatenate(variance or [np.zeros(0)]) - self.third**2
             self.where = np.concatenate(self.where or [np.zeros((0, 3), dtype=int)])
@@ -138,34 +142,34 @@ class Moments:
         return ", ".join(names[i] for i in self.where[index])
 
 
-def residuals(data: Moments, model: Moments, inflation: float) -> dict[str, Any]:
+def residuals(
+    data: Moments, model: Moments, draw: Callable[[int], np.ndarray] | None, inflation: float
+) -> dict[str, Any]:
     """Return what pairs and triples of the data a model's samples lack, and nats it is worth.
 
-    A pair or triple whose standardised cumulant is off by c is worth some c²/2 nats to a model
-    that has it. Nats are summed over a set in which no cell appears twice, those beyond the
-    family-wise level only, each c less two standard errors: a lower limit to leading order.
+    Pairs together, as Gaussian covariances C of data and model M: ``tr((M⁻¹ (C - M))²) / 4`` nats
+    to leading order, less what as many independent words of the model itself (from ``draw``; None
+    leaves pairs out) show by chance, mean plus three standard deviations over eight sets. Triples:
+    off by c in units of the spread is worth some c²/2 nats; summed over a set in which no cell
+    appears twice, those beyond the family-wise level only, each c less two standard errors.
     """
-    i, j = np.triu_indices(data.n_cells, 1)
-    out: dict[str, Any] = {}
-    for kind, z, off, cells, limit in (
-        (
-            "pairs",
-            data.z2(model, inflation),
-            data.pairs - model.pairs,
-            np.column_stack([i, j]),
-            data.limit2,
-        ),
-        ("triples", data.z3(model, inflation), data.third - model.third, data.where, data.limit3),
-    ):
-        beyond = np.flatnonzero(np.abs(z) > limit)
-        used, nats = np.zeros(data.n_cells, dtype=bool), 0.0
-        for k in beyond[np.argsort(-np.abs(z[beyond]), kind="stable")]:
-            if not used[cells[k]].any():
-                used[cells[k]] = True
-                nats += float((np.abs(off[k]) * (1 - 2 / np.abs(z[k]))) ** 2) / 2
-        out |= {
-            f"n_{kind}": len(beyond),
-            f"{kind}_nats": nats,
-            f"{kind}_z": float(np.abs(z).max(initial=0.0)),
-        }
-    return out
+    lower = np.linalg.cholesky(model.covariance + 1e-3 * np.eye(data.n_cells))
+
+    def nats(other: Moments) -> float:
+        half = np.linalg.solve(lower, other.covariance - model.covariance)
+        return float((np.linalg.solve(lower, half.T) ** 2).sum() / 4)
+
+    out = {"n_pairs": int((np.abs(data.z2(model, inflation)) > data.limit2).sum())}
+    if draw is not None:
+        sets = np.split(draw(8 * max(20, int(data.n / inflation))), 8)
+        chance = [nats(Moments(words, data, third=False)) for words in sets]
+        excess = nats(data) - np.mean(chance) - 3 * np.std(chance, ddof=1)
+        out["pairs_nats"] = max(0.0, float(excess))
+    off, z = data.third - model.third, data.z3(model, inflation)
+    beyond = np.flatnonzero(np.abs(z) > data.limit3)
+    used, total = np.zeros(data.n_cells, dtype=bool), 0.0
+    for k in beyond[np.argsort(-np.abs(z[beyond]), kind="stable")]:
+        if not used[data.where[k]].any():
+            used[data.where[k]] = True
+            total += float((np.abs(off[k]) * (1 - 2 / np.abs(z[k]))) ** 2) / 2
+    return out | {"triples_nats": total, "n_triples": len(beyond)}

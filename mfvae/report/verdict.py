@@ -108,9 +108,11 @@ def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: 
 
     data, inflation = Moments(clean.words), 2 * clean.time
     model, counts = _sampled(ladder, chosen, data, seed)
-    ours = theirs = residuals(data, model, inflation)
+    more = seed.spawn(1)[0]
+    draw = lambda n: ladder.model(chosen).sample(n, seed=more)  # noqa: E731
+    ours = theirs = residuals(data, model, draw, inflation)
     if best.kind not in ("vae", "deep"):
-        theirs = residuals(data, _sampled(ladder, best, data, seed)[0], inflation)
+        theirs = residuals(data, _sampled(ladder, best, data, seed)[0], None, inflation)
     check = {"count_law": counts}
     both = {"pairs": (data.pairs, model.pairs), "triples": (data.third, model.third)}
     for kind, values in both.items():
