@@ -226,15 +226,15 @@ class Ladder:
 
         def train() -> MeanFieldVAE:
             settings = vae_settings(len(self.parts["train"]), d, deep=deep)
+            settings["n_steps"] = 600 if self.quick else settings["n_steps"]
             given = self.parts["train"], self.parts["validate"]
             return train_quickly(*given, **settings, random_state=self.seeds[copy])
 
         def make() -> Fit:
             path = f"{_file(name)}.pt"
             vae = self.store.keep(path, train, load=MeanFieldVAE.load, save=MeanFieldVAE.save)
-            scores = [
-                vae.score_samples(self.parts[p], n_importance=128) for p in ("validate", "test")
-            ]
+            draws = {"validate": 32, "test": 128}
+            scores = [vae.score_samples(self.parts[p], n_importance=k) for p, k in draws.items()]
             module = vae.module_
             size = sum(p.numel() for b in (module.decoder, module.prior) for p in b.parameters())
             fit = Fit(name, "deep" if deep else "vae", d, size, *scores, model=vae)

@@ -42,7 +42,7 @@ def screen(clean: Words, seed: np.random.SeedSequence) -> dict[str, Any]:
     # A spike l of the true spectrum shows beyond the edge if (1 + l)(1 + g/l) > edge, g = N/n.
     g = n_cells / clean.n_effective
     b = edge - 1 - g
-    spike = (b + np.sqrt(max(b * b - 4 * g, 0.0))) / 2
+    spike = max(np.sqrt(g), (b + np.sqrt(max(b * b - 4 * g, 0.0))) / 2)
     third = own.z3(None, 2 * clean.time)
     seen = np.abs(third) > own.limit3
     return {
@@ -52,7 +52,7 @@ def screen(clean: Words, seed: np.random.SeedSequence) -> dict[str, Any]:
         "count_law": (np.bincount(count, minlength=n_cells + 1) / n).tolist(),
         "count_law_independent": law.tolist(),
         "count_variance_ratio": variance / alone,
-        "detectable": float(2 * (spike - np.log1p(spike)) / 2),
+        "detectable": float(spike - np.log1p(spike)),
         "n_triples": len(third),
         "n_triples_seen": int(seen.sum()),
         "largest_triple": own.name3(int(np.argmax(np.abs(third))), clean.names)
