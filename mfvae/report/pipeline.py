@@ -139,7 +139,7 @@ def report(
     for fit in ladder.fits:
         if not fit.trained:
             warnings.append(f"not trained: {fit.name} was still rising when its steps ran out")
-    if judged.gain.high < 0:
+    if judged.gain.high <= 0:
         warnings.append("the model is no better than independent cells")
     facts = {**words.facts, "letters": words.letters, "kept": words.kept, "screening": seen}
     facts |= {"time": words.time, "n_effective": words.n_effective, "margin": judged.margin}

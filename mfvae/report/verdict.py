@@ -166,7 +166,7 @@ def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: 
             f"ahead by more than {max(ahead.high, 0):.2f}. Ahead by {margin:.2f} would change it."
         )
     if code == "no-structure":
-        d, low, high = 0, 0, 0
+        d, low, high, gain = 0, 0, 0, Interval(0.0, 0.0, seen["detectable"])
     interval = (min(low, d), None if at_edge else max(high, d))
     order = sorted(fits, key=lambda f: -f.test.mean())
     table = [_row(f, lead(f, base, 0.95), lead(best, f)) for f in order]

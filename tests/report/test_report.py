@@ -81,6 +81,7 @@ def test_independent_cells_have_no_structure() -> None:
     assert report.code == "no-structure"
     assert report.n_latents == 0
     assert report.patterns is None
+    assert report.gain[0] == 0
     assert "nats" in report.verdict
 
 
