@@ -1,6 +1,6 @@
 """How often is `mfvae.report` right? Verdicts and numbers of latents on planted laws.
 
-    python benchmarks/bench_report.py --n 1000 5000 --draws 1 --quick --output rows.json
+    python benchmarks/bench_report.py --laws all --n 1000 5000 --draws 3 --output rows.json
 
 A row is written as it ends; rows that the file has are not run again. "held-out" laws are for the
 last run only.
@@ -92,24 +92,27 @@ def summary(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--laws", nargs="*", default=list(LAWS))
-    parser.add_argument("--n", nargs="*", type=int, default=[1000, 5000])
+    parser.add_argument("--laws", nargs="*", default=["independent", "d2", "mixture", "triples"])
+    parser.add_argument("--n", nargs="*", type=int, default=[1000])
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--part", default="tuning", choices=["tuning", "held-out"])
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--quick", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--fresh", type=int, default=0, help="words to estimate true nats on")
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path, help="JSON file of rows; a rerun goes on there")
     options = parser.parse_args()
+    laws = list(LAWS) if options.laws == ["all"] else options.laws
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    rows = json.loads(options.output.read_text()) if options.output.exists() else []
+    kept = options.output is not None and options.output.exists()
+    rows = json.loads(options.output.read_text()) if kept else []
     there = {(r["law"], r["n"], r["part"], r["number"], r["quick"]) for r in rows}
     for number in range(options.draws):
         for n in options.n:
-            for law in options.laws:
+            for law in laws:
                 if (law, n, options.part, number, options.quick) in there:
                     continue
                 rows.append(judge(law, n, options.part, number, options.quick, options.fresh))
-                options.output.write_text(json.dumps(rows))
+                if options.output is not None:
+                    options.output.write_text(json.dumps(rows))
                 print(summary(rows[-1:]).splitlines()[1], flush=True)
     print(summary(rows))
 

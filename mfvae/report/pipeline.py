@@ -18,6 +18,7 @@ from mfvae.report.screening import screen
 from mfvae.report.verdict import judge
 from mfvae.report.words import clean
 from mfvae.vae.estimator import MeanFieldVAE
+from mfvae.vae.likelihood import Bernoulli
 from mfvae.vae.storage import replace_file
 
 __all__ = ["Report", "report"]
@@ -114,9 +115,11 @@ def report(
     Raises:
         TypeError, ValueError: If X is no such array: see `mfvae.report.words.clean`.
     """
-    parts = check_seed(seed).spawn(6)
+    seed = check_seed(seed)
+    parts = seed.spawn(6)
     words = clean(X, groups, ordered=ordered, seed=parts[0])
-    settings = {"quick": quick, "seed": str(check_seed(seed).entropy), "ordered": ordered}
+    named = str(seed.entropy) if not seed.spawn_key else f"{seed.entropy}, {seed.spawn_key}"
+    settings = {"quick": quick, "seed": named, "ordered": ordered}
     store = Store(folder, run_key(words.words, words.blocks, settings=settings))
     rows = words.split(parts[1])
     with progress_bar(20 if quick else 30, "report", show=progress) as bar:
@@ -133,6 +136,9 @@ def report(
         judged = judge(ladder, words, seen, rows, parts[4])
         vae = ladder.polished(judged.chosen)
         read = read_parameters(vae, words.words, words.blocks, parts[5])
+        if words.letters == (-1, 1):  # the ladder saw 0 and 1; the reader has spins
+            vae.configuration_["likelihood_options"] = {"letters": (-1, 1), "dtype": "int8"}
+            vae.module_.likelihood = Bernoulli((-1, 1), "int8")
         bar.total = bar.n + 1
         bar.update(1)
     warnings = list(words.warnings)

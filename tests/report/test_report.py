@@ -77,7 +77,10 @@ def test_page_is_whole(found, tmp_path) -> None:
 
 def test_independent_cells_have_no_structure() -> None:
     x = (np.random.default_rng(1).random((1500, 24)) < 0.4).astype(np.uint8)
-    report = mfvae.report(2 * x.astype(np.int8) - 1, ordered=False, quick=True, progress=False)
+    spins = 2 * x.astype(np.int8) - 1
+    report = mfvae.report(spins, ordered=False, quick=True, progress=False)
+    assert report.vae.transform(spins).shape == (1500, 1)
+    assert set(np.unique(report.vae.sample(50, seed=0))) == {-1, 1}
     assert report.code == "no-structure"
     assert report.n_latents == 0
     assert report.patterns is None
