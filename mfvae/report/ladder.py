@@ -163,7 +163,8 @@ class Ladder:
         if not self.n_seen:
             return
         sizes = [f.size for f in self.fits if f.kind == "vae"]
-        enough = min(d for d in sizes if self.best("vae", d).validate.mean() > best - 0.05)
+        leader = self.best("vae").validate.mean()
+        enough = min(d for d in sizes if self.best("vae", d).validate.mean() > leader - 0.05)
         for copy in range(0 if enough - 1 in (0, *sizes) else 1 if self.quick else 2):
             yield self._vae(enough - 1, copy)  # a rung that was left out
         deep = self.best("vae").size
