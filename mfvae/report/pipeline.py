@@ -114,6 +114,10 @@ def report(
 
     Raises:
         TypeError, ValueError: If X is no such array: see `mfvae.report.words.clean`.
+
+    >>> words = (np.random.default_rng(0).random((400, 8)) < 0.3).astype(np.uint8)
+    >>> report(words, ordered=False, quick=True, progress=False).code
+    'no-structure'
     """
     seed = check_seed(seed)
     parts = seed.spawn(6)

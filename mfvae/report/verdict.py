@@ -50,6 +50,9 @@ def paired(
     """Return the lead of ``first`` over ``second`` on the same words, blocks as units.
 
     Student's t of block sums about a ratio; ``stderr`` is an error that all words share.
+
+    >>> print(paired(np.ones(10), np.zeros(10), np.arange(10)))
+    1.00 [1.00, 1.00]
     """
     labels = np.unique(blocks, return_inverse=True)[1]
     size = np.bincount(labels)

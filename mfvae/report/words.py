@@ -78,6 +78,11 @@ def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) ->
         TypeError: For a masked array, or what holds no numbers.
         ValueError: For missing values, more than two letters, fewer than three live cells or
             twenty words, or a sparse matrix too large to be made dense.
+
+    >>> words = (np.random.default_rng(0).random((400, 8)) < 0.3).astype(np.uint8)
+    >>> words[:, 5] = 0
+    >>> clean(words).warnings
+    ['1 dead cells never change and are left out: 5']
     """
     X, names = _as_array(X)
     if X.ndim == 3:

@@ -113,3 +113,13 @@ def test_module_and_function_are_one() -> None:
 
     assert callable(mfvae.report)
     assert mfvae.Report is mfvae.report.Report
+
+
+def test_drift_is_named_and_not_judged() -> None:
+    rng = np.random.default_rng(4)
+    logits = np.linspace(-2, 2, 1500)[:, None] * rng.choice([-1, 1], 24)
+    x = (rng.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(np.uint8)
+    report = mfvae.report(x, quick=True, progress=False)
+    assert report.code == "undecided"
+    assert any("drift" in warning for warning in report.warnings)
+    assert report.facts["n_effective"] < 100
