@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "MeanFieldVAE": "vae",
+        "Report": "report",
         "at_scale": "_scale",
         "compare": "compare",
         "data": "data",
@@ -23,6 +24,7 @@ __getattr__, __dir__, __all__ = attach(
         "load_results": "data.results",
         "measure": "measure",
         "plots": "plots",
+        "report": "report",
         "sample_cached": "_cache",
         "systems": "systems",
         "vae": "vae",

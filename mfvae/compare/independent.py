@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.neural_network import BernoulliRBM
 from sklearn.utils.validation import check_is_fitted
 
-from mfvae._validation import check_count, check_seed, check_words
+from mfvae._validation import check_count, check_seed, check_two_letters
+from mfvae.systems.base import Estimate
+from mfvae.vae.storage import replace_file
 
 __all__ = ["IndependentModel", "Rival"]
 
@@ -16,28 +21,84 @@ __all__ = ["IndependentModel", "Rival"]
 class Rival(BaseEstimator):
     """A law of binary words, fitted to words, with log probabilities in nats and independent draws.
 
-    Words are ``(n_words, n_cells)``; entries other than 0 and 1, or another number of cells than in
-    training, are a ``ValueError``. Before ``fit`` the other methods raise scikit-learn's
-    ``NotFittedError``. A subclass defines ``n_parameters`` and, of arguments that are checked,
-    ``_fit(X)``, which sets the fitted attributes, ``_log_prob(X)`` and ``_draw(n_samples, seed)``.
+    Words are ``(n_words, n_cells)``, of 0 and 1 or of spins -1 and +1, which ``sample`` gives back;
+    other entries, or another number of cells than in training, are a ``ValueError``. Before ``fit``
+    the other methods raise scikit-learn's ``NotFittedError``. A subclass defines ``n_parameters``
+    and, of words 0/1 that are checked, ``_fit(X)``, which sets the fitted attributes,
+    ``_log_prob(X)`` and ``_draw(n_samples, seed)``.
     """
 
     def fit(self, X: np.ndarray, y: object = None) -> Self:
         """Fit the law to words ``X``, uint8 (n_words, n_cells), and return the model."""
-        X = check_words(X, name="X")
+        up = check_two_letters(X, "X")
         self.n_features_in_ = X.shape[1]
-        self._fit(X)
+        self.letters_ = (-1, 1) if (np.asarray(X) == -1).any() else (0, 1)
+        self._fit(up.astype(np.uint8))
         return self
 
     def score_samples(self, X: np.ndarray) -> np.ndarray:
         """Return ``ln p(x)`` of each word of ``X``, float64 (n_words,), in nats."""
         check_is_fitted(self)
-        return self._log_prob(check_words(X, self.n_features_in_, "X"))
+        up = check_two_letters(X, "X")
+        if up.shape[1] != self.n_features_in_:
+            raise ValueError(f"X must have shape (n_words, {self.n_features_in_}), got {up.shape}")
+        return self._log_prob(up.astype(np.uint8))
+
+    def score(self, X: np.ndarray, y: object = None) -> float:
+        """Return the mean of ``score_samples``, nats a word."""
+        return float(self.score_samples(X).mean())
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one npz file, no pickles, or (OSError) leave what was there."""
+        check_is_fitted(self)
+        facts, arrays = {"class": type(self).__name__, "parameters": self.get_params()}, {}
+        for name, value in vars(self).items():
+            if name.endswith("_") and isinstance(value, BernoulliRBM):
+                for part in ("components_", "intercept_hidden_", "intercept_visible_"):
+                    arrays[f"{name}.{part}"] = getattr(value, part)
+            elif name.endswith("_"):
+                value = value.probabilities_ if isinstance(value, IndependentModel) else value
+                arrays[name] = np.array(value, dtype=np.float64)
+                if isinstance(value, Estimate):
+                    arrays[name] = np.array([value.value, value.stderr])
+        facts = json.dumps(facts, default=lambda seed: int(seed.entropy))
+        replace_file(Path(path), lambda stream: np.savez(stream, facts=facts, **arrays))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Return the model that ``save`` of this class wrote; ValueError if the file is no such."""
+        try:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
+                facts, arrays = json.loads(str(archive["facts"])), dict(archive)
+            if facts["class"] != cls.__name__:
+                raise ValueError(f"it holds a {facts['class']}")
+            model = cls(**facts["parameters"])
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # damaged, in whichever of a zip archive's many ways
+            raise ValueError(f"{path} holds no {cls.__name__}: {error}") from error
+        del arrays["facts"]
+        model.n_features_in_ = int(arrays.pop("n_features_in_"))
+        model.letters_ = tuple(arrays.pop("letters_").astype(int).tolist())
+        for name, value in arrays.items():
+            if name == "independent_":
+                inner = IndependentModel()
+                inner.probabilities_, inner.letters_ = value, (0, 1)
+                inner.n_features_in_, value = len(value), inner
+            elif name == "log_normalizer_":
+                value = Estimate(float(value[0]), stderr=float(value[1]), exact=False)
+            elif name.startswith("rbm_."):
+                model.rbm_ = getattr(model, "rbm_", BernoulliRBM(model.n_hidden))
+                setattr(model.rbm_, name.removeprefix("rbm_."), value)
+                continue
+            setattr(model, name, value.tolist() if name == "history_" else value)
+        return model
 
     def sample(self, n_samples: int, *, seed: int | np.random.SeedSequence) -> np.ndarray:
-        """Draw independent words, uint8 (n_samples, n_cells)."""
+        """Draw independent words, (n_samples, n_cells): uint8, or int8 if trained on spins."""
         check_is_fitted(self)
-        return self._draw(check_count(n_samples, "n_samples"), check_seed(seed))
+        words = self._draw(check_count(n_samples, "n_samples"), check_seed(seed))
+        return 2 * words.astype(np.int8) - 1 if self.letters_ == (-1, 1) else words
 
 
 class IndependentModel(Rival):

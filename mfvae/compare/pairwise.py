@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import minimize
+from sklearn.utils.validation import check_is_fitted
 
-from mfvae._validation import check_count, check_number, check_seed
+from mfvae._validation import check_choice, check_count, check_number, check_seed, check_two_letters
 from mfvae.compare.annealing import AnnealedRival
 from mfvae.compare.independent import IndependentModel
 from mfvae.systems.kernels.gibbs import gibbs_sweeps
@@ -19,9 +21,11 @@ class PairwiseMaximumEntropy(AnnealedRival):
     Climbs the likelihood from the independent model: its gradient is the difference of means and
     pair products between the data and the model, the latter from persistent Gibbs chains (Tieleman
     2008); the iterates of the second half are averaged. ln Z is estimated by annealed importance
-    sampling.
+    sampling. Or climbs the pseudo-likelihood ``Σ_i ln p(x_i | others)`` (Besag 1975), exactly and
+    to the top; or the likelihood from there.
 
     Args:
+        method: "likelihood", "pseudo-likelihood", or "both", the first from the second's top.
         ridge: Weight, in words, of ``Σ_{i<j} J_ij²/2`` against the log likelihood.
         n_steps: Gradient steps.
         n_chains: Persistent chains.
@@ -46,6 +50,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
     def __init__(
         self,
         *,
+        method: str = "likelihood",
         ridge: float = 10.0,
         n_steps: int = 1500,
         n_chains: int = 1000,
@@ -54,6 +59,8 @@ class PairwiseMaximumEntropy(AnnealedRival):
         n_annealing_steps: int = 5000,
         random_state: int | np.random.SeedSequence = 0,
     ) -> None:
+        methods = ("likelihood", "pseudo-likelihood", "both")
+        self.method = check_choice(method, "method", methods)
         self.ridge = check_number(ridge, "ridge", minimum=0.0)
         self.n_steps = check_count(n_steps, "n_steps")
         self.n_chains = check_count(n_chains, "n_chains", minimum=2)
@@ -73,6 +80,30 @@ class PairwiseMaximumEntropy(AnnealedRival):
         self.independent_ = IndependentModel().fit(X)
         means, pairs = _moments(X)
         field, couplings = self._base_field, np.zeros_like(pairs)
+        if self.method != "likelihood":
+            field, couplings = _climb_pseudo_likelihood(X, field, self.ridge)
+        if self.method != "pseudo-likelihood":
+            field, couplings = self._climb(X, means, pairs, field, couplings, seed)
+        self.field_, self.couplings_ = field, couplings
+        self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
+
+    def pseudo_log_likelihood(self, X: np.ndarray) -> float:
+        """Return the mean of ``Σ_i ln p(x_i | the others)``, nats a word, which needs no ln Z."""
+        check_is_fitted(self)
+        X = check_two_letters(X, "X")
+        fields = X.astype(np.float64) @ self.couplings_ + self.field_
+        return float(-np.logaddexp(0, np.where(X, -fields, fields)).sum(axis=1).mean())
+
+    def _climb(
+        self,
+        X: np.ndarray,
+        means: np.ndarray,
+        pairs: np.ndarray,
+        field: np.ndarray,
+        couplings: np.ndarray,
+        seed: np.random.SeedSequence,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return field and couplings after ``n_steps`` of persistent chains."""
         first, moves = seed.spawn(2)
         x = X[np.random.default_rng(first).integers(len(X), size=self.n_chains)].copy()
         state = scalar_states(moves, self.n_chains)
@@ -94,8 +125,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
                 field_sum += field
                 couplings_sum += couplings
         n_summed = self.n_steps - half
-        self.field_, self.couplings_ = field_sum / n_summed, couplings_sum / n_summed
-        self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
+        return field_sum / n_summed, couplings_sum / n_summed
 
     def _log_weight(self, X: np.ndarray) -> np.ndarray:
         X = X.astype(np.float64)
@@ -113,6 +143,41 @@ class PairwiseMaximumEntropy(AnnealedRival):
 
     def _generator(self, n_chains: int, seed: np.random.SeedSequence) -> np.ndarray:
         return scalar_states(seed, n_chains)
+
+
+def _climb_pseudo_likelihood(
+    X: np.ndarray, field: np.ndarray, ridge: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return field and couplings at the top of pseudo-likelihood less the ridge."""
+    n, n_cells = X.shape
+    mean = X.mean(axis=0)
+    x = (X - mean).astype(np.float32)  # centred: fields and couplings hardly interfere
+    upper = np.triu_indices(n_cells, 1)
+
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        h, J = theta[:n_cells], np.zeros((n_cells, n_cells))
+        J[upper] = theta[n_cells:]
+        J += J.T
+        value, pull_h, pull_J = 0.0, np.zeros(n_cells), np.zeros((n_cells, n_cells))
+        for i in range(0, n, 4096):
+            part, on = x[i : i + 4096], X[i : i + 4096]
+            f = part @ J.astype(np.float32) + h.astype(np.float32)
+            e = np.exp(-np.abs(f))
+            value += float((np.maximum(f, 0) - on * f + np.log1p(e)).sum(dtype=np.float64))
+            error = np.where(f >= 0, 1, e) / (1 + e) - on
+            pull_h += error.sum(axis=0, dtype=np.float64)
+            pull_J += part.T @ error
+        pull_J = (pull_J + pull_J.T)[upper] + ridge * theta[n_cells:]
+        value += ridge / 2 * float(theta[n_cells:] @ theta[n_cells:])
+        return value / n, np.concatenate([pull_h, pull_J]) / n
+
+    start = np.concatenate([field, np.zeros(len(upper[0]))])
+    options = {"maxiter": 300, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-6}
+    theta = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
+    couplings = np.zeros((n_cells, n_cells))
+    couplings[upper] = theta[n_cells:]
+    couplings += couplings.T
+    return theta[:n_cells] - couplings @ mean, couplings
 
 
 def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -94,7 +94,7 @@ def test_any_binary_words(model, words):
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (np.array([[-1, 1]]), ValueError),
+        (np.array([[-1, 0, 1]]), ValueError),
         (np.array([[0.5, 1]]), ValueError),
         (np.array([[np.nan, 1]]), ValueError),
         (np.zeros((0, 3)), ValueError),

@@ -1,0 +1,126 @@
+"""One page of HTML with its figures inside: no scripts, nothing from the network."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from mfvae.report.figures import figures
+
+if TYPE_CHECKING:
+    from mfvae.report.pipeline import Report
+
+__all__ = ["body", "page"]
+
+STYLE = """
+.mfvae{--paper:#fff;--ink:#1a1a1a;--soft:#555;--line:#ccc;--mark:#0060a0;
+font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);
+max-width:60rem;margin:0 auto;padding:1rem}
+.mfvae h1{font-size:1.5rem;margin:.2em 0}.mfvae h2{font-size:1.15rem;margin:1.6em 0 .3em}
+.mfvae .verdict{border-left:.3rem solid var(--mark);padding:.2rem 1rem;font-size:1.1rem}
+.mfvae .scroll{overflow-x:auto}.mfvae table{border-collapse:collapse;font-size:.9rem}
+.mfvae th,.mfvae td{padding:.2rem .6rem;text-align:right;border-bottom:1px solid var(--line);
+color:var(--ink);background:var(--paper)}
+.mfvae th:first-child,.mfvae td:first-child{text-align:left}
+.mfvae figure{margin:1rem 0}.mfvae img{max-width:100%;height:auto}
+.mfvae figcaption,.mfvae .note{color:var(--soft);font-size:.9rem}
+.mfvae pre{overflow-x:auto;border:1px solid var(--line);padding:.6rem}
+@media (prefers-color-scheme:dark){.mfvae{--paper:#161616;--ink:#e8e8e8;--soft:#b0b0b0;
+--line:#444;--mark:#6db9f2}}
+"""
+
+MEANING = {
+    "no-structure": "Nothing collective: cells fire on their own, as far as these words can tell.",
+    "mean-field": "A few collective variables explain the correlations.",
+    "not-mean-field": "Correlations are there, but no few collective variables explain them.",
+    "discrete-states": "The population jumps between a few states; cells are independent in each.",
+    "beyond-models": "There is structure that no model of the ladder has.",
+    "undecided": "These words do not decide it.",
+}
+
+
+def page(report: Report) -> str:
+    """Return the whole page."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>mfvae report: {report.code}</title>"
+        "<style>body{margin:0;background:#fff}"
+        "@media (prefers-color-scheme:dark){body{background:#161616}}</style></head>"
+        f"<body><main>{body(report)}</main></body></html>\n"
+    )
+
+
+def body(report: Report) -> str:
+    """Return the report as a block of HTML, as a notebook shows it."""
+    escape, facts = html.escape, report.facts
+    low, high = report.n_latents_interval
+    span = f"{low}" if low == high else f"{low} to {high}" if high is not None else f"{low} or more"
+    parts = [
+        f'<style>{STYLE}</style><div class="mfvae"><h1>{escape(report.code)}</h1>',
+        f'<p class="verdict">{escape(MEANING[report.code])} {escape(report.verdict)}</p>',
+        f"<p>Collective variables: <strong>{report.n_latents}</strong> ({span}). Gain over "
+        f"independent cells: {report.gain[0]:.2f} nats a word [{report.gain[1]:.2f}, "
+        f"{report.gain[2]:.2f}]. Words: {facts['n_words']}, worth {facts['n_effective']:.0f} "
+        f"independent ones; cells: {len(report.names)} of {facts['n_cells']}.</p>",
+    ]
+    if report.warnings:
+        items = "".join(f"<li>{escape(text)}</li>" for text in report.warnings)
+        parts.append(f"<h2>Warnings</h2><ul>{items}</ul>")
+    for number, figure in enumerate(figures(report), start=1):
+        parts.append(
+            f"<h2>{escape(figure['title'])}</h2><figure><picture>"
+            f'<source media="(prefers-color-scheme: dark)" srcset="{figure["dark"]}">'
+            f'<img src="{figure["light"]}" alt="{escape(figure["alt"])}"></picture>'
+            f"<figcaption>Figure {number}. {escape(figure['alt'])}</figcaption></figure>"
+        )
+    parts += [_missing(report), _models(report), _settings(report), "</div>"]
+    return "\n".join(parts)
+
+
+def _missing(report: Report) -> str:
+    m = report.missing
+    return (
+        f"<h2>What is missing</h2><p>The best rival, {html.escape(m['rival'])}, is ahead of the "
+        f"VAE by {m['ahead']:.2f} nats a word [{m['ahead_low']:.2f}, {m['ahead_high']:.2f}] (below "
+        f"zero: behind). Against samples of the VAE {m['left_n_pairs']} pairs and "
+        f"{m['left_n_triples']} triples of cells are off, worth {m['left_pairs_nats']:.2f} "
+        f"and {m['left_triples_nats']:.2f} nats. Lower limit of what is missed: "
+        f"{m['lower_limit']:.2f} nats.</p>"
+    )
+
+
+def _models(report: Report) -> str:
+    rows = "".join(
+        f"<tr><td>{html.escape(r['model'])}{'' if r['trained'] else ' (not trained)'}</td>"
+        f"<td>{r['nats']:.3f}</td><td>{r['gain']:.3f}</td>"
+        f"<td>{r['behind']:.3f} [{r['behind_low']:.3f}, {r['behind_high']:.3f}]</td>"
+        f"<td>{r['n_parameters']}</td><td>{r['seconds']:.1f}</td></tr>"
+        for r in report.models
+    )
+    return (
+        '<h2>Models</h2><div class="scroll" tabindex="0" role="region" aria-label="Models"><table>'
+        '<thead><tr><th scope="col">model</th><th scope="col">nats a word</th>'
+        '<th scope="col">gain</th><th scope="col">behind the best</th>'
+        '<th scope="col">parameters</th><th scope="col">seconds</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+        '<p class="note">Held-out nats; errors from whole blocks, 99 % for what is behind.</p>'
+    )
+
+
+def _settings(report: Report) -> str:
+    facts = report.facts
+    settings = ", ".join(f"{k} = {v}" for k, v in facts["settings"].items())
+    versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
+    code = (
+        "import mfvae\n"
+        "report = mfvae.report(X)\n"
+        "z = report.vae.transform(words)         # words: X without the cells left out\n"
+        "more = report.vae.sample(1000, seed=0)  # words drawn from the model"
+    )
+    note = f"{settings}; margin {facts['margin']:.3f} nats. {versions}."
+    return (
+        f'<h2>Go on from here</h2><pre tabindex="0">{html.escape(code)}</pre>'
+        f'<p class="note">{html.escape(note)}</p>'
+    )

@@ -1,0 +1,78 @@
+"""What the chosen model says of the cells: patterns, field and prior in one fixed gauge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+from scipy.stats import gaussian_kde
+
+from mfvae.vae.estimator import MeanFieldVAE
+
+__all__ = ["read_parameters"]
+
+_N_PRIOR = 20_000
+_N_ROWS = 20_000
+
+
+def read_parameters(
+    vae: MeanFieldVAE, words: np.ndarray, blocks: np.ndarray, seed: np.random.SeedSequence
+) -> dict[str, Any]:
+    """Return patterns W, field b with errors, latents of all words and the law of the latents.
+
+    Fields on spins are ``b + W z``, half the log odds. A linear decoder is the same model in every
+    affine frame of z; here z has mean 0 and covariance 1 under the prior, the columns of W are
+    orthogonal, the longest first, and have a sum above zero. So W Wᵀ, the couplings to leading
+    order, is what it is. Errors: one Newton step of the likelihood of every cell given latents
+    drawn from q(z|x), its gradients resampled by blocks (the bootstrap in closed form).
+    """
+    affine = vae.module_.decoder.affine
+    weight, bias = (p.detach().double().numpy() for p in (affine.weight, affine.bias))
+    z = vae.sample_prior(_N_PRIOR, seed=seed).astype(np.float64)
+    mean, root = z.mean(axis=0), np.linalg.cholesky(np.atleast_2d(np.cov(z, rowvar=False)))
+    left, length, right = np.linalg.svd(weight @ root, full_matrices=False)
+    sign = np.where((left * length).sum(axis=0) >= 0, 1.0, -1.0)
+    frame = np.linalg.inv(root).T @ right.T * sign  # z' = (z - mean) @ frame
+    logits, offset = left * length * sign, bias + weight @ mean
+    center, deviation = vae.encode(words)
+    drawn = center + deviation * np.random.default_rng(seed).standard_normal(center.shape)
+    some = slice(None, None, max(1, -(-len(words) // _N_ROWS)))
+    ours = np.column_stack([np.ones(len(words[some])), ((drawn[some] - mean) @ frame)])
+    p = expit(ours @ np.column_stack([offset, logits]).T)
+    hessian = np.einsum("ni,nk,nl->ikl", p * (1 - p), ours, ours, optimize=True)
+    labels = np.unique(blocks[some], return_inverse=True)[1]
+    gradient = np.zeros((labels.max() + 1, words.shape[1], ours.shape[1]))
+    off = words[some] - p
+    for k in range(ours.shape[1]):
+        moved = np.zeros((labels.max() + 1, words.shape[1]))
+        np.add.at(moved, labels, off * ours[:, k, None])
+        gradient[:, :, k] = moved - moved.mean(axis=0)
+    outer = np.einsum("bik,bil->ikl", gradient, gradient, optimize=True)
+    inverse = np.linalg.inv(hessian + 1e-3 * np.eye(ours.shape[1]))
+    errors = np.sqrt(np.einsum("ikl,ilm,imk->ik", inverse, outer, inverse, optimize=True))
+    errors *= np.sqrt(len(ours) / len(words))
+    prior = (z - mean) @ frame
+    return {
+        "patterns": logits / 2,
+        "patterns_stderr": errors[:, 1:] / 2,
+        "field": offset / 2,
+        "field_stderr": errors[:, 0] / 2,
+        "latents": ((center - mean) @ frame).astype(np.float32),
+        "prior": prior[:4000].astype(np.float32),
+        "modes": [_n_modes(column) for column in prior.T],
+    }
+
+
+def _n_modes(z: np.ndarray) -> int:
+    """Return the number of maxima of a latent's density that stand 10 % above the valley."""
+    grid = np.linspace(*np.quantile(z, [0.001, 0.999]), 200)
+    density = gaussian_kde(z[:4000])(grid)
+    inner = np.flatnonzero((density[1:-1] > density[:-2]) & (density[1:-1] >= density[2:])) + 1
+    modes: list[int] = []
+    for peak in inner[density[inner] > 0.05 * density.max()]:
+        if modes and density[modes[-1] : peak].min() > 0.9 * min(density[modes[-1]], density[peak]):
+            modes[-1] = max(modes[-1], peak, key=lambda i: density[i])
+        else:
+            modes.append(int(peak))
+    return max(1, len(modes))

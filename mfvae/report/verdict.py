@@ -1,0 +1,192 @@
+"""From held-out words to one of six verdicts, each with its numbers and what would change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from mfvae.report.ladder import RUNGS, Fit, Ladder
+from mfvae.report.screening import Moments, residuals
+from mfvae.report.words import Words
+
+__all__ = ["CODES", "Interval", "Judgement", "judge", "paired"]
+
+CODES = (
+    "no-structure",
+    "mean-field",
+    "not-mean-field",
+    "discrete-states",
+    "beyond-models",
+    "undecided",
+)
+LEAST_WORDS = 250  # independent ones, below which nothing is said
+LEVEL = 0.99
+RIVALS = ("mixture", "pairwise", "rbm")
+_N_SAMPLES = 20_000
+
+
+class Interval(NamedTuple):
+    """A mean over words, nats, with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def paired(
+    first: np.ndarray,
+    second: np.ndarray,
+    blocks: np.ndarray,
+    *,
+    level: float = LEVEL,
+    stderr: float = 0.0,
+) -> Interval:
+    """Return the lead of ``first`` over ``second`` on the same words, blocks as units.
+
+    Student's t of block sums about a ratio; ``stderr`` is an error that all words share.
+
+    >>> print(paired(np.ones(10), np.zeros(10), np.arange(10)))
+    1.00 [1.00, 1.00]
+    """
+    labels = np.unique(blocks, return_inverse=True)[1]
+    size = np.bincount(labels)
+    difference = np.asarray(first) - np.asarray(second)
+    value = float(difference.mean())
+    off = np.bincount(labels, weights=difference) - value * size
+    n = max(2, len(size))
+    error = np.sqrt((off**2).sum() * n / (n - 1)) / size.sum()
+    reach = float(stats.t.isf((1 - level) / 2, n - 1) * np.hypot(error, stderr))
+    return Interval(value, value - reach, value + reach)
+
+
+@dataclass
+class Judgement:
+    """The verdict and what it rests on; attributes as in `mfvae.report.Report`."""
+
+    code: str
+    verdict: str
+    n_latents: int
+    n_latents_interval: tuple[int, int | None]
+    gain: Interval
+    missing: dict[str, Any]
+    chosen: Fit
+    best: Fit
+    margin: float
+    rows: list[dict[str, Any]]
+    check: dict[str, Any]
+
+
+def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: Any) -> Judgement:
+    """Weigh the fits of a ladder against one another and against pairs and triples of the data."""
+    blocks, fits = clean.blocks[rows["test"]], ladder.fits
+    base = fits[0]
+
+    def lead(first: Fit, second: Fit, level: float = LEVEL) -> Interval:
+        shared = np.hypot(first.stderr, second.stderr)
+        return paired(first.test, second.test, blocks, level=level, stderr=shared)
+
+    def top(*kinds: str) -> Fit:
+        return max((f for f in fits if f.kind in kinds and f.trained), key=lambda f: f.test.mean())
+
+    best, rival = top("vae", "deep", *RIVALS, "independent"), top(*RIVALS)
+    margin = max(0.05, 0.015 * lead(best, base).value)
+    by_size = {d: ladder.best("vae", d) for d in sorted({f.size for f in fits if f.kind == "vae"})}
+    leader = max(by_size.values(), key=lambda f: f.test.mean())
+    behind = {d: lead(leader, f) for d, f in by_size.items()}
+    d = min(k for k, b in behind.items() if b.value <= margin)
+    low = min(k for k, b in behind.items() if b.low <= margin)
+    high = min(k for k, b in behind.items() if b.high <= margin or k == leader.size)
+    chosen, at_edge = by_size[d], d == RUNGS[-1]
+    gain, ahead = lead(chosen, base, 0.95), lead(rival, chosen)
+    # The smallest mixture that is not behind the best one, and how it stands to all.
+    mixture = top("mixture")
+    alike = [f for f in fits if f.kind == "mixture" and lead(mixture, f).value <= margin / 2]
+    states = min(alike, key=lambda f: f.size)
+
+    data, inflation = Moments(clean.words), 2 * clean.time
+    model, counts = _sampled(ladder, chosen, data, seed)
+    more = seed.spawn(1)[0]
+    draw = lambda n: ladder.model(chosen).sample(n, seed=more)  # noqa: E731
+    ours = theirs = residuals(data, model, draw, inflation)
+    if best.kind not in ("vae", "deep"):
+        theirs = residuals(data, _sampled(ladder, best, data, seed)[0], None, inflation)
+    check = {"count_law": counts}
+    both = {"pairs": (data.pairs, model.pairs), "triples": (data.third, model.third)}
+    for kind, values in both.items():
+        some = slice(None, None, max(1, len(values[0]) // 3000))
+        for who, value in zip(("data", "model"), values, strict=True):
+            check[f"{kind}_{who}"] = value[some].round(4).tolist()
+    missing = {"rival": rival.name, "ahead": ahead.value, "ahead_low": ahead.low}
+    missing |= {"ahead_high": ahead.high, "n_states": states.size}
+    missing |= {"states_behind": lead(best, states).value}
+    missing |= {f"left_{k}": v for k, v in ours.items()}
+    missing |= {f"best_left_{k}": v for k, v in theirs.items()}
+    least = max(0.0, ahead.low, ours["pairs_nats"], ours["triples_nats"])
+    missing["lower_limit"] = least
+
+    if clean.n_effective < LEAST_WORDS or len(np.unique(blocks)) < 5:
+        code = "undecided"
+        text = f"{clean.n_effective:.0f} independent words are too few to judge by: record longer."
+    elif not (seen["n_above"] or seen["n_triples_seen"] or lead(best, base, 0.999).low > 0):
+        code = "no-structure" if seen["detectable"] < 0.5 else "undecided"
+        text = f"The screen would have seen {seen['detectable']:.2f} nats in one direction."
+    elif theirs["triples_nats"] > max(0.1, 2 * margin) and ours["triples_nats"] > margin:
+        code = "beyond-models"
+        text = (
+            "No model of the ladder has the triples of the data, worth at least "
+            f"{theirs['triples_nats']:.2f} nats; the clearest is {seen['largest_triple']}."
+        )
+    elif lead(best, base).low < margin:
+        code = "undecided"
+        text = "Cells are not independent, but no model has learned how: more words would tell."
+    elif missing["states_behind"] < margin and (
+        states.size <= d + 1 or (states.size <= 2 * d + 2 and lead(states, chosen).low > 0)
+    ):
+        code = "discrete-states"
+        text = f"{states.size} states, cells independent in each, explain as much as {d} latents."
+    elif ahead.low > margin or ours["pairs_nats"] > 2 * margin:
+        code = "not-mean-field"
+        text = (
+            f"{d} latents miss at least {least:.2f} nats a word: {rival.name} is ahead by {ahead}, "
+            f"and {ours['n_pairs']} pairs of cells differ from the data's."
+        )
+    elif at_edge:
+        code = "undecided"
+        text = f"The likelihood still rises at d ≥ {d} latents: more words would tell."
+    elif ahead.high > 4 * margin:
+        code = "undecided"
+        text = f"{rival.name} may be ahead by up to {ahead.high:.2f} nats: more words would tell."
+    else:
+        code = "mean-field"
+        text = (
+            f"{d} latent{'s' * (d > 1)} explain{'s' * (d == 1)} {gain} nats a word; no rival is "
+            f"ahead by more than {max(ahead.high, 0):.2f}. Ahead by {margin:.2f} would change it."
+        )
+    if code == "no-structure":
+        d, low, high, gain = 0, 0, 0, Interval(0.0, 0.0, seen["detectable"])
+    interval = (min(low, d), None if at_edge else max(high, d))
+    order = sorted(fits, key=lambda f: -f.test.mean())
+    table = [_row(f, lead(f, base, 0.95), lead(best, f)) for f in order]
+    return Judgement(code, text, d, interval, gain, missing, chosen, best, margin, table, check)
+
+
+def _sampled(ladder: Ladder, fit: Fit, data: Moments, seed: Any) -> tuple[Moments, list[float]]:
+    """Return the moments of a model's samples, and their law of the spike count."""
+    n = _N_SAMPLES if fit.kind in ("vae", "deep", "mixture", "independent") else _N_SAMPLES // 4
+    words = ladder.model(fit).sample(n, seed=seed)
+    counts = np.bincount(words.sum(axis=1, dtype=np.int64), minlength=words.shape[1] + 1)
+    return Moments(words, data), (counts / n).tolist()
+
+
+def _row(fit: Fit, gain: Interval, behind: Interval) -> dict[str, Any]:
+    row = {"model": fit.name, "kind": fit.kind, "size": fit.size, "nats": -float(fit.test.mean())}
+    row |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
+    row |= {"behind": behind.value, "behind_low": behind.low, "behind_high": behind.high}
+    row |= {"n_parameters": fit.n_parameters, "seconds": round(fit.seconds, 1)}
+    return row | {"trained": fit.trained}
