@@ -44,6 +44,7 @@ CHAPTERS = (
     "ising-curie-weiss",
     "maier-saupe",
     "capacity",
+    "rate-gap",
     "total-correlation",
     "retina",
     "beta-vae",
@@ -167,7 +168,7 @@ def watching() -> Iterator[Witness]:
 def run_chapter(name: str) -> None:
     """Execute the code cells of a chapter, in its folder, showing nothing."""
     import jupytext
-    import matplotlib
+    import matplotlib.pyplot
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
 
