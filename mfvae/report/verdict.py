@@ -148,7 +148,7 @@ def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: 
     elif missing["states_behind"] < margin and (
         states.size <= d + 1 or (states.size <= 2 * d + 2 and lead(states, chosen).low > 0)
     ):
-        code = "discrete-states"
+        code, gain = "discrete-states", lead(states, base, 0.95)
         text = f"{states.size} states, cells independent in each, explain as much as {d} latents."
     elif ahead.low > margin or ours["pairs_nats"] > 2 * margin:
         code = "not-mean-field"
