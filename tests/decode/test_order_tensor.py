@@ -28,7 +28,13 @@ def nematic():
     """Directors at three temperatures, and a model trained for seconds of them."""
     x, t = draw(1000, seed=0)
     vae = MeanFieldVAE(
-        5, likelihood="bingham", n_epochs=24, learning_rate=1e-2, progress=False, device="cpu"
+        5,
+        likelihood="bingham",
+        prior="spline",
+        n_epochs=24,
+        learning_rate=1e-2,
+        progress=False,
+        device="cpu",
     ).fit(x, conditions=t)
     return vae, x, t
 
