@@ -92,6 +92,7 @@ def frame_slider(
             label=label,
             start=start,
             last=len(frames) - 1,
+            width=f"{max(map(len, labels))}ch",  # the bar keeps its place whatever the label
             frames=content,
             interval=json.dumps(interval),
             hidden="hidden" if interval is None else "",
