@@ -24,11 +24,13 @@ from pathlib import Path
 
 import nbformat
 from check_output import check_book, pages_of
+from execute_chapters import execute_chapters
 from make_notebooks import write_published_notebooks
 
 __all__ = ["build", "environment_key", "tree_key"]
 
 DATA_FILE = "retina/bint_fishmovie32_100.mat"
+CELL_SECONDS = 900
 SOURCE_SUFFIXES = {".py", ".npz", ".json", ".csv", ".toml", ".typed", ".mplstyle", ".html"}
 
 
@@ -81,18 +83,21 @@ def read_stamp(path: Path) -> dict:
         return {}
 
 
+def set_environment(root: Path) -> None:
+    """Set the environment of the kernels; one thread, so that no number of cores shows in them."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    os.environ.setdefault("MFVAE_CACHE", str(root / ".cache" / "mfvae"))
+    os.environ.pop("MPLBACKEND", None)  # figures must be drawn into the page
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+
+
 def run_jupyter_book(root: Path) -> int:
     """Run Jupyter Book on the whole book with a fresh environment; only executions are cached."""
-    environment = dict(os.environ)
-    environment.setdefault("MFVAE_CACHE", str(root / ".cache" / "mfvae"))
-    environment.pop("MPLBACKEND", None)  # figures must be drawn into the page
-    environment.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", str(root)]
     command += ["-n", "-W", "--keep-going", "--all"]
-    return subprocess.run(
-        command, env=environment, check=False, stdin=subprocess.DEVNULL
-    ).returncode
+    return subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode
 
 
 def restore_outputs(root: Path) -> None:
@@ -135,6 +140,9 @@ def build(root: Path) -> list[str]:
     stamp.write_text(json.dumps({"environment": environment}))
     shutil.rmtree(build_folder / "html", ignore_errors=True)
     shutil.rmtree(build_folder / "jupyter_execute", ignore_errors=True)
+    set_environment(root)
+    if problems := execute_chapters(root, pages_of(root), limit=CELL_SECONDS):
+        return problems
     if run_jupyter_book(root) != 0:
         return ["jupyter-book failed or warned; the reasons are above"]
     restore_outputs(root)

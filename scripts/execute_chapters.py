@@ -1,0 +1,64 @@
+"""Execute the chapters that the cache does not hold, several at a time, one thread each.
+
+Sphinx would execute them one after another.  A chapter's small networks hardly gain from a second
+thread, so on two cores this takes little more than half the time, and the weights that a chapter
+trains do not depend on the number of cores.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+from pathlib import Path
+
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import single_nb_execution
+from myst_nb.core.read import is_myst_markdown_notebook, myst_nb_reader_plugin
+
+__all__ = ["execute_chapters"]
+
+
+def execute_chapters(root: Path, pages: list[str], limit: int) -> list[str]:
+    """Execute and cache what is not in the cache yet; return what went wrong, chapter by chapter.
+
+    Kernels inherit the environment, their numbers of threads included.
+
+    Args:
+        root: Folder of the book; the cache is ``_build/.jupyter_cache`` under it.
+        pages: The pages of the book, without suffix; those without cells are left alone.
+        limit: Longest time of a cell, in seconds.
+    """
+    cache = get_cache(root / "_build" / ".jupyter_cache")
+    problems = []
+    with concurrent.futures.ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        started = {}
+        for page in reversed(pages):  # later chapters take longer; the longest should start first
+            path = root / f"{page}.md"
+            if not path.exists() or not is_myst_markdown_notebook(path.read_text()):
+                continue
+            notebook = myst_nb_reader_plugin(
+                str(path)
+            )  # as MyST-NB, which looks for it in the cache
+            try:
+                cache.match_cache_notebook(notebook)
+            except KeyError:
+                options = {"cwd": str(path.parent), "timeout": limit, "allow_errors": False}
+                started[pool.submit(single_nb_execution, notebook, **options)] = page, path
+        for future in concurrent.futures.as_completed(started):
+            page, path = started[future]
+            result = future.result()
+            if result.err is not None:
+                print(f"{page}: failed after {result.time:.0f} s\n{result.exc_string}", flush=True)
+                problems.append(f"{page} failed; its traceback is above")
+                continue
+            record = cache.add_nb_to_project(
+                str(path), read_data={"type": "plugin", "name": "myst_nb_md"}
+            )
+            cache.cache_notebook_bundle(
+                CacheBundleIn(result.nb, record.uri, data={"execution_seconds": result.time}),
+                check_validity=False,
+                overwrite=True,
+            )
+            print(f"{page}: executed in {result.time:.0f} s", flush=True)
+    return problems
