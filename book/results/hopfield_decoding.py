@@ -39,6 +39,7 @@ FILTERS = {
     "sites": "n_sites",
     "patterns": "n_patterns",
     "temperature": "temperature",
+    "draw": "draw",
     "span": "span",
 }
 N_STEPS, BATCH_SIZE = 3_000, 256
@@ -81,6 +82,9 @@ def keys() -> list[tuple]:
             rows += hopfield(*both, P=P, T=T, n=40_000)
     for P in (24, 36, 48):
         rows += hopfield(*both, P=P, T=1.4, n=40_000)
+    for draw in range(1, 10):  # beyond the load of retrieval: other patterns, other samples
+        for P in (36, 48):
+            rows += hopfield(*both, P=P, T=1.4, n=40_000, draw=draw)
     for P, T, n in ((56, 1.5, 40_000), (56, 1.5, 160_000), (64, 1.7, 160_000)):
         rows += hopfield(*both, P=P, T=T, n=n)
     for n in (2_000, 4_000, 10_000):
