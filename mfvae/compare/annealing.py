@@ -20,8 +20,8 @@ class AnnealedRival(Rival):
 
     A subclass has the arguments ``n_annealing_chains`` and ``n_annealing_steps``; its ``_fit`` sets
     ``independent_`` first and ``log_normalizer_`` last. It defines ``_log_weight(X)``, ln f of each
-    word; ``_log_ratio(x, low, high)``, ln f_high - ln f_low; ``_sweep(x, beta, random)``, the words
-    after a Gibbs sweep that leaves f_β invariant; and ``_generator(n_chains, seed)``, its random.
+    word; ``_log_ratio(x, low, high)``, ln f_high - ln f_low; and ``_sweep(x, beta, random)``, the
+    words after a Gibbs sweep that leaves f_β invariant, ``random`` from ``_generator``.
 
     Attributes:
         independent_ (IndependentModel): The law at β = 0.
@@ -32,6 +32,7 @@ class AnnealedRival(Rival):
 
     n_sweeps = 500
     n_hidden = 0  # binary units beside the cells, free at β = 0
+    _generator = staticmethod(lambda seed, n_chains: np.random.default_rng(seed))
 
     @property
     def log_prob_stderr(self) -> float:
@@ -42,11 +43,10 @@ class AnnealedRival(Rival):
     def estimate_log_normalizer(self, *, seed: int | np.random.SeedSequence) -> Estimate:
         """Return ln Z of the fitted law by annealed importance sampling, nats.
 
-        Each chain starts with an exact draw from the independent cells and takes one Gibbs sweep
-        at every β while its weight collects ``ln f_β'(x) - ln f_β(x)``; the mean weight is unbiased
-        for Z / Z₀ (Neal, R. M. (2001), Statistics and Computing 11, 125), its log low by about
-        half the squared standard error. That error is the spread of the chains (delta method) and
-        says nothing of modes that no chain found.
+        Each chain starts with a draw from the independent cells and takes one Gibbs sweep at every
+        β while its weight collects ``ln f_β'(x) - ln f_β(x)``; the mean weight is unbiased for Z/Z₀
+        (Neal, R. M. (2001), Statistics and Computing 11, 125), its log low by about half the
+        squared standard error, the spread of the chains, which says nothing of modes not found.
         """
         check_is_fitted(self)
         n_chains = self.n_annealing_chains
@@ -80,4 +80,4 @@ class AnnealedRival(Rival):
     def _start(self, n_chains: int, seed: np.random.SeedSequence) -> tuple[np.ndarray, object]:
         """Return exact draws at β = 0 and what the sweeps draw from."""
         base, moves = seed.spawn(2)
-        return self.independent_.sample(n_chains, seed=base), self._generator(n_chains, moves)
+        return self.independent_.sample(n_chains, seed=base), self._generator(moves, n_chains)

@@ -17,12 +17,11 @@ class BernoulliMixture(Rival):
     """A mixture of Bernoulli products: one discrete latent state, cells independent given it.
 
     ``p(x) = Σ_k w_k Π_i p_ki^{x_i} (1 − p_ki)^{1 − x_i}``, fitted by expectation maximisation
-    (Dempster, Laird & Rubin 1977; Juan & Vidal 2002 for Bernoulli mixtures). The maximisation step
-    is smoothed towards the mean rate r_i of the training words,
-    ``p_ki = (Σ_n R_nk x_ni + r_i) / (Σ_n R_nk + 1)`` with R the responsibilities: the posterior
-    mode of a Beta prior worth one word, which keeps rare cells of rare components off probability
-    zero. Several initialisations are refined briefly and the best is run to convergence; repeated
-    words are counted once, with a weight.
+    (Dempster, Laird & Rubin 1977; Juan & Vidal 2002). The maximisation step is smoothed towards the
+    mean rate r_i of the words, ``p_ki = (Σ_n R_nk x_ni + r_i) / (Σ_n R_nk + 1)`` with R the
+    responsibilities: the posterior mode of a Beta prior worth one word, which keeps rare cells of
+    rare components off probability zero. Several initialisations are refined briefly and the best
+    is run to convergence; repeated words are counted once, with a weight.
 
     Args:
         n_components: Number of components K.
@@ -33,10 +32,8 @@ class BernoulliMixture(Rival):
 
     Attributes:
         weights_ (ndarray, float64 (n_components,)): Mixture weights w.
-        probabilities_ (ndarray, float64 (n_components, n_cells)): Probability of a 1 for each
-            component and cell.
-        history_ (list of float): Training log likelihood in nats a word after each iteration of the
-            final run.
+        probabilities_ (ndarray, float64 (n_components, n_cells)): Probability p of a 1.
+        history_ (list of float): Training log likelihood, nats a word, after each iteration.
 
     >>> rng = np.random.default_rng(0)
     >>> words = np.repeat(rng.random((1000, 1)) < 0.5, 4, axis=1).astype(np.uint8)

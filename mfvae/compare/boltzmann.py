@@ -16,18 +16,15 @@ __all__ = ["RestrictedBoltzmannMachine"]
 class RestrictedBoltzmannMachine(AnnealedRival):
     """``p(v) = exp(a·v) Π_j (1 + e^{c_j + W_j·v}) / Z``, hidden units summed out.
 
-    Trained by scikit-learn's ``BernoulliRBM`` (persistent contrastive divergence, Tieleman
-    2008) with a learning rate that falls linearly to zero and visible fields that start at
-    the mean rates. scikit-learn scores by a pseudo-likelihood; here the free energy is
-    exact and ln Z comes from annealed importance sampling (Salakhutdinov & Murray 2008).
+    Trained by scikit-learn's ``BernoulliRBM`` (persistent contrastive divergence, Tieleman 2008)
+    with a learning rate that falls linearly to zero and visible fields that start at the mean
+    rates. ln Z comes from annealed importance sampling (Salakhutdinov & Murray 2008).
 
     Args:
         n_hidden: Hidden units.
         learning_rate: Of the first epoch.
-        batch_size: Words a step.
-        n_epochs: Passes through the words.
-        n_annealing_chains: Chains of annealed importance sampling.
-        n_annealing_steps: Its steps from β = 0 to β = 1.
+        batch_size, n_epochs: Words a step; passes through the words.
+        n_annealing_chains, n_annealing_steps: Of annealed importance sampling.
         random_state: Seed of weights, order and chains.
 
     Attributes:
@@ -65,9 +62,8 @@ class RestrictedBoltzmannMachine(AnnealedRival):
 
     def _fit(self, X: np.ndarray) -> None:
         weights, order, annealing = check_seed(self.random_state, "random_state").spawn(3)
-        rng = np.random.default_rng(order)
+        seed, rng = int(weights.generate_state(1)[0]), np.random.default_rng(order)
         self.independent_ = IndependentModel().fit(X)
-        seed = int(weights.generate_state(1)[0])
         rbm = self.rbm_ = BernoulliRBM(self.n_hidden, batch_size=self.batch_size, random_state=seed)
         rbm.intercept_visible_ = self._base_field
         ends = range(self.batch_size, len(X), self.batch_size)
@@ -79,12 +75,12 @@ class RestrictedBoltzmannMachine(AnnealedRival):
         self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
 
     def _log_weight(self, X: np.ndarray) -> np.ndarray:
-        rbm, parts = self.rbm_, []
+        rbm, value = self.rbm_, np.empty(len(X))
         for i in range(0, len(X), 8192):
             v = X[i : i + 8192].astype(np.float64)
             inputs = v @ rbm.components_.T + rbm.intercept_hidden_
-            parts.append(v @ rbm.intercept_visible_ + np.logaddexp(0, inputs).sum(axis=1))
-        return np.concatenate(parts)
+            value[i : i + 8192] = v @ rbm.intercept_visible_ + np.logaddexp(0, inputs).sum(axis=1)
+        return value
 
     def _log_ratio(self, x: np.ndarray, low: float, high: float) -> np.ndarray:
         inputs, _ = self._inputs(x)
@@ -98,9 +94,6 @@ class RestrictedBoltzmannMachine(AnnealedRival):
         h = (random.random(on.shape) < on).astype(np.float32)
         field = (1 - beta) * self._base_field + beta * (h @ W + self.rbm_.intercept_visible_)
         return (random.random(field.shape) < expit(field)).astype(np.uint8)
-
-    def _generator(self, n_chains: int, seed: np.random.SeedSequence) -> np.random.Generator:
-        return np.random.default_rng(seed)
 
     def _inputs(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the inputs of the hidden units, and the weights in single precision."""

@@ -17,15 +17,16 @@ from mfvae.vae.storage import replace_file
 
 __all__ = ["IndependentModel", "Rival"]
 
+_RBM_PARTS = ("components_", "intercept_hidden_", "intercept_visible_")
+
 
 class Rival(BaseEstimator):
     """A law of binary words, fitted to words, with log probabilities in nats and independent draws.
 
     Words are ``(n_words, n_cells)``, of 0 and 1 or of spins -1 and +1, which ``sample`` gives back;
-    other entries, or another number of cells than in training, are a ``ValueError``. Before ``fit``
-    the other methods raise scikit-learn's ``NotFittedError``. A subclass defines ``n_parameters``
-    and, of words 0/1 that are checked, ``_fit(X)``, which sets the fitted attributes,
-    ``_log_prob(X)`` and ``_draw(n_samples, seed)``.
+    other entries, or another number of cells than in training, are a ``ValueError``. A subclass
+    defines ``n_parameters`` and, of checked words 0/1, ``_fit(X)``, ``_log_prob(X)`` and
+    ``_draw(n_samples, seed)``.
     """
 
     def fit(self, X: np.ndarray, y: object = None) -> Self:
@@ -53,14 +54,13 @@ class Rival(BaseEstimator):
         check_is_fitted(self)
         facts, arrays = {"class": type(self).__name__, "parameters": self.get_params()}, {}
         for name, value in vars(self).items():
-            if name.endswith("_") and isinstance(value, BernoulliRBM):
-                for part in ("components_", "intercept_hidden_", "intercept_visible_"):
-                    arrays[f"{name}.{part}"] = getattr(value, part)
+            if isinstance(value, BernoulliRBM):
+                arrays |= {f"{name}.{part}": getattr(value, part) for part in _RBM_PARTS}
+            elif isinstance(value, Estimate):
+                arrays[name] = np.array([value.value, value.stderr])
             elif name.endswith("_"):
                 value = value.probabilities_ if isinstance(value, IndependentModel) else value
                 arrays[name] = np.array(value, dtype=np.float64)
-                if isinstance(value, Estimate):
-                    arrays[name] = np.array([value.value, value.stderr])
         facts = json.dumps(facts, default=lambda seed: int(seed.entropy))
         replace_file(Path(path), lambda stream: np.savez(stream, facts=facts, **arrays))
 
@@ -86,7 +86,7 @@ class Rival(BaseEstimator):
                 inner.probabilities_, inner.letters_ = value, (0, 1)
                 inner.n_features_in_, value = len(value), inner
             elif name == "log_normalizer_":
-                value = Estimate(float(value[0]), stderr=float(value[1]), exact=False)
+                value = Estimate(*value.tolist(), exact=False)
             elif name.startswith("rbm_."):
                 model.rbm_ = getattr(model, "rbm_", BernoulliRBM(model.n_hidden))
                 setattr(model.rbm_, name.removeprefix("rbm_."), value)
@@ -104,9 +104,8 @@ class Rival(BaseEstimator):
 class IndependentModel(Rival):
     """A product of Bernoulli laws, one firing probability a cell: the model without correlations.
 
-    Fitted by ``p_i = (c_i + 1/2) / (n + 1)``, with ``c_i`` the number of words in which cell i is
-    1 among n words: the posterior mean under Jeffreys' prior Beta(1/2, 1/2), so that a cell silent
-    in the training words keeps a finite log probability.
+    ``p_i = (c_i + 1/2) / (n + 1)``, with ``c_i`` of n words in which cell i is 1: the posterior
+    mean under Jeffreys' prior, so that a cell silent in training keeps a finite log probability.
 
     Attributes:
         probabilities_ (ndarray, float64 (n_cells,)): Probability of a 1 for each cell.

@@ -20,19 +20,16 @@ class PairwiseMaximumEntropy(AnnealedRival):
 
     Climbs the likelihood from the independent model: its gradient is the difference of means and
     pair products between the data and the model, the latter from persistent Gibbs chains (Tieleman
-    2008); the iterates of the second half are averaged. ln Z is estimated by annealed importance
-    sampling. Or climbs the pseudo-likelihood ``Σ_i ln p(x_i | others)`` (Besag 1975), exactly and
-    to the top; or the likelihood from there.
+    2008); the iterates of the second half are averaged. Or climbs the pseudo-likelihood ``Σ_i ln
+    p(x_i | others)`` (Besag 1975), exactly and to the top; or the likelihood from there.
 
     Args:
         method: "likelihood", "pseudo-likelihood", or "both", the first from the second's top.
         ridge: Weight, in words, of ``Σ_{i<j} J_ij²/2`` against the log likelihood.
-        n_steps: Gradient steps.
-        n_chains: Persistent chains.
+        n_steps, n_chains: Gradient steps; persistent chains.
         learning_rate: First step size, in units of the inverse variance of each statistic; falls to
             a tenth.
-        n_annealing_chains: Chains of annealed importance sampling.
-        n_annealing_steps: Its steps from β = 0 to β = 1.
+        n_annealing_chains, n_annealing_steps: Of annealed importance sampling.
         random_state: Seed of all chains.
 
     Attributes:
@@ -46,6 +43,8 @@ class PairwiseMaximumEntropy(AnnealedRival):
     >>> bool(model.couplings_[0, 1] > 2)
     True
     """
+
+    _generator = staticmethod(scalar_states)
 
     def __init__(
         self,
@@ -72,19 +71,17 @@ class PairwiseMaximumEntropy(AnnealedRival):
     @property
     def n_parameters(self) -> int:
         """Number of fitted parameters, one a cell and one a pair."""
-        n = len(self.field_)
-        return n + n * (n - 1) // 2
+        return len(self.field_) * (len(self.field_) + 1) // 2
 
     def _fit(self, X: np.ndarray) -> None:
         seed, annealing = check_seed(self.random_state, "random_state").spawn(2)
         self.independent_ = IndependentModel().fit(X)
-        means, pairs = _moments(X)
-        field, couplings = self._base_field, np.zeros_like(pairs)
+        law = self._base_field, np.zeros((X.shape[1], X.shape[1]))
         if self.method != "likelihood":
-            field, couplings = _climb_pseudo_likelihood(X, field, self.ridge)
+            law = _climb_pseudo_likelihood(X, law[0], self.ridge)
         if self.method != "pseudo-likelihood":
-            field, couplings = self._climb(X, means, pairs, field, couplings, seed)
-        self.field_, self.couplings_ = field, couplings
+            law = self._climb(X, *law, seed)
+        self.field_, self.couplings_ = law
         self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
 
     def pseudo_log_likelihood(self, X: np.ndarray) -> float:
@@ -95,37 +92,28 @@ class PairwiseMaximumEntropy(AnnealedRival):
         return float(-np.logaddexp(0, np.where(X, -fields, fields)).sum(axis=1).mean())
 
     def _climb(
-        self,
-        X: np.ndarray,
-        means: np.ndarray,
-        pairs: np.ndarray,
-        field: np.ndarray,
-        couplings: np.ndarray,
-        seed: np.random.SeedSequence,
+        self, X: np.ndarray, field: np.ndarray, couplings: np.ndarray, seed: np.random.SeedSequence
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return field and couplings after ``n_steps`` of persistent chains."""
         first, moves = seed.spawn(2)
         x = X[np.random.default_rng(first).integers(len(X), size=self.n_chains)].copy()
         state = scalar_states(moves, self.n_chains)
-        scale = 1.0 / (means * (1 - means) + 1e-3)
-        # a pair is almost as stiff as its variance; the floor keeps rare pairs from jumping
-        pair_scale = 1.0 / (pairs * (1 - pairs) + 1e-3)
+        # A pair is almost as stiff as its variance; the floor keeps rare ones from jumping.
+        statistics = _moments(X)
+        scales = [1.0 / (mean * (1 - mean) + 1e-3) for mean in statistics]
         gibbs_sweeps(x, field, couplings, state, 100)
         half = self.n_steps // 2
-        field_sum, couplings_sum = np.zeros_like(field), np.zeros_like(couplings)
+        law, total = [field, couplings], [np.zeros_like(field), np.zeros_like(couplings)]
         for step in range(self.n_steps):
-            gibbs_sweeps(x, field, couplings, state, 5)
-            model_means, model_pairs = _moments(x)
+            gibbs_sweeps(x, *law, state, 5)
             rate = self.learning_rate * 0.1 ** (step / self.n_steps)
-            field = field + rate * scale * (means - model_means)
-            pull = pairs - model_pairs - self.ridge * couplings / len(X)
-            np.fill_diagonal(pull, 0.0)
-            couplings = couplings + rate * pair_scale * pull
+            pulls = [mean - own for mean, own in zip(statistics, _moments(x), strict=True)]
+            pulls[1] -= self.ridge * law[1] / len(X)
+            np.fill_diagonal(pulls[1], 0.0)
+            law = [p + rate * s * f for p, s, f in zip(law, scales, pulls, strict=True)]
             if step >= half:
-                field_sum += field
-                couplings_sum += couplings
-        n_summed = self.n_steps - half
-        return field_sum / n_summed, couplings_sum / n_summed
+                total = [t + p for t, p in zip(total, law, strict=True)]
+        return total[0] / (self.n_steps - half), total[1] / (self.n_steps - half)
 
     def _log_weight(self, X: np.ndarray) -> np.ndarray:
         X = X.astype(np.float64)
@@ -141,9 +129,6 @@ class PairwiseMaximumEntropy(AnnealedRival):
         gibbs_sweeps(x, field, beta * self.couplings_, random, 1)
         return x
 
-    def _generator(self, n_chains: int, seed: np.random.SeedSequence) -> np.ndarray:
-        return scalar_states(seed, n_chains)
-
 
 def _climb_pseudo_likelihood(
     X: np.ndarray, field: np.ndarray, ridge: float
@@ -154,10 +139,13 @@ def _climb_pseudo_likelihood(
     x = (X - mean).astype(np.float32)  # centred: fields and couplings hardly interfere
     upper = np.triu_indices(n_cells, 1)
 
-    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        h, J = theta[:n_cells], np.zeros((n_cells, n_cells))
+    def full(theta: np.ndarray) -> np.ndarray:
+        J = np.zeros((n_cells, n_cells))
         J[upper] = theta[n_cells:]
-        J += J.T
+        return J + J.T
+
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        h, J = theta[:n_cells], full(theta)
         value, pull_h, pull_J = 0.0, np.zeros(n_cells), np.zeros((n_cells, n_cells))
         for i in range(0, n, 4096):
             part, on = x[i : i + 4096], X[i : i + 4096]
@@ -174,17 +162,12 @@ def _climb_pseudo_likelihood(
     start = np.concatenate([field, np.zeros(len(upper[0]))])
     options = {"maxiter": 300, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-6}
     theta = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
-    couplings = np.zeros((n_cells, n_cells))
-    couplings[upper] = theta[n_cells:]
-    couplings += couplings.T
+    couplings = full(theta)
     return theta[:n_cells] - couplings @ mean, couplings
 
 
 def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return means (n_cells,) and pair products (n_cells, n_cells) of words."""
-    pairs = np.zeros((X.shape[1], X.shape[1]))
-    for i in range(0, len(X), 8192):
-        block = X[i : i + 8192].astype(np.float32)
-        pairs += block.T @ block
-    pairs /= len(X)
+    blocks = (X[i : i + 8192].astype(np.float32) for i in range(0, len(X), 8192))
+    pairs = sum((block.T @ block).astype(np.float64) for block in blocks) / len(X)
     return np.diag(pairs).copy(), pairs

@@ -8,31 +8,33 @@ from itertools import combinations
 import numpy as np
 
 from mfvae._validation import check_seed, check_words
-from mfvae.measure.laws import jensen_shannon, overlap_law, spike_count_law
+from mfvae.measure.observables import jensen_shannon, overlap_law, spike_count_law
 
 __all__ = ["StatisticsTable", "compare_statistics"]
 
 N_ACTIVE = 40  # most active cells of the data, among which triplets and patterns are drawn
-N_TRIPLETS = 1000
-N_PATTERN_CELLS, N_PATTERN_SETS = 10, 20
+N_TRIPLETS, N_PATTERN_CELLS, N_PATTERN_SETS = 1000, 10, 20
 
 
 class StatisticsTable(dict):
     """A dict of statistics for every model, as ``compare_statistics`` says; its text is a table."""
 
     def __repr__(self) -> str:
-        width = max(5, *(len(name) for name in self))
-        lines = [
-            f"{'model':<{width}}  {'JS P(K)':>9}  {'JS P(q)':>9}  {'pairs r':>8}  {'slope':>6}  "
-            f"{'triplets r':>10}  {f'JS {N_PATTERN_CELLS} cells':>12}"
-        ]
-        lines += [
-            f"{name:<{width}}  {r['spike_count']:9.5f}  {r['overlap']:9.5f}  "
-            f"{r['covariance']:8.3f}  {r['covariance_slope']:6.3f}  {r['triplet']:10.3f}  "
-            f"{r['patterns']:12.5f}"
-            for name, r in self.items()
-        ]
-        return "\n".join(lines)
+        titles = (
+            "JS P(K)",
+            "JS P(q)",
+            "pairs r",
+            "slope",
+            "triplets r",
+            f"JS {N_PATTERN_CELLS} cells",
+        )
+        width = max(5, *map(len, self))
+        rows = [("model", *titles)]
+        for name, row in self.items():
+            digits = (5, 5, 3, 3, 3, 5)
+            rows.append((name, *(f"{x:.{n}f}" for x, n in zip(row.values(), digits, strict=True))))
+        form = "{:<{}}  {:>9}  {:>9}  {:>8}  {:>6}  {:>10}  {:>12}"
+        return "\n".join(form.format(name, width, *cells) for name, *cells in rows)
 
 
 def compare_statistics(
@@ -87,7 +89,7 @@ def compare_statistics(
 
 
 def _third_cumulants(words: np.ndarray, triplets: np.ndarray) -> np.ndarray:
-    """Return ``⟨(x_i - ⟨x_i⟩)(x_j - ⟨x_j⟩)(x_k - ⟨x_k⟩)⟩`` of triplets of cells, a row each."""
+    """``⟨(x_i - ⟨x_i⟩)(x_j - ⟨x_j⟩)(x_k - ⟨x_k⟩)⟩`` of triplets of cells, a row each."""
     x = np.ascontiguousarray((words - words.mean(axis=0)).T.astype(np.float32))
     return np.array([np.mean(x[i] * x[j] * x[k], dtype=np.float64) for i, j, k in triplets])
 

@@ -8,17 +8,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mfvae._validation import check_choice, check_count, check_fraction, check_seed
+from mfvae._validation import check_choice, check_seed
 
 __all__ = ["Comparison", "Difference", "compare_models"]
 
+_N_BOOTSTRAP, _LEVEL = 2000, 0.95  # of the intervals
+
 
 class Difference(NamedTuple):
-    """How many nats a word one model is ahead of another on the same words."""
+    """How many nats a word one model is ahead of another on the same words, with its interval."""
 
     value: float  #: Mean of ``ln p_first(x) - ln p_second(x)``, above zero if the first leads.
-    low: float  #: Lower end of the bootstrap interval.
-    high: float  #: Upper end.
+    low: float
+    high: float
 
 
 class Comparison:
@@ -32,39 +34,32 @@ class Comparison:
             of an estimated ln Z); ``n_parameters``; ``fit_seconds``. The last two are None where a
             model does not say.
         n_groups (int): Independent units of the bootstrap.
-        level (float): Coverage of the intervals.
     """
 
     def __init__(
-        self,
-        log_prob: dict[str, np.ndarray],
-        facts: dict[str, dict[str, Any]],
-        groups: np.ndarray,
-        n_bootstrap: int,
-        level: float,
-        seed: np.random.SeedSequence,
+        self, log_prob: dict, facts: dict, groups: np.ndarray, seed: np.random.SeedSequence
     ) -> None:
-        self._log_prob, self.level = log_prob, level
+        self._log_prob = log_prob
         _, membership, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         self.n_groups = len(sizes)
         sums = [np.bincount(membership, weights=values) for values in log_prob.values()]
         resampling, shared = (np.random.default_rng(child) for child in seed.spawn(2))
-        means = np.empty((len(log_prob), n_bootstrap))
-        for index in range(n_bootstrap):  # percentile bootstrap (Efron & Tibshirani 1993)
+        means = np.empty((len(log_prob), _N_BOOTSTRAP))
+        for index in range(_N_BOOTSTRAP):  # percentile bootstrap (Efron & Tibshirani 1993)
             drawn = resampling.integers(self.n_groups, size=self.n_groups)
             means[:, index] = [values[drawn].sum() for values in sums] / sizes[drawn].sum()
         self._means = {
-            name: mean + facts[name]["log_prob_stderr"] * shared.standard_normal(n_bootstrap)
+            name: mean + facts[name]["log_prob_stderr"] * shared.standard_normal(_N_BOOTSTRAP)
             for name, mean in zip(log_prob, means, strict=True)
         }
         nats = {name: -float(np.mean(values)) for name, values in log_prob.items()}
         ranking = sorted(nats, key=nats.__getitem__)
         self.rows = []
         for name in ranking:
-            low, high = self._quantiles(-self._means[name])
-            behind = self.difference(ranking[0], name)
+            low, high = _interval(-self._means[name])
             row = {"model": name, "nats": nats[name], "low": low, "high": high}
-            row |= {"behind": behind.value, "behind_low": behind.low, "behind_high": behind.high}
+            keys = "behind", "behind_low", "behind_high"
+            row |= dict(zip(keys, self.difference(ranking[0], name), strict=True))
             self.rows.append(row | facts[name])
 
     def difference(self, first: str, second: str) -> Difference:
@@ -72,30 +67,30 @@ class Comparison:
         for name in (first, second):
             check_choice(name, "name", tuple(self._log_prob))
         value = float(np.mean(self._log_prob[first] - self._log_prob[second]))
-        return Difference(value, *self._quantiles(self._means[first] - self._means[second]))
+        return Difference(value, *_interval(self._means[first] - self._means[second]))
 
     def __repr__(self) -> str:
-        width = max(5, *(len(row["model"]) for row in self.rows))
-        lines = [
-            f"held-out nats a word, {100 * self.level:g} % intervals over {self.n_groups} groups, "
-            "behind the best on the same words",
-            f"{'model':<{width}}  {'nats':>8}  {'interval':^18}  {'behind':>8}  "
-            f"{'interval':^18}  {'parameters':>10}  {'fit, s':>8}",
-        ]
+        cells = [("model", "nats", "interval", "behind", "interval", "parameters", "fit, s")]
         for row in self.rows:
-            own, behind, interval = f"[{row['low']:.3f}, {row['high']:.3f}]", "", ""
-            if row is not self.rows[0]:
-                behind = f"{row['behind']:.3f}"
-                interval = f"[{row['behind_low']:.3f}, {row['behind_high']:.3f}]"
-            size = "" if row["n_parameters"] is None else f"{row['n_parameters']:d}"
-            seconds = "" if row["fit_seconds"] is None else f"{row['fit_seconds']:.1f}"
-            line = f"{row['model']:<{width}}  {row['nats']:8.3f}  {own:^18}  {behind:>8}  "
-            lines.append(f"{line}{interval:^18}  {size:>10}  {seconds:>8}".rstrip())
-        return "\n".join(lines)
+            texts = (
+                "{model}",
+                "{nats:.3f}",
+                "[{low:.3f}, {high:.3f}]",
+                "" if row is self.rows[0] else "{behind:.3f}",
+                "" if row is self.rows[0] else "[{behind_low:.3f}, {behind_high:.3f}]",
+                "" if row["n_parameters"] is None else "{n_parameters:d}",
+                "" if row["fit_seconds"] is None else "{fit_seconds:.1f}",
+            )
+            cells.append(tuple(text.format(**row) for text in texts))
+        form = "{:<%d}  {:>8}  {:^18}  {:>8}  {:^18}  {:>10}  {:>8}"
+        form %= max(5, *(len(row["model"]) for row in self.rows))
+        over = f"{100 * _LEVEL:g} % intervals over {self.n_groups} groups"
+        title = f"held-out nats a word, {over}, behind the best on the same words"
+        return "\n".join([title, *(form.format(*row).rstrip() for row in cells)])
 
-    def _quantiles(self, values: np.ndarray) -> tuple[float, float]:
-        tail = (1 - self.level) / 2
-        return tuple(np.quantile(values, [tail, 1 - tail]).tolist())
+
+def _interval(values: np.ndarray) -> list[float]:
+    return np.quantile(values, [(1 - _LEVEL) / 2, 1 - (1 - _LEVEL) / 2]).tolist()
 
 
 def compare_models(
@@ -104,30 +99,21 @@ def compare_models(
     test: np.ndarray,
     *,
     groups: np.ndarray | None = None,
-    n_bootstrap: int = 2000,
-    level: float = 0.95,
     seed: int | np.random.SeedSequence = 0,
 ) -> Comparison:
     """Return held-out nats a word of models fitted to the same words, with paired intervals.
 
     Args:
-        models: Each with ``fit(X)``, ``score_samples(X)`` (ln p of every word, nats) and
-            ``sample``; ``n_parameters``, ``log_prob_stderr`` and ``fit_seconds`` are used where
-            present.
-        train: Training words, (n_train, n_cells), in letters that every model takes (0 and 1 for
-            the rivals of this room); None takes the models as they are, fitted before.
+        models: Each with ``fit(X)``, ``score_samples(X)`` (ln p of every word, nats: else
+            ValueError) and ``sample`` (else TypeError); ``n_parameters``, ``log_prob_stderr`` and
+            ``fit_seconds`` are used where present.
+        train: Training words, (n_train, n_cells), in letters that every model takes; None takes
+            the models as they are, fitted before.
         test: Held-out words, (n_test, n_cells).
         groups: What words belong together, shape (n_test,), the trial of each for a recording: the
-            bootstrap draws whole groups, since words of a trial are not independent. None takes
-            every word as a group of its own, which makes the intervals too narrow for recordings.
-        n_bootstrap: Bootstrap samples, at least 100.
-        level: Coverage of the intervals.
+            bootstrap draws whole groups, two at least, since words of a trial are not independent.
+            None: every word is a group of its own, too narrow intervals for recordings.
         seed: Source of the bootstrap.
-
-    Raises:
-        TypeError: If a model lacks one of the three methods.
-        ValueError: If there are fewer than two groups, or a model's scores are not finite numbers,
-            one a word.
 
     >>> from mfvae.compare import BernoulliMixture, IndependentModel, compare_models
     >>> words = np.repeat(np.random.default_rng(0).random((3000, 1)) < 0.5, 4, axis=1)
@@ -148,13 +134,10 @@ def compare_models(
         raise ValueError(f"groups must have shape ({len(test)},), got {groups.shape}")
     if len(np.unique(groups)) < 2:
         raise ValueError("groups must hold at least two different groups")
-    n_bootstrap = check_count(n_bootstrap, "n_bootstrap", minimum=100)
-    level, seed = check_fraction(level, "level"), check_seed(seed)
-    log_prob, facts = {}, {}
+    seed, log_prob, facts = check_seed(seed), {}, {}
     for name, model in models.items():
-        if train is None:
-            seconds = getattr(model, "fit_seconds", None)
-        else:
+        seconds = getattr(model, "fit_seconds", None)
+        if train is not None:
             started = time.perf_counter()
             model.fit(train)
             seconds = time.perf_counter() - started
@@ -167,4 +150,4 @@ def compare_models(
             "n_parameters": getattr(model, "n_parameters", None),
             "fit_seconds": seconds,
         }
-    return Comparison(log_prob, facts, groups, n_bootstrap, level, seed)
+    return Comparison(log_prob, facts, groups, seed)

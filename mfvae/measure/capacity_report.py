@@ -14,11 +14,11 @@ from mfvae._validation import (
     check_trained,
     check_two_letters,
 )
-from mfvae.measure._jackknife import jackknife, jackknife_of_means, weighted_sum
+from mfvae.measure._jackknife import jackknife, weighted_sum
 from mfvae.measure.demand import CapacityDemand, capacity_demand
+from mfvae.measure.gap import ElboSurgery, capacity_supply, condition_groups, elbo_surgery
 from mfvae.measure.rate_gap import Floor, Packing, RateGapBound, bound_of_data, bound_of_system
-from mfvae.measure.supply import ElboSurgery, capacity_supply, condition_groups, elbo_surgery
-from mfvae.systems.base import Estimate, System
+from mfvae.systems.base import Estimate, Seed, System
 from mfvae.vae.estimator import MeanFieldVAE
 
 __all__ = ["CapacityReport", "capacity", "capacity_verdict"]
@@ -26,8 +26,7 @@ __all__ = ["CapacityReport", "capacity", "capacity_verdict"]
 #: A gap that counts as a fit, nats: by Pinsker's inequality the laws of (x, z) then differ by at
 #: most √(0.25/2) = 0.35 in total variation.
 _TOLERANCE = 0.25
-_SIGMAS = 3.0
-_N_BLOCKS = 32
+_SIGMAS, _N_BLOCKS = 3.0, 32
 
 
 @dataclass(frozen=True)
@@ -36,24 +35,15 @@ class CapacityReport:
 
     What its two sides hold is offered by the report as well: ``rate``, ``mutual_information``,
     ``prior_mismatch``, ``sphere_packing``; ``dual_total_correlation``, ``half_cut``, ``best_cut``.
-
-    Attributes:
-        demand: As found by `capacity_demand`, averaged over the conditions.
-        supply: As found by `elbo_surgery`.
-        regular_supply: `capacity_supply` of this size, a heuristic from before training.
-        gap: ``E[ln p(x) - ELBO(x)]``, or None if the system is not known.
-        bound: The floor under the gap at every rate, as found by `rate_gap_bound`.
-        certificate: ``E[ln r(x) - ELBO(x)]`` of a rival r, below the gap on average; or None.
-        shared: By how much the rival is ahead of independent sites, nats; or None.
     """
 
-    demand: CapacityDemand
-    supply: ElboSurgery
-    regular_supply: float
-    gap: Estimate | None
-    bound: RateGapBound
-    certificate: Estimate | None = None
-    shared: Estimate | None = None
+    demand: CapacityDemand  #: As found by `capacity_demand`, averaged over the conditions.
+    supply: ElboSurgery  #: As found by `elbo_surgery`.
+    regular_supply: float  #: `capacity_supply` of this size, a heuristic from before training.
+    gap: Estimate | None  #: ``E[ln p(x) - ELBO(x)]``, or None if the system is not known.
+    bound: RateGapBound  #: The floor under the gap at every rate, as found by `rate_gap_bound`.
+    certificate: Estimate | None  #: ``E[ln r(x) - ELBO(x)]`` of a rival r, below the gap; or None.
+    shared: Estimate | None  #: By how much the rival is ahead of independent sites; or None.
 
     def __getattr__(self, name: str) -> Any:
         for side in ("demand", "supply"):
@@ -65,9 +55,7 @@ class CapacityReport:
     @property
     def gap_bound(self) -> Estimate:
         """``I(A;B) - R`` for the best cut: the gap is at least that, whatever the decoder."""
-        best, rate = self.demand.best_cut, self.supply.rate
-        error = float(np.hypot(best.stderr, rate.stderr))
-        return Estimate(best - rate, stderr=error, exact=False)
+        return weighted_sum([1, -1], [self.demand.best_cut, self.supply.rate])
 
     @property
     def margin(self) -> float:
@@ -107,47 +95,44 @@ class CapacityReport:
             return name, f"the gap is {self.gap:.2f} nats, the floor at this rate {nats:.2f}"
         if self.certificate is None:
             return "may fit", "without a system or a rival only the floor is known"
-        low, high = (self.certificate + k * _SIGMAS * self.certificate.stderr for k in (-1, 1))
+        low, high = _interval(self.certificate)
+        if high > _TOLERANCE and low > 0:
+            lead = f"the rival is ahead by {self.certificate:.2f} nats, {low:.2f} at least"
+            return "misses", lead
         if high > _TOLERANCE:
-            if low > 0:
-                text = f"the rival is ahead by {self.certificate:.2f} nats, {low:.2f} at least"
-                return "misses", text
             return "may fit", f"the rival is ahead by {low:.2f} to {high:.2f}: too few words"
-        low, high = (self.shared + k * _SIGMAS * self.shared.stderr for k in (-1, 1))
-        if high <= _TOLERANCE and min(low, self.demand.best_cut) <= _SIGMAS * self.shared.stderr:
-            return "nothing shared", f"of what sites share the rival finds at most {high:.2f} nats"
-        text = (
-            f"the rival proves at most {self.certificate + _SIGMAS * self.certificate.stderr:.2f}"
-        )
-        return "fits as far as anyone can tell", f"{text} nats missed; no upper limit of the gap"
+        least, most = _interval(self.shared)
+        if most <= _TOLERANCE and min(least, self.demand.best_cut) <= (most - least) / 2:
+            return "nothing shared", f"of what sites share the rival finds at most {most:.2f} nats"
+        reason = f"the rival proves at most {high:.2f} nats missed; no upper limit of the gap"
+        return "fits as far as anyone can tell", reason
 
     def __str__(self) -> str:
-        table = {
-            "demand": {
-                "half cut": self.half_cut,
-                "best cut known": self.best_cut,
-                "dual total correlation": self.dual_total_correlation,
-            },
-            "supply": {
-                "regular decoder (before training)": self.regular_supply,
-                "rate R": self.rate,
-                "= mutual information I(x;z)": self.mutual_information,
-                "+ prior mismatch": self.prior_mismatch,
-                "sphere packing": self.sphere_packing,
-            },
-            "gap": {
-                "at least I(A;B) - R": self.gap_bound,
-                f"at least ({self.floor.packing})": self.floor.nats,
-                "at least (rival)": self.certificate,
-                "measured": self.gap,
-            },
-        }
-        text = ["nats per configuration"]
-        for heading, lines in table.items():
-            text += [heading, *(f"  {name:<35}{_number(value)}" for name, value in lines.items())]
-        text.append(f"verdict: {self.verdict}, margin {self.margin:+.2f} nats")
-        text.append(f"reason: {self.reason}")
-        return "\n".join([*text, f"demand: {self.demand.note}"])
+        lines = (
+            ("demand", ""),
+            ("half cut", self.half_cut),
+            ("best cut known", self.best_cut),
+            ("dual total correlation", self.dual_total_correlation),
+            ("supply", ""),
+            ("regular decoder (before training)", self.regular_supply),
+            ("rate R", self.rate),
+            ("= mutual information I(x;z)", self.mutual_information),
+            ("+ prior mismatch", self.prior_mismatch),
+            ("sphere packing", self.sphere_packing),
+            ("gap", ""),
+            ("at least I(A;B) - R", self.gap_bound),
+            (f"at least ({self.floor.packing})", self.floor.nats),
+            ("at least (rival)", self.certificate),
+            ("measured", self.gap),
+        )
+        text = [name if x == "" else f"  {name:<35}{_number(x)}" for name, x in lines]
+        text += [f"verdict: {self.verdict}, margin {self.margin:+.2f} nats"]
+        text += [f"reason: {self.reason}", f"demand: {self.demand.note}"]
+        return "\n".join(["nats per configuration", *text])
+
+
+def _interval(value: Estimate) -> tuple[float, float]:
+    return value - _SIGMAS * value.stderr, value + _SIGMAS * value.stderr
 
 
 def _number(value: float | None) -> str:
@@ -166,9 +151,8 @@ def capacity_verdict(demand: float, supply: float) -> str:
     >>> capacity_verdict(12.56, capacity_supply(256, 4))
     'cannot fit'
     """
-    error = getattr(demand, "stderr", 0.0)
-    short = check_number(supply, "supply") < check_number(demand, "demand") - _SIGMAS * error
-    return "cannot fit" if short else "may fit"
+    least = check_number(demand, "demand") - _SIGMAS * getattr(demand, "stderr", 0.0)
+    return "cannot fit" if check_number(supply, "supply") < least else "may fit"
 
 
 def capacity(
@@ -179,27 +163,25 @@ def capacity(
     *,
     rival: Any = None,
     groups: np.ndarray | None = None,
-    seed: int | np.random.SeedSequence = 0,
+    seed: Seed = 0,
 ) -> CapacityReport:
     """Compare what a trained model carries with what its data ask for.
 
-    For **every** packing `rate_gap_bound` has a floor under the gap, among them ``gap ≥ I(x_A; x_B)
-    - R`` for every cut: R from the encoder, entropies from the system, or from the data, from
-    below. Without a system, any other normalised model r of the same words is a certificate: ``gap
-    ≥ E[ln r(x) - ELBO(x)]``, as ``E ln p ≥ E ln r``. Quantities of several temperatures are
-    averaged with their share of the rows; the bounds hold for averages too.
+    `rate_gap_bound` has a floor under the gap for **every** packing, ``gap ≥ I(x_A; x_B) - R`` for
+    every cut among them: R from the encoder, entropies from the system, or from below from the
+    data. Any other normalised model r of the same words is a certificate: ``gap ≥ E[ln r(x) -
+    ELBO(x)]``, as ``E ln p ≥ E ln r``. Several temperatures are averaged by their share of rows.
 
     Args:
         vae: Trained model.
         X: Configurations (n_samples, n_sites, …) that training has not seen, at least 64 for each
             condition (without ``system``: 100, of two letters).
-        conditions: (n_samples,) or (n_samples, n_conditions), as in ``fit``. With ``system``: the
-            temperature, units of J/k_B, a number if it is the same for all; needed then even if
-            the model has no condition.
+        conditions: As in ``fit``. With ``system``: the temperature, units of J/k_B, one for all or
+            (n_samples,), even if the model has no condition.
         system: Where the data come from; then the demand and the gap are those of its exact law.
         rival: Anything with ``score_samples(X)``, ln r(x) in nats, that has not seen ``X``.
-        groups: Label of the independent unit of each row, (n_samples,), for the error of what the
-            rival proves; by default 32 blocks of consecutive rows.
+        groups: Independent unit of each row, (n_samples,), for the error of what the rival proves;
+            by default 32 blocks of consecutive rows.
         seed: Source of latents, and of samples where the demand needs them.
 
     >>> from mfvae.systems import CurieWeiss
@@ -222,50 +204,49 @@ def capacity(
     supply = elbo_surgery(vae, X, for_vae, seed=surgery_seed)
     groups_of = condition_groups(conditions, len(X))
     shares = [len(rows) / len(X) for _, rows in groups_of]
-    certificate = shared = gap = None
     elbo = vae.score_samples(X, for_vae, method="elbo", n_importance=8, seed=elbo_seed)
-    if system is not None:
-        children = demand_seed.spawn(len(groups_of))
-        temperatures = [float(value[0]) for value, _ in groups_of]
-        demands = [
-            capacity_demand(system, t, seed=child)
-            for t, child in zip(temperatures, children, strict=True)
-        ]
-        bounds = [
-            bound_of_system(system, t, total=demand.dual_total_correlation, seed=child)
-            for t, demand, child in zip(temperatures, demands, children, strict=True)
-        ]
-        gaps = []
-        for value, rows in groups_of:
-            missed = system.log_prob(X[rows], float(value[0])) - elbo[rows]
-            gaps.append(jackknife_of_means(missed[:, None], lambda mean: mean[..., 0], _N_BLOCKS))
-        gap = weighted_sum(shares, gaps)
-    else:
-        log_prob = vae.score_samples(X, for_vae, seed=elbo_seed)
-        demands = [capacity_demand(X[rows], log_prob=log_prob[rows]) for _, rows in groups_of]
-        bounds = [bound_of_data(check_two_letters(X[rows])) for _, rows in groups_of]
+    if system is None:
+        up, log_prob = check_two_letters(X), vae.score_samples(X, for_vae, seed=elbo_seed)
+    demands, bounds, gaps = [], [], []
+    for (value, rows), child in zip(groups_of, demand_seed.spawn(len(groups_of)), strict=True):
+        if system is None:
+            demands.append(capacity_demand(X[rows], log_prob=log_prob[rows]))
+            bounds.append(bound_of_data(up[rows]))
+        else:
+            t = float(value[0])
+            demands.append(capacity_demand(system, t, seed=child))
+            total = demands[-1].dual_total_correlation
+            bounds.append(bound_of_system(system, t, total=total, seed=child))
+            gaps.append(_mean_over(system.log_prob(X[rows], t) - elbo[rows]))
+    certificate = shared = None
     if rival is not None:
         log_rival = check_finite_array(rival.score_samples(X), "rival's scores", ndim=1)
         certificate = _mean_over(log_rival - elbo, groups)
         if system is None:
-            shared = _mean_over(log_rival - _independent(check_two_letters(X), groups_of), groups)
+            shared = _mean_over(log_rival - _independent(up, groups_of), groups)
     average = {"note": demands[0].note}
     for name in ("half_cut", "best_cut", "dual_total_correlation"):
         values = [getattr(demand, name) for demand in demands]
         average[name] = None if None in values else weighted_sum(shares, values)
-    regular = capacity_supply(X.shape[1], vae.n_latents)
     names = [{packing[:2]: packing.excess for packing in bound.packings} for bound in bounds]
     packings = tuple(
         Packing(*key, weighted_sum(shares, [known[key] for known in names]))
         for key in names[0]
         if all(key in known for known in names)
     )
-    bound, demand = RateGapBound(packings, None), CapacityDemand(**average)
-    return CapacityReport(demand, supply, regular, gap, bound, certificate, shared)
+    return CapacityReport(
+        demand=CapacityDemand(**average),
+        supply=supply,
+        regular_supply=capacity_supply(X.shape[1], vae.n_latents),
+        gap=weighted_sum(shares, gaps) if gaps else None,
+        bound=RateGapBound(packings, None),
+        certificate=certificate,
+        shared=shared,
+    )
 
 
-def _mean_over(values: np.ndarray, groups: np.ndarray | None) -> Estimate:
-    """Mean of paired differences, its error by leaving out a group at a time."""
+def _mean_over(values: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
+    """Mean of paired differences, its error by leaving out a group, or a block, at a time."""
     if groups is None:
         groups = np.arange(len(values)) * _N_BLOCKS // len(values)
     _, index = np.unique(groups, return_inverse=True)

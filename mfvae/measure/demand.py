@@ -10,8 +10,8 @@ from scipy.special import xlogy
 from sklearn.linear_model import LogisticRegression
 
 from mfvae._validation import check_finite_array, check_temperature, check_two_letters
-from mfvae.measure._jackknife import blocks_of, jackknife, jackknife_of_means
-from mfvae.systems.base import Estimate, System
+from mfvae.measure._jackknife import blocks_of, jackknife, jackknife_of_means, weighted_sum
+from mfvae.systems.base import Estimate, Seed, System
 
 __all__ = ["CapacityDemand", "capacity_demand", "cut_information", "table_information"]
 
@@ -22,17 +22,13 @@ _N_FOLDS, _N_BLOCKS, _N_BINS, _MIN_ROWS = 5, 32, 12, 100
 class CapacityDemand:
     """What must pass through a latent that makes the sites independent, nats; None: not known.
 
-    Attributes:
-        half_cut: Mutual information of the first half of the sites and the others.
-        best_cut: The largest mutual information across a cut that is known.
-        dual_total_correlation: ``D = H(x) - Σ_i H(x_i | x_{-i})``, which no cut exceeds (Han 1978).
-        note: How the numbers were found, and on which side they err.
+    No cut exceeds the dual total correlation ``D = H(x) - Σ_i H(x_i | x_{-i})`` (Han 1978).
     """
 
-    half_cut: Estimate | None
-    best_cut: Estimate
+    half_cut: Estimate | None  #: Mutual information of the first half of the sites and the others.
+    best_cut: Estimate  #: The largest mutual information across a cut that is known.
     dual_total_correlation: Estimate | None
-    note: str
+    note: str  #: How the numbers were found, and on which side they err.
 
 
 def capacity_demand(
@@ -40,34 +36,30 @@ def capacity_demand(
     temperature: float | None = None,
     *,
     log_prob: np.ndarray | None = None,
-    seed: int | np.random.SeedSequence = 0,
+    seed: Seed = 0,
 ) -> CapacityDemand:
     """Return what a latent variable must carry to make the sites of ``source`` independent.
 
     For a system of `mfvae.systems` the numbers are its own: exact, or (Ising above L = 4,
-    Maier-Saupe) averages of exact conditional entropies over samples. Of a Curie-Weiss model half
-    against half is the best cut of all: the mutual information is a symmetric submodular function
-    of one side, hence concave in the number of spins on it. On an even square lattice the
-    checkerboard is, since it attains D: given one sublattice, the spins of the other are
-    independent. Of the Maier-Saupe model only the cut between one director and all others is
-    known, ``(TC + D)/n_sites`` on average, since ``TC + D = Σ_i I(x_i; x_{-i})``.
+    Maier-Saupe) averages of exact conditional entropies over samples. Half against half is the
+    best cut of a Curie-Weiss model: the mutual information is a symmetric submodular function of
+    one side, hence concave in its number of spins. On an even square lattice it is the
+    checkerboard, which attains D: given one sublattice, the spins of the other are independent.
+    One site against the rest shares ``(TC + D)/n_sites`` on average: ``TC + D = Σ_i I(x_i;
+    x_{-i})``.
 
-    For data, rows from one ensemble, every number is an estimate that errs in a known direction:
-
-    - ``half_cut`` and ``best_cut``: `cut_information` of the two halves, a **lower** estimate, as
-      the bound ``gap ≥ I(A;B) - R`` needs.
-    - ``dual_total_correlation``: ``Σ_i H(x_i | x_{-i})`` is replaced by the held-out cross-entropy
-      of logistic regressions, which errs **upward** and so D **downward**. ``H(x)`` needs a law:
-      given the exact ``ln p(x)`` the estimate is a lower one. Given the held-out ``ln p_θ(x)`` of
-      a model, H and with it D err **upward** by KL(p ‖ p_θ): the sum has **no known side**, and
-      is a lower bound of D plus that divergence, no more. Without ``log_prob`` it is None.
+    For data, rows from one ensemble, every number is an estimate that errs in a known direction.
+    Cuts are `cut_information` of the two halves, too **low**, as the bound ``gap ≥ I(A;B) - R``
+    needs. In D, ``Σ_i H(x_i | x_{-i})`` is replaced by the held-out cross-entropy of logistic
+    regressions, too large, so that D is too **low** if ``log_prob`` is exact. Given the held-out
+    ``ln p_θ(x)`` of a model, H errs upward by KL(p ‖ p_θ): the sum has **no known side**.
 
     Args:
         source: A system (NotImplementedError if it has no exact results), or spins -1, +1 or words
             of 0, 1, (n_samples >= 100, n_sites).
         temperature: Units of J/k_B; needed for a system, and for a system only.
         log_prob: For data: ln p(x) of each row, (n_samples,) nats, exact or of a model that was
-            trained on other rows.
+            trained on other rows. Without it D is None.
         seed: Source of what is sampled.
 
     >>> from mfvae.systems import CurieWeiss
@@ -78,7 +70,7 @@ def capacity_demand(
     if isinstance(source, System):
         if log_prob is not None:
             raise TypeError("log_prob belongs to data; a system knows its own")
-        return _system_demand(source, check_temperature(temperature), seed)
+        return _demand_of_system(source, check_temperature(temperature), seed)
     if temperature is not None:
         raise TypeError("temperature belongs to a system; data must be of one ensemble")
     up = check_two_letters(source)
@@ -96,42 +88,32 @@ def capacity_demand(
     return CapacityDemand(half, half, total, note)
 
 
-def _system_demand(
-    system: System, temperature: float, seed: int | np.random.SeedSequence
-) -> CapacityDemand:
-    length, half = getattr(system, "length", None), None
-    total = system.dual_total_correlation(temperature, seed=seed)
-    both = system.total_correlation(temperature) + total
-    n_sites = system.n_sites
-    cuts = [Estimate(both / n_sites, stderr=total.stderr / n_sites, exact=total.exact)]
-    with suppress(NotImplementedError):  # half a torus with L > 4, Maier-Saupe
+def _demand_of_system(system: System, temperature: float, seed: Seed) -> CapacityDemand:
+    half, total = None, system.dual_total_correlation(temperature, seed=seed)
+    cuts = [weighted_sum([1 / system.n_sites] * 2, [system.total_correlation(temperature), total])]
+    with suppress(NotImplementedError):  # half a torus with L > 4
         half = system.mutual_information(temperature)
         cuts.insert(0, half)
-    if length is not None and length % 2 == 0:
+    if getattr(system, "length", 1) % 2 == 0:
         cuts.append(total)  # the checkerboard
     note = "exact" if total.exact else "H exact, conditional entropies averaged over samples"
     return CapacityDemand(half, max(cuts, key=float), total, note)
 
 
 def _conditional_cross_entropies(up: np.ndarray) -> np.ndarray:
-    """Held-out ``Σ_i -ln q_i(x_i | x_{-i})`` of each row, q_i a logistic regression.
-
-    Folds are runs of consecutive rows, so that correlated neighbours are on one side.
-    """
+    """Held-out ``Σ_i -ln q_i(x_i | x_{-i})`` of each row by regressions; folds are runs of rows."""
     centred = up - up.mean(axis=0)
     loss = np.zeros(len(up))
     for test in np.array_split(np.arange(len(up)), _N_FOLDS):
         train = np.ones(len(up), dtype=bool)
         train[test] = False
         for i in range(up.shape[1]):
-            others = np.delete(centred, i, axis=1)
-            if up[train, i].all() or not up[train, i].any():  # Laplace's rule
-                p = (up[train, i].sum() + 1) / (train.sum() + 2)
-                loss[test] -= np.log(np.where(up[test, i], p, 1 - p))
-                continue
-            model = LogisticRegression(C=1.0, tol=1e-5, max_iter=1000)
-            model.fit(others[train], up[train, i])
-            logit = model.decision_function(others[test])
+            others, n_up = np.delete(centred, i, axis=1), up[train, i].sum()
+            if 0 < n_up < train.sum():
+                model = LogisticRegression(C=1.0, tol=1e-5, max_iter=1000)
+                logit = model.fit(others[train], up[train, i]).decision_function(others[test])
+            else:  # Laplace's rule
+                logit = np.log((n_up + 1) / (train.sum() - n_up + 1))
             loss[test] += np.logaddexp(0, np.where(up[test, i], -logit, logit))
     return loss
 
@@ -139,13 +121,10 @@ def _conditional_cross_entropies(up: np.ndarray) -> np.ndarray:
 def cut_information(x: np.ndarray, first: np.ndarray) -> Estimate:
     """Return the mutual information of the binned leading canonical pair of two sets of sites.
 
-    A lower estimate of I(x_A; x_B) by the data processing inequality, nats. The pair is found
-    on every other block of rows and the information evaluated on the rest, with the bias of the
-    plug-in removed to first order (Miller 1955).
-
-    Args:
-        x: Numbers of any kind, (n_samples, n_features).
-        first: Which features are on one side, bool (n_features,).
+    A lower estimate of I(x_A; x_B) by the data processing inequality, nats, from numbers of any
+    kind, (n_samples, n_features), of which ``first``, bool (n_features,), are on one side. The pair
+    is found on every other block of rows and the information evaluated on the rest, with the bias
+    of the plug-in removed to first order (Miller 1955).
     """
     x = x.astype(np.float64)
     # Ten rows a cell, so that what is left of the plug-in's bias is below its error.

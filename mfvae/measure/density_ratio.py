@@ -25,10 +25,10 @@ from mfvae._validation import (
     check_seed,
     check_trained,
 )
+from mfvae.measure.gap import condition_groups
 from mfvae.measure.ratio_network import attribute, autocorrelation, cross_fit, log_resolved
-from mfvae.measure.supply import condition_groups
 from mfvae.measure.tied_sites import log_ratio_within, tied_groups, tied_triples
-from mfvae.systems.base import Estimate
+from mfvae.systems.base import Estimate, Seed
 from mfvae.vae.director_likelihood import to_components
 from mfvae.vae.estimator import MeanFieldVAE
 
@@ -48,11 +48,15 @@ class SaturationWarning(UserWarning):
 
 @dataclass(frozen=True)
 class TotalCorrelationAt:
-    """Total correlation at one condition; attributes as in `TotalCorrelation`."""
+    """Total correlation at one condition.
+
+    The standard error of the plug-in estimate is that of the average over rows; the bias of the
+    learned ratio is not in it: it is neither an upper nor a lower bound.
+    """
 
     nats: Estimate
-    lower: float
-    saturated: bool
+    lower: float  #: One-sided 99 % lower confidence limit, nats.
+    saturated: bool  #: Whether it is too low because the samples cannot resolve the ratio.
 
     def __str__(self) -> str:
         text = f"{self.nats.value:8.3f} ± {self.nats.stderr:.3f}   above {self.lower:8.3f}"
@@ -63,33 +67,22 @@ class TotalCorrelationAt:
 class TotalCorrelation(TotalCorrelationAt):
     """Total correlation, averaged over all rows and at every condition; prints as a table.
 
-    Attributes:
-        nats: Plug-in estimate, with the bootstrap's standard error (of the average over rows; the
-            bias of the learned ratio is not in it). Neither an upper nor a lower bound.
-        lower: One-sided 99 % lower confidence limit, nats.
-        saturated: Whether the estimate is too low because the samples cannot resolve the ratio.
-        by_condition: ``nats``, ``lower`` and ``saturated`` at every condition, if there are any:
-            keys are floats, or tuples of several conditions.
-        one_point: Coefficients of ln(p/q) on the residual of each site, nats: (n_sites,); for
-            directors (the five components of ``n n^T``) and categories (n_sites, n_values).
-        two_point: Those on the product of the residuals of two sites, nats: (n_sites, n_sites),
-            symmetric with zero diagonal.
-        null: The same estimator where joint and reference have one law: should be 0; or None.
-        log_ratio: ``(n_samples,)`` held-out ln(p/q) of each row, nats.
+    ``one_point``, nats, are coefficients of ln(p/q) on the residual of each site: (n_sites,); for
+    directors (the five components of ``n n^T``) and categories (n_sites, n_values). ``two_point``
+    are those on products of residuals: (n_sites, n_sites), symmetric with zero diagonal.
     """
 
-    by_condition: dict
+    by_condition: dict  #: `TotalCorrelationAt` at every condition, a float or a tuple of several.
     one_point: np.ndarray = field(repr=False)
     two_point: np.ndarray = field(repr=False)
-    null: Estimate | None
-    log_ratio: np.ndarray = field(repr=False)
+    null: Estimate | None  #: The same where joint and reference have one law: should be 0.
 
     def __str__(self) -> str:
         lines = ["total correlation (nats)", f"  all rows {super().__str__()}"]
         lines += [f"  {key!s:>8} {value}" for key, value in self.by_condition.items()]
         if self.null is not None:
             lines.append(f"  null     {self.null.value:8.3f} ± {self.null.stderr:.3f}")
-        if self.saturated or any(value.saturated for value in self.by_condition.values()):
+        if "saturated" in "".join(lines):
             lines.append("  saturated: more than the samples can resolve, read as a lower bound")
         return "\n".join(lines)
 
@@ -99,7 +92,7 @@ def total_correlation(
     X: np.ndarray,
     conditions: np.ndarray | None = None,
     *,
-    seed: int | np.random.SeedSequence,
+    seed: Seed,
     lattice_shape: tuple[int, int] | None = None,
     n_epochs: int = 20,
     null: bool = False,
@@ -107,10 +100,9 @@ def total_correlation(
     """Estimate the total correlation of ``X``, or what is left of it given the latent.
 
     A network learns the logarithm g of the ratio of the joint law to that of independent sites
-    through the relative ratio ``r = p / (α p + (1-α) q) <= 1/α``, the minimiser of ``E_mix[r] -
-    E_joint[ln r]`` (Yamada et al. 2013, eq. 4; Nguyen, Wainwright & Jordan 2010), α = 0.2. Each row
-    is evaluated by a network that was trained on other rows. The estimate is ``E_joint[g]``; the
-    lower limit is that of ``E_joint[g] - E_ref[e^g] + 1``, below the total correlation for every g.
+    through the relative ratio (`mfvae.measure.ratio_network`, α = 0.2). Each row is evaluated by a
+    network that was trained on other rows. The estimate is ``E_joint[g]``; the lower limit is that
+    of ``E_joint[g] - E_ref[e^g] + 1``, below the total correlation for every g.
     The network sees pairs of sites, and sites that products of three tie where no pair does: words
     of two letters have such sites counted in groups, and the reference keeps the groups; given a
     latent, their products are shown to the network. What only more sites together share it may
@@ -118,11 +110,10 @@ def total_correlation(
 
     Args:
         vae: A trained model: joint rows (x, z) with z ~ q(z|x), reference x ~ prod p_θ(x_i|z) given
-            the same z. None: unconditional, reference are the rows with every column permuted
-            (within each condition).
+            the same z. None: reference are the rows, columns permuted within each condition.
         X: Spins, words, categories (with a model only) or real values (n_samples, n_sites), or
-            directors (n_samples, n_sites, 3), that training has not seen. Correlated rows should
-            stand in the order of their chains: folds and bootstrap go by consecutive rows.
+            directors (n_samples, n_sites, 3), that training has not seen; correlated rows in the
+            order of their chains, since folds and bootstrap go by consecutive rows.
         conditions: (n_samples,) or (n_samples, n_conditions), at least 80 rows each.
         seed: Source of latents, references, initial weights and bootstrap.
         lattice_shape: Rows and columns of a periodic lattice: the network then also sees the
@@ -146,7 +137,7 @@ def total_correlation(
     if lattice_shape is not None:
         lattice_shape = check_lattice_shape(lattice_shape, X.shape[1])
     keys, members = zip(*condition_groups(conditions, len(X)), strict=True)
-    if min(len(rows) for rows in members) < _MIN_ROWS:
+    if min(map(len, members)) < _MIN_ROWS:
         raise ValueError(f"every condition needs at least {_MIN_ROWS} rows")
     groups, folds, blocks = np.empty((3, len(X)), dtype=int)
     for group, rows in enumerate(members):
@@ -157,9 +148,12 @@ def total_correlation(
     draws, training, calibration, resampling = check_seed(seed).spawn(4)
     n_drawn, apart = _N_REFERENCES + bool(null), np.arange(X.shape[1])
     if vae is None:
-        table = check_conditions(conditions, len(X))
-        apart = tied_groups(X, members)
-        values, mean, summaries = _independent_sites(X, table, members, n_drawn, draws, apart)
+        apart, table = tied_groups(X, members), check_conditions(conditions, len(X))
+        values, mean = _independent_sites(X, members, n_drawn, draws, apart)
+        table = (table - table.mean(axis=0)) / np.where(
+            np.ptp(table, axis=0) > 0, table.std(axis=0), 1
+        )
+        summaries = [torch.from_numpy(table).float()] * len(values)
     else:
         values, mean, summaries = _given_latent(vae, X, conditions, n_drawn, draws)
     residuals = [value - mean for value in values]
@@ -167,30 +161,25 @@ def total_correlation(
     # A site that hardly ever changes would come out with huge, rare values: a floor.
     spread = variance.clamp_min(0.1 * float(variance.mean()) + 1e-12).sqrt()[None, :, None]
     residuals = [residual.div_(spread) for residual in residuals]
+    sites, seen = [residual.flatten(1) for residual in residuals], [summaries]
     if lattice_shape is not None:
-        distances = [autocorrelation(r, lattice_shape) for r in residuals]
-        summaries = [torch.cat(pair, dim=1) for pair in zip(summaries, distances, strict=True)]
-    sites = [residual.flatten(1) for residual in residuals]
+        seen.append([autocorrelation(r, lattice_shape) for r in residuals])
     if vae is not None and len(triples := tied_triples(sites[0])[:_N_PRODUCTS]):
-        products = [u[:, triples].prod(dim=2).clamp(-_LARGEST, _LARGEST) for u in sites]
-        summaries = [torch.cat(pair, dim=1) for pair in zip(summaries, products, strict=True)]
-    joint, *drawn = (TensorDataset(*pair) for pair in zip(sites, summaries, strict=True))
-    references = drawn[:_N_REFERENCES]
+        seen.append([u[:, triples].prod(dim=2).clamp(-_LARGEST, _LARGEST) for u in sites])
+    samples = [TensorDataset(u, torch.cat(s, dim=1)) for u, *s in zip(sites, *seen, strict=True)]
+    drawn, spare = samples[: 1 + _N_REFERENCES], [samples[-1], *samples[1 : 1 + _N_REFERENCES]]
     with torch.random.fork_rng(devices=[]):
-        on_joint, on_references = cross_fit(joint, references, folds, groups, n_epochs, training)
-        if null:
-            at_null = cross_fit(drawn[-1], references, folds, groups, n_epochs, calibration)
+        on_joint, on_references = cross_fit(drawn, folds, groups, n_epochs, training)
+        at_null = cross_fit(spare, folds, groups, n_epochs, calibration) if null else None
     rng = np.random.default_rng(resampling)
     (gain, at_reference), excess = log_ratio_within(values[:2], members, folds, apart)
-    overall = _summarize(on_joint, on_references, blocks, rng, gain, excess)
-    names = [float(key[0]) if len(key) == 1 else tuple(key.tolist()) for key in keys]
-    by_condition = {
-        name: _summarize(
-            on_joint[rows], on_references[:, rows], blocks[rows], rng, gain[rows], excess[rows]
-        )
-        for name, rows in zip(names, members, strict=True)
-        if conditions is not None
-    }
+    every = np.arange(len(X))
+    overall, *each = (
+        _summarize(on_joint[r], on_references[:, r], blocks[r], rng, gain[r], excess[r])
+        for r in (every, *(members if conditions is not None else ()))
+    )
+    names = (float(key[0]) if len(key) == 1 else tuple(key.tolist()) for key in keys)
+    by_condition = dict(zip(names, each, strict=False))
     unresolved = [name for name, found in by_condition.items() if found.saturated]
     on_both = np.concatenate([on_joint + gain, on_references[0] + at_reference])
     one_point, two_point = attribute(torch.cat(residuals[:2]), torch.from_numpy(on_both))
@@ -201,13 +190,14 @@ def total_correlation(
             SaturationWarning,
             stacklevel=2,
         )
+    calibrated = _summarize(*at_null, blocks, rng).nats if null else None
+    one_point = one_point[:, 0] if one_point.shape[1] == 1 else one_point
     return TotalCorrelation(
         **vars(overall),
         by_condition=by_condition,
-        one_point=one_point[:, 0] if one_point.shape[1] == 1 else one_point,
+        one_point=one_point,
         two_point=two_point,
-        null=_summarize(*at_null, blocks, rng).nats if null else None,
-        log_ratio=on_joint + gain,
+        null=calibrated,
     )
 
 
@@ -237,20 +227,14 @@ def _summarize(
     return TotalCorrelationAt(nats, float(lower), bool(np.mean(on_joint > cut) > _UNRESOLVED))
 
 
-#: Values of the joint law first, then of each reference sample, float32 (n_samples, n_sites,
-#: n_values); their mean under the reference; summaries of each, float32 (n_samples, n_summaries).
-Samples = tuple[list[Tensor], Tensor, list[Tensor]]
-
-
 def _independent_sites(
     X: np.ndarray,
-    conditions: np.ndarray,
     members: tuple[np.ndarray, ...],
     n_references: int,
     seed: np.random.SeedSequence,
     apart: np.ndarray,
-) -> Samples:
-    """Configurations, and as references the same with every group of columns permuted.
+) -> tuple[list[Tensor], Tensor]:
+    """Configurations, and the same with every group of columns permuted; their mean.
 
     Within each condition and fold: a training fold never holds a value of a row that is evaluated.
     """
@@ -267,25 +251,18 @@ def _independent_sites(
     for _ in range(n_references):
         source = np.empty(values.shape[:2], dtype=np.int64)
         for rows in (fold for member in members for fold in np.array_split(member, _N_FOLDS)):
-            permuted = rng.permuted(np.tile(rows[:, None], len(names)), axis=0)
-            source[rows] = permuted[:, group]
+            source[rows] = rng.permuted(np.tile(rows[:, None], len(names)), axis=0)[:, group]
         samples.append(values[torch.from_numpy(source), sites])
-    spread = np.where(np.ptp(conditions, axis=0) > 0, conditions.std(axis=0), 1.0)
-    summary = torch.from_numpy((conditions - conditions.mean(axis=0)) / spread).float()
-    return samples, mean, [summary] * len(samples)
+    return samples, mean
 
 
 def _given_latent(
-    vae: MeanFieldVAE,
-    X: np.ndarray,
-    conditions: np.ndarray | None,
-    n_references: int,
-    seed: np.random.SeedSequence,
-) -> Samples:
-    """Configurations with z ~ q(z|x), and as references x ~ prod p(x_i|z), same z.
+    vae: MeanFieldVAE, X: np.ndarray, conditions: np.ndarray | None, n_references: int, seed: Seed
+) -> tuple[list[Tensor], Tensor, list[Tensor]]:
+    """Configurations with z ~ q(z|x), and x ~ prod p(x_i|z), same z; their means; summaries.
 
-    Summaries are the latents, the conditions and the gradient of ln p(x|z) along the latents,
-    which tells whether z is where x would put it.
+    These are the latents, the conditions and the gradient of ln p(x|z) along the latents, which
+    tells whether z is where x would put it.
     """
     decoder, likelihood = vae.module_.decoder, vae.module_.likelihood
     x, c = vae.as_tensors(X, conditions)
@@ -294,28 +271,21 @@ def _given_latent(
     z = mean + deviation * torch.randn(mean.shape, generator=generator)
     with torch.no_grad():
         parts = [decoder(part) for part in z.split(_ROWS)]
-        means = [likelihood.mean(part) for part in parts]
-        means = torch.cat([to_components(mean) if mean.ndim == 4 else mean for mean in means])
-        samples = [x] + [
-            torch.cat([likelihood.sample(part, generator) for part in parts])
-            for _ in range(n_references)
-        ]
-    if means.ndim == 3:  # directors, categories
-        values = [likelihood.statistics(sample).float() for sample in samples]
-    else:
+        means = torch.cat([likelihood.mean(part) for part in parts])
+        drawn = ([likelihood.sample(p, generator) for p in parts] for _ in range(n_references))
+        samples = [x, *map(torch.cat, drawn)]
+    if means.ndim == 2:
+        values = [torch.as_tensor(likelihood.restore(s)).float()[..., None] for s in samples]
         means = means[..., None]
-        letters = (np.asarray(likelihood.restore(s), dtype=np.float32) for s in samples)
-        values = [torch.from_numpy(sample)[..., None] for sample in letters]
+    else:  # directors, categories
+        values = [likelihood.statistics(sample).float() for sample in samples]
+        means = to_components(means) if means.ndim == 4 else means
 
-    def score(sample: Tensor) -> Tensor:
-        gradients = []
-        for z_part, x_part in zip(z.split(_ROWS), sample.split(_ROWS), strict=True):
-            z_part = z_part.detach().requires_grad_()
-            total = likelihood.log_prob(decoder(z_part), x_part).sum()
-            gradients.append(torch.autograd.grad(total, z_part)[0])
-        return torch.cat(gradients)
+    def score(z: Tensor, x: Tensor) -> Tensor:
+        z = z.detach().requires_grad_()
+        return torch.autograd.grad(likelihood.log_prob(decoder(z), x).sum(), z)[0]
 
-    scores = [score(sample) for sample in samples]
+    scores = [torch.cat([*map(score, z.split(_ROWS), s.split(_ROWS))]) for s in samples]
     unit = torch.stack([score.square().mean(dim=0) for score in scores[1:]]).mean(dim=0).sqrt()
     latents = (z - z.mean(dim=0)) / z.std(dim=0).clamp_min(1e-6)
     summaries = [torch.cat([latents, c, score / (unit + 1e-6)], dim=1) for score in scores]

@@ -1,17 +1,148 @@
-"""Observables of configurations; errors by the jackknife over blocks of consecutive rows."""
+"""Observables of configurations and the laws of discrete ones; errors by the jackknife."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import rel_entr
 
-from mfvae._validation import check_count, check_finite_array, check_spins, check_temperature
-from mfvae.measure._jackknife import jackknife_of_means
-from mfvae.systems.base import Estimate
+from mfvae._validation import (
+    check_count,
+    check_finite_array,
+    check_seed,
+    check_spins,
+    check_temperature,
+    check_two_letters,
+)
+from mfvae.measure._jackknife import blocks_of, jackknife, jackknife_of_means, spread
+from mfvae.systems.base import Estimate, Seed
 
-__all__ = ["OrderParameterMoments", "correlation_length", "order_parameter_moments"]
+__all__ = [
+    "EmpiricalLaw",
+    "all_configurations",
+    "correlation_length",
+    "jensen_shannon",
+    "order_parameter_moments",
+    "overlap_law",
+    "spike_count_law",
+]
+
+_N_BLOCKS, _N_PARTNERS = 64, 8
+
+
+def all_configurations(n_sites: int) -> np.ndarray:
+    """Return all configurations of ``n_sites`` <= 20 spins: int8 (2**n_sites, n_sites).
+
+    >>> all_configurations(2).tolist()
+    [[-1, -1], [1, -1], [-1, 1], [1, 1]]
+    """
+    n_sites = check_count(n_sites, "n_sites", maximum=20)
+    bits = np.arange(2**n_sites)[:, None] >> np.arange(n_sites) & 1
+    return (2 * bits - 1).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class EmpiricalLaw:
+    """Relative frequencies of a discrete quantity; int64 (n_blocks, n_values) counts by blocks."""
+
+    values: np.ndarray  #: The values that it can take, ascending, float64 (n_values,).
+    block_counts: np.ndarray = field(repr=False)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Relative frequencies, float64 (n_values,)."""
+        total = self.block_counts.sum(axis=0)
+        return total / total.sum()
+
+    @property
+    def stderr(self) -> np.ndarray:
+        """Their jackknife standard errors, float64 (n_values,)."""
+        left_out = self.block_counts.sum(axis=0) - self.block_counts
+        return spread(left_out / left_out.sum(axis=1, keepdims=True))
+
+
+def overlap_law(x: np.ndarray, *, seed: Seed = 0) -> EmpiricalLaw:
+    """Return the law P(q) of the overlap q = Σ_i s_i s'_i / n of two independent configurations.
+
+    Blocks of rows are matched at random in pairs, never with the next block, and every row is
+    compared with eight rows of the partner block: no row meets its own neighbours in time, and the
+    pairs of blocks are independent units for the jackknife.
+
+    Args:
+        x: Spins -1 and +1, or words of 0 and 1 (taken as spins), (n_samples >= 4, n_sites).
+        seed: Source of the random matching.
+    """
+    spins = 2 * check_two_letters(x).astype(np.float32) - 1  # sums of up to 2²⁴ signs are exact
+    n_samples, n_sites = spins.shape
+    if n_samples < 4:
+        raise ValueError(f"x must have at least 4 rows, got shape {spins.shape}")
+    n_pairs = min(_N_BLOCKS, n_samples) // 2
+    rng = np.random.default_rng(check_seed(seed))
+    size = n_samples // (2 * n_pairs)  # rows beyond 2 * n_pairs * size are left out
+    matching = np.array([[0], [1]])
+    while np.any(np.abs(matching[0] - matching[1]) == 1):
+        matching = rng.permutation(2 * n_pairs).reshape(2, n_pairs)
+    left, right = matching[..., None] * size + np.arange(size)
+    right = rng.permuted(right, axis=1)
+    counts = np.zeros((n_pairs, n_sites + 1), dtype=np.int64)
+    for mine, others, count in zip(left, right, counts, strict=True):
+        for shift in range(min(_N_PARTNERS, size)):
+            q = np.einsum("ij,ij->i", spins[mine], spins[np.roll(others, shift)])
+            count += np.bincount(((q + n_sites) / 2).astype(np.int64), minlength=n_sites + 1)
+    return EmpiricalLaw(2 * np.arange(n_sites + 1) / n_sites - 1, counts)
+
+
+def spike_count_law(words: np.ndarray) -> EmpiricalLaw:
+    """Return the law P(K) of the number K of ones (or up-spins) in words (n_words >= 2, n_cells).
+
+    >>> law = spike_count_law([[0, 1, 1], [0, 0, 0], [1, 1, 0], [0, 0, 1]])
+    >>> law.probabilities
+    array([0.25, 0.25, 0.5 , 0.  ])
+    """
+    up = check_two_letters(words, "words")
+    n_values = up.shape[1] + 1
+    blocks = blocks_of(np.count_nonzero(up, axis=1), _N_BLOCKS)
+    counts = np.array([np.bincount(block, minlength=n_values) for block in blocks])
+    return EmpiricalLaw(np.arange(n_values, dtype=float), counts)
+
+
+def jensen_shannon(p: Any, q: Any) -> Estimate:
+    """Return the Jensen–Shannon divergence of two discrete laws, between 0 and ln 2, nats.
+
+    ``JS = KL(p‖m)/2 + KL(q‖m)/2`` with ``m = (p + q)/2`` (Lin, J. (1991), IEEE Trans. Inf. Theory
+    37, 145). Between samples of *one* law it is about ``(n_values - 1)(1/n_p + 1/n_q)/8`` on
+    average, for which it is not corrected. The standard error counts the sampled arguments.
+
+    Args:
+        p: A law from `overlap_law` or `spike_count_law`, or exact probabilities (n_values,).
+        q: Likewise, over the same values.
+
+    >>> round(float(jensen_shannon([1.0, 0.0], [0.5, 0.5])), 6)
+    0.215762
+    """
+    sampled, laws = [isinstance(law, EmpiricalLaw) for law in (p, q)], []
+    for law, counted, name in zip((p, q), sampled, "pq", strict=True):
+        laws.append(law.probabilities if counted else check_finite_array(law, name, ndim=1))
+        if np.any(laws[-1] < 0) or abs(laws[-1].sum() - 1) > 1e-8:
+            raise ValueError(f"{name} must be >= 0 and of sum 1, got sum {laws[-1].sum()}")
+    first, second = laws
+    if first.shape != second.shape or (all(sampled) and not np.allclose(p.values, q.values)):
+        raise ValueError(f"p and q must be over the same values, got {first.size}, {second.size}")
+
+    def divergence(counts: np.ndarray, other: np.ndarray) -> np.ndarray:
+        law = counts / counts.sum(axis=-1, keepdims=True)
+        middle = (law + other) / 2
+        return (rel_entr(law, middle) + rel_entr(other, middle)).sum(axis=-1) / 2
+
+    errors = [
+        jackknife(law.block_counts, lambda counts, other=other: divergence(counts, other)).stderr
+        for law, counted, other in zip((p, q), sampled, (second, first), strict=True)
+        if counted
+    ]
+    value = max(float(divergence(first, second)), 0.0)
+    return Estimate(value, stderr=np.sqrt(sum(e**2 for e in errors)), exact=not any(sampled))
 
 
 class OrderParameterMoments(NamedTuple):
@@ -23,7 +154,7 @@ class OrderParameterMoments(NamedTuple):
 
 
 def order_parameter_moments(
-    values: np.ndarray, n_sites: int, temperature: float, *, n_blocks: int = 64
+    values: np.ndarray, n_sites: int, temperature: float
 ) -> OrderParameterMoments:
     """Return ``mean``, ``susceptibility`` and ``binder_cumulant`` of an order parameter S.
 
@@ -35,7 +166,6 @@ def order_parameter_moments(
             ``system.order_parameter(x)`` returns, for spins the mean spin.
         n_sites: Number N of sites.
         temperature: Units of J/k_B.
-        n_blocks: Number of blocks, at least 2.
 
     >>> moments = order_parameter_moments([0.2, -0.4], 10, 0.5)
     >>> round(float(moments.mean), 3), round(float(moments.susceptibility), 3)
@@ -46,20 +176,18 @@ def order_parameter_moments(
     # The variance does not depend on where S is measured from; near its mean it rounds less.
     centred = s - s.mean()
 
-    def estimate(function: Callable, *features: np.ndarray) -> Estimate:
-        return jackknife_of_means(np.stack(features, axis=1), function, n_blocks)
-
+    table = (
+        (lambda m: m[..., 0], [s]),
+        (lambda m: scale * (m[..., 1] - m[..., 0] ** 2), [centred, centred**2]),
+        (lambda m: 1 - m[..., 1] / (3 * m[..., 0] ** 2), [s**2, s**4]),
+    )
     with np.errstate(invalid="ignore"):  # S is always 0
         return OrderParameterMoments(
-            mean=estimate(lambda m: m[..., 0], s),
-            susceptibility=estimate(
-                lambda m: scale * (m[..., 1] - m[..., 0] ** 2), centred, centred**2
-            ),
-            binder_cumulant=estimate(lambda m: 1 - m[..., 1] / (3 * m[..., 0] ** 2), s**2, s**4),
+            *(jackknife_of_means(np.stack(x, axis=1), f, _N_BLOCKS) for f, x in table)
         )
 
 
-def correlation_length(x: np.ndarray, length: int, *, n_blocks: int = 64) -> Estimate:
+def correlation_length(x: np.ndarray, length: int) -> Estimate:
     """Return the second-moment correlation length on an L × L torus, units of its spacing.
 
     ``ξ = √(S(0)/S(k₁) - 1) / (2 sin(k₁/2))`` with k₁ = 2π/L along either axis and
@@ -69,7 +197,6 @@ def correlation_length(x: np.ndarray, length: int, *, n_blocks: int = 64) -> Est
     Args:
         x: Spins -1 and +1, (n_samples >= 2, length * length), sites numbered row by row.
         length: Linear size L, at least 2.
-        n_blocks: Number of blocks, at least 2.
     """
     length = check_count(length, "length", minimum=2)
     lattice = check_spins(x, length * length).reshape(-1, length, length)
@@ -85,4 +212,4 @@ def correlation_length(x: np.ndarray, length: int, *, n_blocks: int = 64) -> Est
         np.divide(mean[..., 0], mean[..., 1], out=ratio, where=mean[..., 1] > 0)
         return np.sqrt(np.maximum(ratio - 1, 0)) / (2 * np.sin(k / 2))
 
-    return jackknife_of_means(np.stack([zero, first], axis=1), length_of, n_blocks)
+    return jackknife_of_means(np.stack([zero, first], axis=1), length_of, _N_BLOCKS)

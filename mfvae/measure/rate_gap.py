@@ -8,20 +8,21 @@ least ``Σ_i H(x_i|z) >= Σ_k w_k H(x_{A_k}|z)``, the rate R at least each ``I(x
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
 from mfvae._validation import check_number, check_seed, check_temperature, check_two_letters
 from mfvae.measure._jackknife import blocks_of, jackknife, weighted_sum
 from mfvae.measure.demand import cut_information, table_information
 from mfvae.measure.tied_sites import tied_triples
-from mfvae.systems.base import Estimate, System
+from mfvae.systems.base import Estimate, Seed, System
 from mfvae.systems.curie_weiss import CurieWeiss
 from mfvae.systems.ising import Ising2D
 
@@ -31,9 +32,7 @@ _SIGMAS = 3.0
 _N_SIZES = 24  # of the subsets of a Curie-Weiss model
 _N_CHAINS, _N_SPINS, _MAX_RECORDS = 64, 25_600, 200  # records of a chain: so many spins
 _RADIUS2, _N_CUBIC = 8.5, 8  # of the neighbours in a regression; products of three of the nearest
-_MAX_PARTS, _MIN_SITES = 16, 8
-_NEWTON_STEPS, _RIDGE = 6, 1.0
-_MIN_ROWS = 100
+_MAX_PARTS, _MIN_SITES, _MIN_ROWS = 16, 8, 100
 
 
 class Packing(NamedTuple):
@@ -64,12 +63,8 @@ class RateGapBound:
     def gap(self, rate: float) -> Floor:
         """Return the floor under the gap at a rate, nats: the packing that is best by 3σ."""
         error, rate = getattr(rate, "stderr", 0.0), check_number(rate, "rate", minimum=0.0)
-        floors = []
-        for name, weight, excess in self.packings:
-            noise = float(np.hypot(excess.stderr, (weight - 1) * error))
-            exact = excess.exact and noise == 0
-            floors.append(Floor(Estimate(excess - (weight - 1) * rate, noise, exact), name))
-        return max(floors, key=_surely)
+        rate = Estimate(rate, error)
+        return _best((p.name, [1, 1 - p.weight], [p.excess, rate]) for p in self.packings)
 
     def loss(self, beta: float) -> Floor:
         """Return the floor under D + βR, nats, β >= 1: a packing, or a chord between two."""
@@ -77,18 +72,18 @@ class RateGapBound:
         if self.entropy is None:
             raise ValueError("the loss has a floor where H(x) is known; of data only the gap has")
         below = [p for p in self.packings if p.weight <= beta]
-        floors = [Floor(weighted_sum([1, 1], [self.entropy, p.excess]), p.name) for p in below]
-        for low in below:
-            for high in (p for p in self.packings if p.weight > beta):
-                t = (beta - low.weight) / (high.weight - low.weight)
-                parts = [self.entropy, low.excess, high.excess]
-                nats = weighted_sum([1, 1 - t, t], parts)
-                floors.append(Floor(nats, f"between {low.name} and {high.name}"))
-        return max(floors, key=_surely)
+        floors = [(p.name, [1, 1], [self.entropy, p.excess]) for p in below]
+        for low, high in product(below, [p for p in self.packings if p.weight > beta]):
+            t = (beta - low.weight) / (high.weight - low.weight)
+            parts = [self.entropy, low.excess, high.excess]
+            floors.append((f"between {low.name} and {high.name}", [1, 1 - t, t], parts))
+        return _best(floors)
 
 
-def _surely(floor: Floor) -> float:
-    return float(floor.nats) - _SIGMAS * floor.nats.stderr
+def _best(floors: Iterable[tuple[str, list[float], list[Estimate]]]) -> Floor:
+    """The largest of several sums by three standard errors, each with a name."""
+    found = [Floor(weighted_sum(*terms), name) for name, *terms in floors]
+    return max(found, key=lambda floor: float(floor.nats) - _SIGMAS * floor.nats.stderr)
 
 
 def rate_gap_bound(
@@ -97,32 +92,31 @@ def rate_gap_bound(
     *,
     rate: float | None = None,
     beta: float | None = None,
-    seed: int | np.random.SeedSequence = 0,
+    seed: Seed = 0,
 ) -> RateGapBound | Floor:
     """Return the floor under the gap or the loss of every VAE with a factorised decoder.
 
     A partition into m parts has β = m and ``gap >= TC(A_1; …; A_m) - (m - 1) R``; all translates of
     a set of n sites, each with weight 1/n, have β = N/n. Families that are tried:
 
-    - Curie-Weiss: all sets of n sites, exact. Hopfield: halves and, up to 64 sites, every fourth,
-      eighth, … site, exact. Maier-Saupe: one director and the rest. All: single sites, and all
-      sites but one, ``gap >= (D - R)/(N - 1)``. No packing says anything at ``R >= D``.
+    - All: single sites, and all sites but one, ``gap >= (D - R)/(N - 1)``. No packing says anything
+      at ``R >= D``. Curie-Weiss: all sets of n sites, exact. Hopfield: halves and, up to 64 sites,
+      every fourth, eighth, … site, exact. Maier-Saupe: one director and the rest, no more: the law
+      of a set of directors averages over the tensor's orientation, too, not in closed form.
     - Ising, L <= 4: translates of blocks, rows and sublattices, exact by enumeration. L > 4 and
       even: the checkerboard, whose entropy is (H + D)/2, and ever sparser sublattices: ``H(A) =
       H(A ∪ B) - H(B|A)`` with H(B|A) replaced by the held-out cross-entropy of logistic regressions
       on the spins around, too large, so that the floor is too **low**, up to its standard error.
+      Rows and blocks of these, whose neighbours share more, are not tried.
     - Data, rows from one ensemble: halves and quarters (`cut_information`), and one site against
       two others, if a product of three stands out: too **low**.
 
     Args:
         source: A system, or spins -1, +1 or words of 0, 1, (n_samples >= 100, n_sites).
         temperature: Units of J/k_B; for a system, and for a system only.
-        rate: R in nats, with its error if it has one: return the floor under the gap.
+        rate: R in nats, with its error if it has one: return the floor under the gap at it.
         beta: Return the floor under ``D + βR`` (ValueError for data: H is unknown).
         seed: Source of what is sampled.
-
-    Returns:
-        With ``rate`` or ``beta`` a `Floor`, ``nats`` and ``packing``; else the curve.
 
     >>> from mfvae.systems import Ising2D
     >>> floor = rate_gap_bound(Ising2D(4), 2.269185314213022, beta=4)
@@ -143,13 +137,9 @@ def rate_gap_bound(
 
 
 def bound_of_system(
-    system: System,
-    temperature: float,
-    *,
-    total: Estimate | None = None,
-    seed: int | np.random.SeedSequence = 0,
+    system: System, temperature: float, *, total: Estimate | None = None, seed: Seed = 0
 ) -> RateGapBound:
-    """Return the curve of a system; ``total``: its dual total correlation, if at hand."""
+    """The curve of a system; ``total``: its dual total correlation, if at hand."""
     total_seed, ladder_seed = check_seed(seed).spawn(2)
     if total is None:
         total = system.dual_total_correlation(temperature, seed=total_seed)
@@ -186,12 +176,10 @@ def bound_of_system(
         with suppress(NotImplementedError):
             found.append(Packing("halves", 2.0, system.mutual_information(temperature)))
             for m in (4, 8, 16) if n_sites <= 64 and n_sites % 16 == 0 else ():
-                parts = [
-                    system.subset_entropy(temperature, np.arange(k, n_sites, m)) for k in range(m)
-                ]
-                excess = Estimate(sum(parts) - entropy)
-                found.append(Packing(f"every {m}th site", float(m), excess))
-    return RateGapBound(tuple(sorted(found, key=lambda packing: packing.weight)), entropy)
+                sets = [np.arange(k, n_sites, m) for k in range(m)]
+                parts = [system.subset_entropy(temperature, sites) for sites in sets]
+                found.append(Packing(f"every {m}th site", float(m), Estimate(sum(parts) - entropy)))
+    return _curve(found, entropy)
 
 
 def bound_of_data(up: np.ndarray) -> RateGapBound:
@@ -204,17 +192,13 @@ def bound_of_data(up: np.ndarray) -> RateGapBound:
         ("halves", 2 * sites // len(sites), 4 * sites // len(sites)),
         ("alternate sites", sites % 2, sites % 4),
     ):
-        cut = cut_information(up, two == 0)
-        found.append(Packing(name, 2.0, cut))
-        if len(sites) < 4:
-            continue
-        within = []  # TC(A; B; C; D) = I(AB; CD) + I(A; B) + I(C; D)
-        for half in (0, 1):
-            first = four[two == half]
-            within.append(cut_information(up[:, two == half], first == first[0]))
-        error = float(sum(part.stderr for part in (cut, *within)))  # of the same rows
-        total = Estimate(sum([cut, *within]), stderr=error, exact=False)
-        found.append(Packing(f"{name}, halved", 4.0, total))
+        cuts = [cut_information(up, two == 0)]
+        found.append(Packing(name, 2.0, cuts[0]))
+        if len(sites) >= 4:  # TC(A; B; C; D) = I(AB; CD) + I(A; B) + I(C; D)
+            for half in (two == 0, two == 1):
+                cuts.append(cut_information(up[:, half], four[half] == four[half][0]))
+            error = float(sum(cut.stderr for cut in cuts))  # of the same rows
+            found.append(Packing(f"{name}, halved", 4.0, Estimate(sum(cuts), error, exact=False)))
     # Of three sites that no pair ties: found in every other block of rows, counted in the rest.
     blocks = blocks_of(np.arange(len(up)), 64)
     u = (up - up.mean(axis=0)) / np.maximum(up.std(axis=0), 1e-6)
@@ -224,10 +208,11 @@ def bound_of_data(up: np.ndarray) -> RateGapBound:
         counts = np.array([np.bincount(codes[block], minlength=8) for block in blocks[1::2]])
         cut = jackknife(counts, lambda c: table_information(c, (2, 4)))
         found.append(Packing("one site and two others", 2.0, cut))
-    return RateGapBound(tuple(sorted(found, key=lambda packing: packing.weight)), None)
+    return _curve(found, None)
 
 
-# --------------------------------------------------------------------- sublattices of the torus
+def _curve(found: list[Packing], entropy: Estimate | None) -> RateGapBound:
+    return RateGapBound(tuple(sorted(found, key=lambda packing: packing.weight)), entropy)
 
 
 def _basis(n_parts: int) -> np.ndarray:
@@ -259,14 +244,11 @@ def _ladder(
     x = chains.reshape(_N_CHAINS, n_records, length, length)
     part, variance = (entropy + total) / 2, (total.stderr / 2) ** 2  # of the checkerboard
     left, m = n_sites // 2, 2
-    while (
-        2 * m <= _MAX_PARTS and left // 2 >= _MIN_SITES and length % (2 * _basis(2 * m).max()) == 0
-    ):
+    while 2 * m <= _MAX_PARTS and left >= 2 * _MIN_SITES and length % _basis(8 * m)[0, 0] == 0:
         for stage in (2, 1, 0):  # a half, a quarter and a quarter of the sites are taken away
             n_taken, loss = _cross_entropy(x, m, stage)
             # The known mean energy as control variate, over independent chains.
-            slope = np.polyfit(excess, loss, 1)[0]
-            loss = loss - slope * excess
+            loss = loss - np.polyfit(excess, loss, 1)[0] * excess
             part -= loss.mean()
             variance += loss.var(ddof=2) / _N_CHAINS
             left -= n_taken
@@ -289,41 +271,30 @@ def _cross_entropy(x: np.ndarray, n_parts: int, stage: int) -> tuple[int, np.nda
     here, next_, fourth, eighth = (_basis(m * n_parts) for m in (1, 2, 4, 8))
     lattice = (eighth, eighth, fourth)[stage]
     offset = here[:, 0] + (0 * here, fourth, next_)[stage][:, 0]
-    steps = _pairs(np.arange(-length, length))
+    steps = np.indices((2 * length, 2 * length)).reshape(2, -1)
     targets = np.unique((offset[:, None] + lattice @ steps) % length, axis=1)
-    around = here @ _pairs(np.arange(-5, 6))
-    in_a = ~_sublattice(*around, 2 * n_parts)
-    quarter, eighths = _sublattice(*around, 4 * n_parts), _sublattice(*around, 8 * n_parts)
-    known = in_a | [np.zeros_like(in_a), quarter & ~eighths, ~quarter][stage]
+    around = here @ (np.indices((11, 11)).reshape(2, -1) - 5)
     size = (around**2).sum(axis=0)
-    around = around[:, known & (size <= _RADIUS2 * (here[:, 0] ** 2).sum())]
-    around = around[:, np.argsort((around**2).sum(axis=0), kind="stable")]
+    quarter, eighths = _sublattice(*around, 4 * n_parts), _sublattice(*around, 8 * n_parts)
+    known = ~_sublattice(*around, 2 * n_parts)  # those in A, and those of earlier stages
+    known |= (False, quarter & ~eighths, ~quarter)[stage]
+    order = np.argsort(size, kind="stable")
+    around = around[:, order[(known & (size <= _RADIUS2 * (here[:, 0] ** 2).sum()))[order]]]
     around = around[:, np.sort(np.unique(around % length, axis=1, return_index=True)[1])]
     spins = x[:, :, targets[0], targets[1]].reshape(n_chains, -1).astype(np.float32)
     sites = (targets[:, :, None] + around[:, None, :]) % length
     features = x[:, :, sites[0], sites[1]].reshape(*spins.shape, -1).astype(np.float32)
     nearest = combinations(range(min(_N_CUBIC, around.shape[1])), 3)
-    cubic = [features[..., a] * features[..., b] * features[..., c] for a, b, c in nearest]
-    features = np.concatenate([features, np.stack(cubic, axis=-1)], axis=-1)
-    loss = np.empty(n_chains)
+    cubic = [features[..., list(triple)].prod(axis=-1) for triple in nearest]
+    features, loss = (
+        np.concatenate([features, np.stack(cubic, axis=-1)], axis=-1),
+        np.empty(n_chains),
+    )
     for test in (0, 1):
-        field = features[test::2] @ _odds(features[1 - test :: 2], spins[1 - test :: 2])
-        loss[test::2] = np.logaddexp(0, -2 * spins[test::2] * field).mean(axis=1)
+        model = LogisticRegression(C=4.0, fit_intercept=False, solver="newton-cholesky")
+        model.fit(np.concatenate(features[1 - test :: 2]), spins[1 - test :: 2].ravel())
+        logit = model.decision_function(np.concatenate(features[test::2]))
+        loss[test::2] = np.logaddexp(0, -spins[test::2] * logit.reshape(spins[test::2].shape)).mean(
+            1
+        )
     return targets.shape[1], loss * targets.shape[1]
-
-
-def _pairs(values: np.ndarray) -> np.ndarray:
-    return np.stack(np.meshgrid(values, values, indexing="ij")).reshape(2, -1)
-
-
-def _odds(features: np.ndarray, spins: np.ndarray) -> np.ndarray:
-    """Coefficients of the field on a spin, by Newton's method: float32 (n_features,)."""
-    features, spins = features.reshape(-1, features.shape[-1]), spins.ravel()
-    weights = np.zeros(features.shape[1], dtype=np.float32)
-    for _ in range(_NEWTON_STEPS):
-        mean = 2 * expit(2 * features @ weights) - 1
-        slope = features.T @ (spins - mean) - _RIDGE * weights
-        curve = (features * (1 - mean**2)[:, None]).T @ features
-        curve += _RIDGE * np.eye(len(weights), dtype=np.float32)
-        weights += np.linalg.solve(curve, slope)
-    return weights

@@ -3,9 +3,8 @@
 Two samples, "joint" and "reference", of laws p and q. The network g estimates ln(p/q) through the
 relative ratio ``r = 1 / (α + (1 - α) e^{-g})``, which is bounded by 1/α and minimises
 ``E_mix[r] - E_p[ln r]`` with ``mix = α p + (1 - α) q`` (Yamada et al. 2013; Nguyen, Wainwright &
-Jordan 2010). Every row is evaluated by a network that has not been trained on it. A sample is a
-``TensorDataset``: ``sites`` (n_samples, n_values), the values at all sites, centred and scaled,
-and ``summaries`` (n_samples, n_summaries), latents, conditions and other numbers.
+Jordan 2010). A sample is a ``TensorDataset`` of ``sites`` (n_samples, n_values), the values at all
+sites, centred and scaled, and ``summaries`` (n_samples, n_summaries): latents, conditions, …
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ def log_resolved(n_samples: int) -> float:
 class RatioNetwork(nn.Module):
     """ln(p/q) from directions across the sites, their squares, and the summaries.
 
-    Squares, because the logarithm of a ratio of Gaussians is a quadratic form; two softplus
-    layers on top for everything else. The directions (n_directions, n_values) are not trained:
-    learned or random ones fit the noise of all pairs, which costs a tenth of the estimate.
+    Squares, because the logarithm of a ratio of Gaussians is a quadratic form. The directions
+    (n_directions, n_values) are not trained: learned or random ones fit the noise of all pairs,
+    which costs a tenth of the estimate.
     """
 
     def __init__(self, directions: Tensor, n_summaries: int, width: int = 32) -> None:
@@ -50,13 +49,8 @@ class RatioNetwork(nn.Module):
         self.register_buffer("directions", directions)
         n_features = 2 * len(directions) + 1 + n_summaries
         self.linear = nn.Linear(n_features, 1)
-        self.network = nn.Sequential(
-            nn.Linear(n_features, width),
-            nn.Softplus(),
-            nn.Linear(width, width),
-            nn.Softplus(),
-            nn.Linear(width, 1, bias=False),
-        )
+        layers = nn.Linear(n_features, width), nn.Softplus(), nn.Linear(width, width), nn.Softplus()
+        self.network = nn.Sequential(*layers, nn.Linear(width, 1, bias=False))
         for last in (self.linear, self.network[-1]):
             nn.init.zeros_(last.weight)
 
@@ -76,23 +70,16 @@ class RatioNetwork(nn.Module):
 
 def relative_loss(joint: Tensor, reference: Tensor, alpha: float = _ALPHA) -> Tensor:
     """Return ``E_mix[r] - E_joint[ln r]`` from the values of ln(p/q) on both samples."""
-    log_alpha, log_rest = math.log(alpha), math.log1p(-alpha)
-
-    def log_ratio(g: Tensor) -> Tensor:
-        return -torch.logaddexp(torch.full_like(g, log_alpha), log_rest - g)
-
-    on_joint, on_reference = log_ratio(joint), log_ratio(reference)
+    log_alpha, log_rest = joint.new_tensor(math.log(alpha)), math.log1p(-alpha)
+    on_joint, on_reference = (-torch.logaddexp(log_alpha, log_rest - g) for g in (joint, reference))
     mixture = alpha * on_joint.exp().mean() + (1 - alpha) * on_reference.exp().mean()
     return mixture - on_joint.mean()
 
 
 def _train(
-    joint: TensorDataset,
-    references: list[TensorDataset],
-    rows: Tensor,
-    n_epochs: int,
-    seed: np.random.SeedSequence,
+    samples: list[TensorDataset], rows: Tensor, n_epochs: int, seed: np.random.SeedSequence
 ) -> RatioNetwork:
+    joint, *references = samples
     weights, order = (int(state) for state in seed.generate_state(2))
     generator = torch.Generator().manual_seed(order)
     rows = rows[torch.randperm(len(rows), generator=generator)]
@@ -143,8 +130,7 @@ def _train(
 
 
 def cross_fit(
-    joint: TensorDataset,
-    references: list[TensorDataset],
+    samples: list[TensorDataset],
     folds: np.ndarray,
     groups: np.ndarray,
     n_epochs: int,
@@ -152,29 +138,17 @@ def cross_fit(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return ln(p/q) of every row, each by a network trained on the other folds.
 
-    Within each group, that is at each condition, a constant is added that brings the mean of p/q
-    over the reference rows *of the training* to 1, as far as their number allows to say.
-
-    Args:
-        joint: Rows of the law p.
-        references: Samples of the law q; row n belongs to the fold of row n of ``joint``.
-        folds: The fold of each row, int (n_samples,).
-        groups: Its group, int from 0.
-        n_epochs: Passes through the data; more if they are few.
-        seed: Source of initial weights and order.
-
-    Returns:
-        On the joint rows (n_samples,), and on the reference rows (n_references, n_samples), nats.
+    On rows of the first sample, the joint law (n_samples,), and of the others, the reference
+    (n_references, n_samples); folds and groups of rows are ints (n_samples,). Within each group a
+    constant is added that brings the mean of p/q over the reference rows *of the training* to 1, as
+    far as their number allows to say.
     """
-    names = np.unique(folds)
-    on_joint = np.empty(len(joint))
-    on_references = np.empty((len(references), len(joint)))
+    names, found = np.unique(folds), np.empty((len(samples), len(folds)))
     for fold, child in zip(names, seed.spawn(len(names)), strict=True):
-        rows, held_out = (
-            torch.from_numpy(np.flatnonzero(m)) for m in (folds != fold, folds == fold)
-        )
-        network = _train(joint, references, rows, n_epochs, child)
-        trained = torch.stack([network.evaluate(r, rows) for r in references]).double()
+        masks = folds != fold, folds == fold
+        rows, held_out = (torch.from_numpy(np.flatnonzero(mask)) for mask in masks)
+        network = _train(samples, rows, n_epochs, child)
+        trained = torch.stack([network.evaluate(r, rows) for r in samples[1:]]).double()
         shifts = np.empty(groups.max() + 1)
         for group in range(len(shifts)):
             part = trained[:, torch.from_numpy(groups[folds != fold] == group)]
@@ -185,10 +159,9 @@ def cross_fit(
             high = mean + 2 * float(weights.std()) / math.sqrt(n) + 5 * float(weights.max()) / n
             shifts[group] = math.log(max(mean, min(1.0, high)))
         shift = torch.from_numpy(shifts[groups[folds == fold]])
-        on_joint[held_out] = network.evaluate(joint, held_out).double() - shift
-        for values, reference in zip(on_references, references, strict=True):
-            values[held_out] = network.evaluate(reference, held_out).double() - shift
-    return on_joint, on_references
+        for values, sample in zip(found, samples, strict=True):
+            values[held_out] = network.evaluate(sample, held_out).double() - shift
+    return found[0], found[1:]
 
 
 def autocorrelation(residual: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -207,14 +180,10 @@ def autocorrelation(residual: Tensor, shape: tuple[int, int]) -> Tensor:
 def attribute(residuals: Tensor, log_ratio: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return the coefficients of ln(p/q) on residuals (n_sites, n_values) and on their products.
 
-    ``ln(p/q) ≈ b + Σ_i a_i·u_i + Σ_{i<j} c_ij u_i·u_j`` by ridge regression with a penalty of
-    the number of coefficients over the number of rows: none where there are plenty of rows,
-    and where there are few the coefficients are shrunk rather than made up. Under the reference
-    the features are orthonormal, or nearly so, and conjugate gradients need a few steps.
-
-    Args:
-        residuals: u, (n_samples, n_sites, n_values), of unit spread.
-        log_ratio: ln(p/q) of each row, (n_samples,) nats.
+    ``ln(p/q) ≈ b + Σ_i a_i·u_i + Σ_{i<j} c_ij u_i·u_j``, u of unit spread (n_samples, n_sites,
+    n_values), by ridge regression with a penalty of the number of coefficients over that of rows:
+    where these are few, coefficients are shrunk rather than made up. Under the reference features
+    are nearly orthonormal, and conjugate gradients need a few steps.
     """
     every = -(-len(residuals) // _MAX_ROWS)
     u, target = residuals[::every], log_ratio[::every].float()

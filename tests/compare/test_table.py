@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import mfvae.compare.table as table_module
 from mfvae import MeanFieldVAE
 from mfvae.compare import BernoulliMixture, IndependentModel, ScoredVAE, compare_models
 
@@ -27,7 +28,8 @@ def words(n=400, cells=5, seed=0):
     return (np.random.default_rng(seed).random((n, cells)) < 0.3).astype(np.uint8)
 
 
-def test_intervals_cover_and_respect_groups():
+def test_intervals_cover_and_respect_groups(monkeypatch):
+    monkeypatch.setattr(table_module, "_N_BOOTSTRAP", 300)
     n_groups, size, effect = 60, 20, 0.1
     covered = {"groups": 0, "words": 0}
     n_runs = 150
@@ -39,7 +41,7 @@ def test_intervals_cover_and_respect_groups():
         models = {"a": Fixed(level + difference), "b": Fixed(level)}
         x = words(n_groups * size)
         for kind, groups in (("groups", np.repeat(np.arange(n_groups), size)), ("words", None)):
-            table = compare_models(models, None, x, groups=groups, n_bootstrap=300, seed=run)
+            table = compare_models(models, None, x, groups=groups, seed=run)
             found = table.difference("a", "b")
             assert found.value == pytest.approx(difference.mean(), abs=1e-12)
             covered[kind] += found.low < effect < found.high
@@ -110,8 +112,6 @@ def test_bad_input():
         compare_models(good, x, words(10, 4))
     with pytest.raises(ValueError, match="finite"):
         compare_models({"a": Fixed(np.full(50, np.nan))}, None, x)
-    with pytest.raises(ValueError, match="level"):
-        compare_models(good, x, x, level=1.0)
     with pytest.raises(ValueError, match="name"):
         compare_models(good, x, x).difference("a", "b")
     with pytest.raises(TypeError, match="MeanFieldVAE"):

@@ -12,7 +12,7 @@ from scipy import stats
 
 from mfvae import measure
 from mfvae.measure import order_parameter_moments
-from mfvae.measure.laws import EmpiricalLaw
+from mfvae.measure.observables import EmpiricalLaw
 from mfvae.systems import CurieWeiss, Estimate
 
 #: Largest |estimate - exact| in standard errors for a right estimator: 4e-8 false alarms each
@@ -268,7 +268,6 @@ def test_other_bad_input_is_refused() -> None:
     for arguments, options, match in (
         (([0.3, 0.2], 4, 0.0), {}, "temperature"),
         (([0.3, 0.2], 0, 1.0), {}, "n_sites"),
-        (([0.3, 0.2], 4, 1.0), {"n_blocks": 1}, "n_blocks"),
         (([0.3], 4, 1.0), {}, "rows"),
         (([0.3, np.nan], 4, 1.0), {}, "finite"),
         ((x, 4, 1.0), {}, "values"),
