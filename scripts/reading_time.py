@@ -24,7 +24,8 @@ STATED = re.compile(r"(\*\*Time\*\*: )(\d+)( minutes to read)")
 
 def counted_minutes(text: str) -> float:
     """Return the minutes that a chapter takes to read."""
-    text = EXERCISES.sub("", text.split("\n---\n", 1)[-1])
+    text = text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text
+    text = EXERCISES.sub("", text)
     captions = [" ".join(c) for cell in CELL.findall(text) for c in [CAPTION.findall(cell)] if c]
     prose = CELL.sub("", text)
     n_displays = len(DISPLAY.findall(prose)) + len(captions)
@@ -48,7 +49,7 @@ def exercise_minutes(text: str) -> int:
 
 
 def with_counted_minutes(text: str) -> str:
-    """Return a chapter that states what is counted, to five minutes, where it is wrong by a tenth."""
+    """Return a chapter that states what is counted, where it was wrong by a tenth."""
     counted, stated = counted_minutes(text), stated_minutes(text)
     if stated is not None and abs(stated / counted - 1) > 0.1:
         minutes = max(5, 5 * round(counted / 5)) if counted > 22 else max(1, round(counted))

@@ -1,4 +1,4 @@
-"""Exercises with a check: the skeleton fails it, the solution passes it, and it needs no training."""
+"""Exercises with a check: the skeleton fails it, the solution passes it, without any training."""
 
 from __future__ import annotations
 

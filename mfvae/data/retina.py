@@ -150,7 +150,7 @@ def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> Reti
     if path is not None:
         raise FileNotFoundError(f"no retina recording {FILE_NAME} at {path}")
     words = sample_surrogate(seed=seed)
-    source = f"SURROGATE, not recorded: random words with the rates of the movie's bins ({_CITATION})"
+    source = f"SURROGATE, not recorded: random words with the rates of the movie ({_CITATION})"
     return RetinaWords(words, source, hashlib.sha256(words).hexdigest(), is_surrogate=True)
 
 

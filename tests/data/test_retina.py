@@ -266,7 +266,9 @@ def test_surrogate_draws_follow_its_rates(surrogate):
     deviation = surrogate.mean(axis=(0, 1)) - rates.mean(axis=0)
     assert np.all(np.abs(deviation) < 6 * 1.2 * error + 0.03 * rates.mean(axis=0))
     shuffled = np.roll(rates.mean(axis=0), 1)  # negative control: the rates of other cells
-    assert np.any(np.abs(surrogate.mean(axis=(0, 1)) - shuffled) > 6 * 1.2 * error + 0.03 * shuffled)
+    assert np.any(
+        np.abs(surrogate.mean(axis=(0, 1)) - shuffled) > 6 * 1.2 * error + 0.03 * shuffled
+    )
     own = surrogate.sum(axis=2) - surrogate.sum(axis=2).mean(axis=0)
     after = (own[:, 1:] * own[:, :-1]).mean() / own.var()
     assert abs(after) < 6 / np.sqrt(own[:, 1:].size)  # showings have no memory of their own
