@@ -30,8 +30,8 @@ def problems(text: str) -> list[str]:
     wrong += [f"unknown event {key}" for key in set(content["on"]) - KEYS["on"]]
     for entry in content["on"]["schedule"]:
         fields = entry["cron"].split()
-        named = [f == "*" or f.isdigit() and int(f) in r for f, r in zip(fields, FIELDS)]
-        if len(fields) != 5 or not all(named):
+        named = all(f == "*" or f in map(str, r) for f, r in zip(fields, FIELDS, strict=False))
+        if len(fields) != 5 or not named:
             wrong.append(f"cron {entry['cron']!r}")
     makefile = (ROOT / "Makefile").read_text()
     for name, job in content["jobs"].items():

@@ -260,15 +260,12 @@ def test_surrogate_draws_follow_its_rates(surrogate):
         assert {n: stored[n].shape for n in stored} == {"logits": (953, 160), "spread": (953,)}
         rates = 1 / (1 + np.exp(10.0 - stored["logits"] / 12))
     assert retina_module.SURROGATE.stat().st_size < 300_000
-    # a bin's shared gain is drawn once a showing: the error of a cell's mean is at most that of
-    # independent draws times the square root of the share of variance that cells have in common
-    error = np.sqrt((rates * (1 - rates)).sum(axis=0) / 297) / 953
-    deviation = surrogate.mean(axis=(0, 1)) - rates.mean(axis=0)
-    assert np.all(np.abs(deviation) < 6 * 1.2 * error + 0.03 * rates.mean(axis=0))
-    shuffled = np.roll(rates.mean(axis=0), 1)  # negative control: the rates of other cells
-    assert np.any(
-        np.abs(surrogate.mean(axis=(0, 1)) - shuffled) > 6 * 1.2 * error + 0.03 * shuffled
-    )
+    # the shared gain adds less than a half to a variance; its mean is kept to second order
+    means = rates.mean(axis=0)
+    within = 6 * 1.2 * np.sqrt((rates * (1 - rates)).sum(axis=0) / 297) / 953 + 0.03 * means
+    found = surrogate.mean(axis=(0, 1))
+    assert np.all(np.abs(found - means) < within)
+    assert np.any(np.abs(found - np.roll(means, 1)) > within)  # negative control: other cells'
     own = surrogate.sum(axis=2) - surrogate.sum(axis=2).mean(axis=0)
     after = (own[:, 1:] * own[:, :-1]).mean() / own.var()
     assert abs(after) < 6 / np.sqrt(own[:, 1:].size)  # showings have no memory of their own
