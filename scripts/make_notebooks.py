@@ -64,14 +64,20 @@ def gate_of(cell: nbformat.NotebookNode) -> str | None:
     return match["name"] if match else None
 
 
+def tags_of(cell: nbformat.NotebookNode) -> list[str]:
+    return list(cell.metadata.get("tags", ()))
+
+
 def without_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return the student version: every solution becomes an empty cell to work in."""
-    cells, inside = [], False
+    """Return the student version: a solution goes, or is an empty cell if there is no skeleton."""
+    cells, inside, skeleton = [], False, False
     for cell in notebook.cells:
         gate = gate_of(cell)
+        skeleton = gate != "exercise-start" and (skeleton or "skeleton" in tags_of(cell))
         if gate == "solution-start":
             inside = True
-            cells.append(new_code_cell("# Your solution\n"))
+            if not skeleton:
+                cells.append(new_code_cell("# Your solution\n"))
         elif gate == "solution-end":
             inside = False
         elif not inside:
@@ -89,8 +95,10 @@ def for_jupyter(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell = new_markdown_cell(plain_markdown(cell.source))
-        if "skip-execution" in cell.metadata.get("tags", ()):  # a page has no kernel, they have
+        if "skip-execution" in tags_of(cell):  # a page has no kernel, they have
             cell.metadata["tags"] = [t for t in cell.metadata["tags"] if t != "skip-execution"]
+        if "remove-cell" in tags_of(cell):  # the checks of exercises: folded, as a page hides them
+            cell.metadata["jupyter"] = {"source_hidden": True}
         cells.append(cell)
         caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption")
         if caption:

@@ -67,6 +67,8 @@ def plain_directive(match: re.Match) -> str:
         return f"{title}\n\n{body}\n\n---"
     if name in QUOTED:
         title = argument or name.capitalize()
+        if re.search(r"^:class:.*\bdropdown\b", match["options"], re.MULTILINE):
+            return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
         lines = [f"**{plain_markdown(title)}**", "", *body.splitlines()]
         return "\n".join(f"> {line}".rstrip() for line in lines)
     return body

@@ -35,7 +35,7 @@ URLS = (
     "https://figshare.com/ndownloader/articles/5009840/versions/1",
 )
 SURROGATE = Path(__file__).with_name("retina_surrogate.npz")
-LOGIT_STEP, LOGIT_LOWEST = 1 / 16, -12.0  # logits are stored in one byte
+LOGIT_STEP, LOGIT_LOWEST = 1 / 12, -10.0  # logits are stored in one byte
 _SHAPE = (297, 953, 160)
 _CITATION = "Marre et al., salamander retina, doi:10.15479/AT:ISTA:61"
 
@@ -124,8 +124,8 @@ def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> Reti
     Looks at ``path``, the MATLAB file or a folder that holds it; without one in the folder
     ``MFVAE_DATA`` (an environment variable) for ``retina/bint_fishmovie32_100.mat``, then in the
     user's cache, where ``python -m mfvae.data.retina`` puts it. Found in neither, words of the
-    same shape, uint8 (297, 953, 160), are drawn by ``seed`` from a fitted mixture and labelled as
-    a surrogate. The network is never touched.
+    same shape, uint8 (297, 953, 160), are drawn by ``seed`` from the rates of the movie and
+    labelled as a surrogate. The network is never touched.
 
     Raises:
         FileNotFoundError: If there is no such file at ``path``.
@@ -149,26 +149,26 @@ def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> Reti
         return RetinaWords(words, f"recording: {_CITATION}", FILE_SHA256)
     if path is not None:
         raise FileNotFoundError(f"no retina recording {FILE_NAME} at {path}")
-    words = sample_surrogate(int(np.prod(_SHAPE[:2])), seed=seed).reshape(_SHAPE)
-    source = (
-        "SURROGATE, not recorded: independent words drawn from a mixture of Bernoulli products "
-        f"fitted to the recording ({_CITATION})"
-    )
+    words = sample_surrogate(seed=seed)
+    source = f"SURROGATE, not recorded: random words with the rates of the movie ({_CITATION})"
     return RetinaWords(words, source, hashlib.sha256(words).hexdigest(), is_surrogate=True)
 
 
-def sample_surrogate(n_words: int, *, seed: int | np.random.SeedSequence = 0) -> np.ndarray:
-    """Draw words, uint8 ``(n_words, 160)``, independent: the three splits are alike on them."""
+def sample_surrogate(*, seed: int | np.random.SeedSequence = 0) -> np.ndarray:
+    """Draw showings of the movie, uint8 (297, 953, 160): independent of each other, and alike.
+
+    In bin ``t`` of a showing the logits of all cells are shifted by ``spread[t]`` times one
+    Normal(0, 1) number, less what keeps their mean rates to second order in the spread.
+    """
     rng = np.random.default_rng(seed)
     with np.load(SURROGATE, allow_pickle=False) as stored:
-        weights, logits = (stored[name].astype(np.float64) for name in ("weights", "logits"))
-    cumulative = np.cumsum(weights / weights.sum())
-    probabilities = expit(LOGIT_LOWEST + LOGIT_STEP * logits).astype(np.float32)
-    words = np.empty((n_words, probabilities.shape[1]), dtype=np.uint8)
-    for i in range(0, n_words, 16384):
-        block = words[i : i + 16384]
-        component = np.searchsorted(cumulative[:-1], rng.random(len(block)), side="right")
-        block[:] = rng.random(block.shape, dtype=np.float32) < probabilities[component]
+        logits = LOGIT_LOWEST + LOGIT_STEP * stored["logits"].astype(np.float32)
+        spread = stored["spread"][:, None]
+    logits -= spread**2 / 2 * (1 - 2 * expit(logits))
+    words = np.empty(_SHAPE, dtype=np.uint8)
+    for showing in words:
+        gain = spread * rng.standard_normal(spread.shape, dtype=np.float32)
+        showing[:] = rng.random(logits.shape, dtype=np.float32) < expit(logits + gain)
     return words
 
 

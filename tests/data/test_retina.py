@@ -196,37 +196,76 @@ def test_surrogate_is_labelled_and_repeatable(nowhere):
     assert first.words.dtype == np.uint8
     np.testing.assert_array_equal(first.words, second.words)
     assert first.sha256 == second.sha256 != load_retina(seed=1).sha256
-    # the recorded figures, approximately: it is a mixture, not the retina
-    count = first.flat().sum(axis=1, dtype=int)
-    assert first.words.mean() == pytest.approx(0.0358, rel=0.01)
-    assert (count == 0).mean() == pytest.approx(0.21, abs=0.01)
-    assert count.var() == pytest.approx(38.1, rel=0.05)
 
 
-def test_surrogate_holds_no_recorded_word_table():
-    with np.load(Path(retina_module.__file__).with_name("retina_surrogate.npz")) as stored:
-        assert {name: stored[name].shape for name in stored} == {
-            "weights": (70,),
-            "logits": (70, 160),
-        }
-        assert stored["weights"].sum() == pytest.approx(1, abs=1e-5)
+@pytest.fixture(scope="module")
+def surrogate():
+    return retina_module.sample_surrogate(seed=0)
 
 
-def test_surrogate_draws_follow_its_mixture():
+def count_statistics(words):
+    """Moments of the spike count: what the surrogate is to have in common with the recording."""
+    count = words.sum(axis=2, dtype=float)
+    centred, own = count - count.mean(), count - count.mean(axis=0)
+    n_trials = len(words)
+    return {
+        "rate": words.mean(),
+        "silence": np.mean(count == 0),
+        "variance": count.var(),
+        "share of the cells' own": own.var() * n_trials / (n_trials - 1) / count.var(),
+        "correlation of neighbouring bins": (centred[:, 1:] * centred[:, :-1]).mean() / count.var(),
+    }
+
+
+# the recording's, and how far the surrogate may be from them
+RECORDED = {
+    "rate": (0.0358, 0.0005),
+    "silence": (0.2101, 0.01),
+    "variance": (38.1, 1.0),
+    "share of the cells' own": (0.114, 0.015),
+    "correlation of neighbouring bins": (0.871, 0.02),
+}
+
+
+def test_figures_beside_the_surrogate_are_those_of_the_recording(retina):
+    for name, value in count_statistics(retina.words).items():
+        assert value == pytest.approx(RECORDED[name][0], abs=5e-4 * max(1, value)), name
+
+
+def test_surrogate_has_the_counts_and_the_memory_of_the_recording(surrogate):
+    def wrong(words):
+        found = count_statistics(words)
+        return {n for n, (value, within) in RECORDED.items() if abs(found[n] - value) > within}
+
+    assert not wrong(surrogate)
+    # negative controls: bins out of order forget the movie, cells out of order their silence
+    rng = np.random.default_rng(0)
+    assert wrong(surrogate[:, rng.permutation(953)]) == {"correlation of neighbouring bins"}
+    apart = np.stack([rng.permutation(cell.ravel()) for cell in surrogate.transpose(2, 0, 1)], 1)
+    assert {"silence", "variance"} <= wrong(apart.reshape(surrogate.shape))
+
+
+def test_surrogate_has_the_pair_covariances_of_the_recording(retina, surrogate):
+    pairs = np.triu_indices(160, 1)
+    recorded, drawn = (
+        np.cov(words.reshape(-1, 160).T.astype(np.float32))[pairs]
+        for words in (retina.words, surrogate)
+    )
+    assert np.corrcoef(recorded, drawn)[0, 1] > 0.98
+    assert 0.9 < np.polyfit(recorded, drawn, 1)[0] < 1.02
+
+
+def test_surrogate_draws_follow_its_rates(surrogate):
     with np.load(retina_module.SURROGATE) as stored:
-        weights = stored["weights"] / stored["weights"].sum(dtype=float)
-        p = 1 / (1 + np.exp(12.0 - stored["logits"] / 16))
-    words = retina_module.sample_surrogate(200_000, seed=3)
-    expected = weights @ p
-    error = np.sqrt(expected * (1 - expected) / len(words))
-    deviation = (words.mean(axis=0) - expected) / error
-    assert np.abs(deviation).max() < 6  # 160 cells: false alarm about 3e-7
-    second = np.einsum("k,ki,kj->ij", weights, p, p)[np.triu_indices(160, 1)]
-    pairs = (words.T.astype(np.float32) @ words.astype(np.float32)) / len(words)
-    pairs = pairs[np.triu_indices(160, 1)]
-    common = second * len(words) > 50
-    z = (pairs - second)[common] / np.sqrt(second * (1 - second) / len(words))[common]
-    assert np.abs(z).max() < 7.5
-    # negative control: words of the same rates without correlations are caught
-    independent = np.outer(expected, expected)[np.triu_indices(160, 1)]
-    assert np.abs((independent - second)[common] / np.sqrt(second / len(words))[common]).max() > 20
+        assert {n: stored[n].shape for n in stored} == {"logits": (953, 160), "spread": (953,)}
+        rates = 1 / (1 + np.exp(10.0 - stored["logits"] / 12))
+    assert retina_module.SURROGATE.stat().st_size < 300_000
+    # the shared gain adds less than a half to a variance; its mean is kept to second order
+    means = rates.mean(axis=0)
+    within = 6 * 1.2 * np.sqrt((rates * (1 - rates)).sum(axis=0) / 297) / 953 + 0.03 * means
+    found = surrogate.mean(axis=(0, 1))
+    assert np.all(np.abs(found - means) < within)
+    assert np.any(np.abs(found - np.roll(means, 1)) > within)  # negative control: other cells'
+    own = surrogate.sum(axis=2) - surrogate.sum(axis=2).mean(axis=0)
+    after = (own[:, 1:] * own[:, :-1]).mean() / own.var()
+    assert abs(after) < 6 / np.sqrt(own[:, 1:].size)  # showings have no memory of their own
