@@ -88,6 +88,8 @@ def first_sentence(member: Any) -> str:
 def directive_for(full_name: str) -> list[str]:
     member = member_of(full_name)
     kind = "data"
+    if isinstance(member, dict):  # a registry would be described as any dict is
+        return [f".. py:data:: {full_name}", "", f"   {first_sentence(member)}", ""]
     if inspect.isclass(member):
         kind = "exception" if issubclass(member, Exception) else "class"
     elif callable(member):
@@ -165,10 +167,10 @@ def list_attributes(
     body = textwrap.dedent("\n".join(lines[start + 1 : end])).splitlines()
     written = [".. rubric:: Attributes", ""]
     for line in body:
-        field = re.match(r"([A-Za-z_][\w, ]*): +(.*)", line)
+        field = re.match(r"([A-Za-z_][\w, ]*?)( \(.*?\))?: +(.*)", line)
         if field:
             names = ", ".join(f"``{n.strip()}``" for n in field[1].split(","))
-            written += [names, f"   {field[2]}"]
+            written += [f"{names}{field[2] or ''}", f"   {field[3]}"]
         else:
             written.append(f"   {line.strip()}" if line.strip() else "")
     lines[start:end] = [*written, ""]

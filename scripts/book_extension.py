@@ -14,7 +14,7 @@ from typing import Any
 import api_pages
 from docutils import nodes
 from finish_pages import finish
-from page_steps import CSS_DPI, STEPS, patched_search, sized_pictures
+from page_steps import CSS_DPI, STEPS, patched_search, separate_frames, sized_pictures
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting.plain import Style as PlainStyle
 from pybtex.style.labels import BaseLabelStyle
@@ -104,7 +104,7 @@ def describe(
     title = html.escape(re.sub(r"<[^>]+>", "", context.get("title", "")), quote=True)
     owner, _, book = repository.removeprefix("https://github.com/").partition("/")
     picture = f"https://{owner}.github.io/{book}/_static/card.png"  # such cards want full addresses
-    context["metatags"] += (
+    context["metatags"] = context.get("metatags", "") + (
         f'<meta name="description" content="{description}" />\n'
         f'<meta property="og:type" content="book" />\n'
         f'<meta property="og:site_name" content="{html.escape(app.config.html_title or "")}" />\n'
@@ -171,7 +171,9 @@ def finish_pages(app: Sphinx, exception: Exception | None) -> None:
     if search.exists():
         search.write_text(patched_search(search.read_text()))
     shrink_pictures(output / "_images")
-    finish(output, app.config.root_doc, (*STEPS, sized_pictures(output / "_images")))
+    images = output / "_images"
+    steps = (*STEPS, sized_pictures(images), separate_frames(images))
+    finish(output, app.config.root_doc, steps)
 
 
 def shrink_pictures(folder: Path) -> None:
@@ -209,6 +211,7 @@ class AuthorYear(PlainStyle):
 def keep_one_search_box(app: Sphinx, config: Any) -> None:
     """The sidebar has a search box; the theme would add a header that holds another."""
     config.html_theme_options["navbar_persistent"] = []
+    config.html_theme_options["logo"] = {"text": config.html_title}
     config.linkcode_resolve = lambda domain, info: linkcode_resolve(
         app, info["module"], info["fullname"]
     )

@@ -37,9 +37,9 @@ NEEDED_BY = {
     "searchtools.js": 'id="search-results"',
     "language_data.js": 'id="search-results"',
     "searchindex.js": 'id="search-results"',
-    "tex-chtml.js": 'class="math',
+    "startup.js": 'class="math',
 }
-# Mathematics is 1.1 MB: asked for at once, it would delay the style sheet and the first paint.
+# Mathematics is 0.8 MB: asked for at once, it would delay the style sheet and the first paint.
 LATE = """<script>
 window.addEventListener("DOMContentLoaded", () => requestAnimationFrame(() => setTimeout(() => {{
   const script = document.createElement("script");
@@ -203,7 +203,7 @@ def light_head(text: str, root: str, sheet: str) -> str:
         if mark is None or mark not in text or name in seen:
             return ""
         seen.add(name)
-        if name == "tex-chtml.js":
+        if name == "startup.js":
             return LATE.format(source=source[1])
         searching = NEEDED_BY.get(name) == 'id="search-results"'
         wait = searching or "defer" in attributes or name == "documentation_options.js"

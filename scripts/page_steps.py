@@ -6,6 +6,8 @@ order.  They change what Jupyter Book and its theme write the same way on every 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
 import re
@@ -14,7 +16,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["STEPS", "patched_search", "sized_pictures"]
+__all__ = ["STEPS", "patched_search", "separate_frames", "sized_pictures"]
 
 BAR = re.compile(
     r'<summary aria-label="Toggle hidden content">\s*'
@@ -139,6 +141,28 @@ def sized_pictures(images: Path) -> Callable[[str, str], str]:
 
     def step(name: str, text: str) -> str:
         return re.sub(r'<img((?: alt="[^"]*")? src="([^"]+)")', size, text)
+
+    return step
+
+
+DATA_PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
+
+
+def separate_frames(images: Path) -> Callable[[str, str], str]:
+    """Return a step that takes the frames of sliders out of the page, each into a file.
+
+    In a notebook a slider is one piece of HTML; in a page of 1.4 MB the text would wait for them.
+    """
+
+    def step(name: str, text: str) -> str:
+        def separate(match: re.Match) -> str:
+            picture = base64.b64decode(match[1])
+            file = f"frame-{hashlib.sha256(picture).hexdigest()[:16]}.png"
+            images.mkdir(exist_ok=True)
+            (images / file).write_bytes(picture)
+            return f"{'../' * name.count('/')}_images/{file}"
+
+        return DATA_PICTURE.sub(separate, text) if 'class="mfvae-frames"' in text else text
 
     return step
 
