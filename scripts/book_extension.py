@@ -226,5 +226,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", without_code, priority=610)
     app.connect("html-page-context", describe, priority=620)
     app.connect("html-page-context", drop_thebe, priority=900)
-    app.connect("build-finished", finish_pages)
+    app.connect("build-finished", finish_pages, priority=900)  # after the theme colours code
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -205,8 +205,7 @@ def light_head(text: str, root: str, sheet: str) -> str:
         seen.add(name)
         if name == "startup.js":
             return LATE.format(source=source[1])
-        searching = NEEDED_BY.get(name) == 'id="search-results"'
-        wait = searching or "defer" in attributes or name == "documentation_options.js"
+        wait = "defer" in attributes or name == "documentation_options.js"
         return match[0] if wait else match[0].replace("<script", "<script defer", 1)
 
     return SCRIPT.sub(script, text)
