@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import itertools
 import json
 import re
 import struct
@@ -71,6 +72,18 @@ def name_bars(name: str, text: str) -> str:
     return "".join(pieces) + text[position:]
 
 
+def number_tables(name: str, text: str) -> str:
+    """Number the tables of `mfvae.plots.table` by chapter, as Sphinx numbers figures."""
+    chapter = re.search(r'<h1><span class="section-number">(\d+)\.', text)
+    count = itertools.count(1)
+
+    def numbered(match: re.Match) -> str:
+        number = f"{chapter[1]}.{next(count)}" if chapter else f"{next(count)}"
+        return f'{match[1]}<span class="caption-number">Table {number} </span>'
+
+    return re.sub(r'(<table class="results"[^>]*><caption>)', numbered, text)
+
+
 def fold_provenance(name: str, text: str) -> str:
     """Fold the lines that say by which code and on which machine numbers were computed."""
 
@@ -109,11 +122,27 @@ def enlarge_on_click(name: str, text: str) -> str:
     return figure.sub(r'\1<a class="enlarge" href="\3" title="Enlarge">\2</a>', text)
 
 
+def break_names(name: str, text: str) -> str:
+    """Let the names of the index break after their dots and underscores."""
+    if not name.startswith("genindex"):
+        return text
+    head, mark, rest = text.partition('<table style="width: 100%" class="indextable')
+    return (
+        head
+        + mark
+        + re.sub(
+            r">([^<>]+)<", lambda m: ">" + re.sub(r"(?<=[._])(?=\w)", "<wbr>", m[1]) + "<", rest
+        )
+    )
+
+
 STEPS: tuple[Callable[[str, str], str], ...] = (
+    number_tables,
     name_bars,
     fold_provenance,
     name_controls,
     enlarge_on_click,
+    break_names,
 )
 
 

@@ -42,7 +42,8 @@ OUT_OF_REACH = """() => {
 
 # Words of letters that stand on two lines though one line has room for them.
 BROKEN_WORDS = """() => {
-  const walker = document.createTreeWalker(document.querySelector(".bd-article"), 4);
+  const text = document.querySelector(".bd-article") ?? document.querySelector("main");
+  const walker = document.createTreeWalker(text, 4);
   const range = document.createRange(), found = [];
   while (walker.nextNode()) {
     const node = walker.currentNode, around = node.parentElement;
@@ -92,10 +93,13 @@ def opened(browser, site):
         sizes: list = []
         page.goto(f"{site}/{path}", wait_until="load")
         page.wait_for_load_state("networkidle")
-        if page.locator(".math").count():
-            page.wait_for_selector("mjx-container", state="attached")
+        if page.locator(".math").count():  # formulas are set as they come into view: all of them
             page.wait_for_function("window.MathJax?.startup?.promise")
             page.evaluate("MathJax.startup.promise.then(() => null)")
+            height = page.evaluate("document.documentElement.scrollHeight")
+            page.set_viewport_size({"width": width, "height": min(height + 2000, 60_000)})
+            page.wait_for_function("!document.querySelector('.bd-article mjx-lazy')")
+            page.set_viewport_size({"width": width, "height": 900})
         page.weight = sum(int(r.headers.get("content-length", 0)) for r in sizes)
         return page
 
