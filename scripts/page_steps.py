@@ -43,9 +43,6 @@ def what_it_hides(code: str, shown: str) -> str:
     caption = re.search(r'<span class="caption-number">(.*?) ?</span>', shown)
     if caption:
         return f"Code of {plain(caption[1]).strip()}"
-    slider = re.search(r'class="mfvae-frames"[^>]*aria-label="([^"]*)"', shown)
-    if slider:
-        return f"Code of the slider: {slider[1]}"
     defined = re.findall(r"^(?:def|class) (\w+)", code, re.MULTILINE)
     if defined:
         return "Code: " + ", ".join(defined[:3]) + (", …" if len(defined) > 3 else "")
@@ -82,6 +79,25 @@ def number_tables(name: str, text: str) -> str:
         return f'{match[1]}<span class="caption-number">Table {number} </span>'
 
     return re.sub(r'(<table class="results"[^>]*><caption>)', numbered, text)
+
+
+def caption_sliders(name: str, text: str) -> str:
+    """Give every slider a number and, as a caption, what its pictures show."""
+    chapter = re.search(r'<h1><span class="section-number">(\d+)\.', text)
+    count = itertools.count(1)
+
+    def captioned(match: re.Match) -> str:
+        number = f"{chapter[1]}.{next(count)}" if chapter else f"{next(count)}"
+        shown = match["alt"].removesuffix(f": {match['label']}")
+        caption = f'<span class="caption-number">Slider {number} </span>{shown}.'
+        return f'{match[0]}<p class="slider-caption">{caption}</p>'
+
+    slider = re.compile(
+        r'<div class="mfvae-frames"(?:(?!<img ).)*?aria-valuetext="(?P<label>[^"]*)".*?'
+        r'<img src="[^"]*" alt="(?P<alt>[^"]*)"[^>]*>',
+        re.DOTALL,
+    )
+    return slider.sub(captioned, text)
 
 
 def fold_provenance(name: str, text: str) -> str:
@@ -138,6 +154,7 @@ def break_names(name: str, text: str) -> str:
 
 STEPS: tuple[Callable[[str, str], str], ...] = (
     number_tables,
+    caption_sliders,
     name_bars,
     fold_provenance,
     name_controls,
