@@ -157,12 +157,12 @@ def show_configurations(axes: Any, x: Any, shape: tuple[int, int]) -> None:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str, *, name: str = ""
 ) -> IPython.display.HTML:
-    """Return rows as a table with a caption, which the book numbers; it scrolls on a phone.
+    """Return rows as a table with a caption, which the book numbers.
 
     Args:
-        columns: Heads, with units; the first column is set to the left, the others to the right.
-        rows: One entry for every column, as it is to be read: ``f"{gap:.2f} ± {error:.2f}"``.
-        caption, name: What the table shows; an identifier, to which text can link.
+        columns: Heads, with units.
+        rows: An entry for every column, as it is to be read: ``f"{gap:.2f} ± {error:.2f}"``.
+        caption, name: What the table shows; an identifier to link to.
 
     >>> table(["N", "gap"], [(4, "0.10"), (16, "0.20")], "Gap in nats.").data.count("<td>")
     4
