@@ -1,8 +1,9 @@
-"""One style and a few pictures for all figures; Matplotlib is imported when first used."""
+"""One style, a few pictures and one table for all; Matplotlib is imported when first used."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import html
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from mfvae._validation import check_count, check_finite_array
 
 if TYPE_CHECKING:
+    import IPython.display
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
@@ -23,6 +25,7 @@ __all__ = [
     "sequence_colors",
     "show_configurations",
     "subplots",
+    "table",
     "use_style",
 ]
 
@@ -149,3 +152,30 @@ def show_configurations(axes: Any, x: Any, shape: tuple[int, int]) -> None:
         ax.grid(False)
         for spine in ax.spines.values():
             spine.set_visible(True)
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str, *, name: str = ""
+) -> IPython.display.HTML:
+    """Return rows as a table with a caption, which the book numbers.
+
+    Args:
+        columns: Heads, with units.
+        rows: An entry for every column, as it is to be read: ``f"{gap:.2f} ± {error:.2f}"``.
+        caption, name: What the table shows; an identifier to link to.
+
+    >>> table(["N", "gap"], [(4, "0.10"), (16, "0.20")], "Gap in nats.").data.count("<td>")
+    4
+    """
+    from IPython.display import HTML
+
+    head = "".join(f'<th scope="col">{html.escape(str(column))}</th>' for column in columns)
+    body = ""
+    for row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f"rows must have {len(columns)} entries, got {len(row)}")
+        body += f"<tr>{''.join(f'<td>{html.escape(str(entry))}</td>' for entry in row)}</tr>"
+    return HTML(
+        f'<table class="results" id="{html.escape(name)}"><caption>{html.escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )

@@ -40,13 +40,11 @@ def frame_slider(
     Args:
         figures: The frames, at least two, all of the same size. They are closed.
         labels: One label for every frame, shown and spoken beside the bar, for instance "T = 0.90".
-        description: What the bar changes.
-        alt: Alternative text, to which the label is added; by default ``description``.
+        description, alt: What the bar changes; what the pictures show, by default the same.
         start: The frame shown first.
-        interval: Time from frame to frame, milliseconds, at least 20, of an animation that a button
+        interval: Milliseconds, at least 20, from frame to frame of an animation that a button
             starts and pauses; None has no button.
-        n_colors: Size of the pictures' palette, 2 to 256.
-        dpi: Resolution of the pictures, in dots per inch.
+        n_colors, dpi: Size of the pictures' palette, 2 to 256; dots per inch.
 
     >>> from matplotlib.figure import Figure
     >>> slider = frame_slider([Figure((2, 1)) for _ in range(3)], list("abc"), "letters")

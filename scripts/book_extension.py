@@ -1,22 +1,36 @@
-"""A small Sphinx extension of this book: launch buttons and the API pages."""
+"""The Sphinx extension of this book: buttons, heads of pages, references, finished pages."""
 
 from __future__ import annotations
 
+import html
 import importlib
 import inspect
-import pkgutil
+import io
 import re
-from pathlib import PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import api_pages
 from docutils import nodes
-from docutils.statemachine import StringList
+from finish_pages import finish
+from page_steps import CSS_DPI, STEPS, patched_search, separate_frames, sized_pictures
+from pybtex.plugin import register_plugin
+from pybtex.style.formatting.plain import Style as PlainStyle
+from pybtex.style.labels import BaseLabelStyle
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
-from sphinx.util.nodes import make_refnode, nested_parse_with_titles
 
 PUBLISHED_BRANCH = "gh-pages"
 """The branch that holds the built HTML, with the generated notebooks under ``notebooks/``."""
+
+
+NOT_LAUNCHED = {"status"}
+"""Pages that are executed but teach nothing that a reader would change and run again."""
+
+DESCRIPTION = (
+    "A book you can run, and its Python package: a variational autoencoder whose decoder treats "
+    "sites as independent given its latent variables is a mean-field theory of finitely many spins."
+)
 
 
 def launch_urls(repository: str, branch: str, page: str) -> dict[str, str]:
@@ -62,121 +76,155 @@ def drop_thebe(
         ]
 
 
-def public_modules(package: str) -> list[str]:
-    """Return the modules directly in a package that hold public names; subpackages are left out."""
-    found = pkgutil.iter_modules(importlib.import_module(package).__path__, prefix=f"{package}.")
-    return [m.name for m in found if not m.ispkg and not m.name.split(".")[-1].startswith("_")]
-
-
-def names_of_private_modules(package: str) -> list[str]:
-    """Return the public names of a package that none of its public modules lists, nor a room."""
-    listed = {n for m in public_modules(package) for n in importlib.import_module(m).__all__}
-    root = importlib.import_module(package)
-    names = []
-    for name in sorted(set(root.__all__) - listed):
-        member = getattr(root, name)
-        if inspect.ismodule(member) or ("." not in package and member.__module__.count(".") > 1):
-            continue  # has a page of its own
-        names.append(name)
-    return names
-
-
-class PackageApi(SphinxDirective):
-    """``{package-api} mfvae.data``: a package's docstring, and a section a public module."""
-
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        package = self.arguments[0]
-        lines = [f".. automodule:: {package}", "   :no-members:", ""]
-        for name in names_of_private_modules(package):
-            member = getattr(importlib.import_module(package), name)
-            kind = "autoclass" if inspect.isclass(member) else "autofunction"
-            lines += [f".. {kind}:: {package}.{name}", ""]
-        for name in public_modules(package):
-            lines += [name, "-" * len(name), "", f".. automodule:: {name}", ""]
-        container = nodes.section()
-        container.document = self.state.document
-        nested_parse_with_titles(self.state, StringList(lines, source="package-api"), container)
-        return container.children
-
-
-def skip_foreign(
-    app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
-) -> bool | None:
-    """Leave out what another library puts into our classes (scikit-learn's ``set_fit_request``)."""
-    home = getattr(obj, "__module__", None) or "mfvae"
-    return None if home.split(".")[0] == "mfvae" else True
-
-
-def drop_foreign_docstring(
-    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+def without_code(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Do not show what a base class of another library says of a method (torch's ``forward``)."""
-    if what != "method" or getattr(obj, "__doc__", None) or not hasattr(obj, "__qualname__"):
-        return
-    owner = getattr(importlib.import_module(obj.__module__), obj.__qualname__.split(".")[0], None)
-    for base in getattr(owner, "__mro__", ()):
-        if getattr(vars(base).get(obj.__name__), "__doc__", None):
-            if not base.__module__.startswith("mfvae"):
-                lines.clear()
-            return
+    """Leave buttons to launch and to download a notebook to pages that are one."""
+    stem = PurePosixPath(pagename).name
+    is_chapter = pagename in app.env.metadata and "kernelspec" in app.env.metadata[pagename]
+    keep_launch = is_chapter and stem not in NOT_LAUNCHED
+    groups = context.get("header_buttons", [])
+    context["header_buttons"] = [
+        group for group in groups if keep_launch or group.get("label") != "launch-buttons"
+    ]
 
 
-LITERAL = re.compile(r"(``.+?``|:[\w:]+:`.+?`|`.+?`)")
-
-
-def escape_bars(
-    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+def describe(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Let docstrings write absolute values, ``<|m|>``: they hold no RST substitutions."""
-    literal_indent = None
-    for i, line in enumerate(lines):
-        indent = len(line) - len(line.lstrip())
-        if literal_indent is not None and line.strip() and indent <= literal_indent:
-            literal_indent = None
-        if literal_indent is None and not line.lstrip().startswith(">>>"):
-            parts = LITERAL.split(line)
-            parts[::2] = [part.replace("|", "\\|") for part in parts[::2]]
-            lines[i] = "".join(parts)
-            if line.rstrip().endswith("::") or line.lstrip().startswith(".. math"):
-                literal_indent = indent
-
-
-def resolve_short_name(app: Sphinx, env: Any, node: nodes.Element, contnode: nodes.Element) -> Any:
-    """Resolve a reference by the end of its name, where one documented object bears it."""
-    if node.get("refdomain") != "py":
-        return None
-    domain = env.get_domain("py")
-    target = node["reftarget"]
-    for ending in (f".{target}", "." + target.rsplit(".", 1)[-1]):
-        matches = [
-            name
-            for name, entry in domain.objects.items()
-            if name.endswith(ending) and (node["reftype"] != "class" or entry.objtype == "class")
-        ]
-        if len(matches) == 1:
-            break
-    else:
-        return None
-    entry = domain.objects[matches[0]]
-    return make_refnode(
-        app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, matches[0]
+    """Give a page its description, the card shown where its address is shared, and its footer."""
+    repository = app.config.html_theme_options["repository_url"].rstrip("/")
+    blob = f"{repository}/blob/{app.config.html_theme_options['repository_branch']}"
+    context["theme_extra_footer"] = (
+        f'Text and code: <a href="{blob}/LICENSE">BSD-3-Clause</a>. '
+        f'<a href="{blob}/CITATION.cff">How to cite</a>. <a href="{repository}">Source code</a>.'
     )
+    text = first_paragraph(doctree) if doctree is not None else ""
+    description = html.escape(text or DESCRIPTION, quote=True)
+    title = html.escape(re.sub(r"<[^>]+>", "", context.get("title", "")), quote=True)
+    owner, _, book = repository.removeprefix("https://github.com/").partition("/")
+    picture = f"https://{owner}.github.io/{book}/_static/card.png"  # such cards want full addresses
+    context["metatags"] = context.get("metatags", "") + (
+        f'<meta name="description" content="{description}" />\n'
+        f'<meta property="og:type" content="book" />\n'
+        f'<meta property="og:site_name" content="{html.escape(app.config.html_title or "")}" />\n'
+        f'<meta property="og:title" content="{title}" />\n'
+        f'<meta property="og:description" content="{description}" />\n'
+        f'<meta property="og:image" content="{picture}" />\n'
+        '<meta name="twitter:card" content="summary_large_image" />\n'
+    )
+
+
+def first_paragraph(doctree: nodes.document) -> str:
+    """Return the beginning of a page's prose, without mathematics, at most 200 characters."""
+    for paragraph in doctree.findall(nodes.paragraph):
+        copy = paragraph.deepcopy()
+        for formula in [*copy.findall(nodes.math), *copy.findall(nodes.raw)]:
+            formula.parent.remove(formula)
+        text = " ".join(copy.astext().split())
+        if len(text) > 60:
+            return text if len(text) <= 200 else text[:200].rsplit(" ", 1)[0] + " …"
+    return ""
+
+
+def repository_role(
+    name: str,
+    rawtext: str,
+    text: str,
+    lineno: int,
+    inliner: Any,
+    options: Any = None,
+    content: Any = (),
+) -> tuple[list[nodes.Node], list[nodes.Node]]:
+    """Link a file of the repository: ``{repo}`licence <LICENSE>```; a dot is the repository."""
+    theme = inliner.document.settings.env.app.config.html_theme_options
+    title, path = re.fullmatch(r"(.+?)\s*<(.+)>", text).groups()
+    address = theme["repository_url"]
+    if path != ".":
+        address = f"{address}/blob/{theme['repository_branch']}/{path}"
+    return [nodes.reference(rawtext, title, refuri=address)], []
+
+
+def linkcode_resolve(app: Sphinx, module: str, full_name: str) -> str | None:
+    """Return the address of an object's source in the repository, with its lines."""
+    found: Any = importlib.import_module(module)
+    try:
+        for part in full_name.split("."):
+            found = getattr(found, part)
+        found = inspect.unwrap(getattr(found, "fget", found))
+        path = Path(inspect.getsourcefile(found))
+        lines, start = inspect.getsourcelines(found)
+        inside = path.resolve().relative_to(Path(app.srcdir).resolve()).as_posix()
+    except (AttributeError, OSError, TypeError, ValueError):
+        return None
+    theme = app.config.html_theme_options
+    address = f"{theme['repository_url']}/blob/{theme['repository_branch']}/{inside}"
+    return f"{address}#L{start}-L{start + len(lines) - 1}"
+
+
+def finish_pages(app: Sphinx, exception: Exception | None) -> None:
+    """Finish the pages when all are written (`finish_pages.finish`)."""
+    if exception is not None or app.builder.format != "html":
+        return
+    output = Path(app.outdir)
+    search = output / "_static" / "searchtools.js"
+    if search.exists():
+        search.write_text(patched_search(search.read_text()))
+    shrink_pictures(output / "_images")
+    images = output / "_images"
+    steps = (*STEPS, sized_pictures(images), separate_frames(images))
+    finish(output, app.config.root_doc, steps)
+
+
+def shrink_pictures(folder: Path) -> None:
+    """Write the figures with a palette of 256 colours where that makes them smaller."""
+    from PIL import Image
+
+    for path in folder.glob("*.png"):
+        with Image.open(path) as picture:
+            if picture.mode == "P":
+                continue
+            dpi = picture.info.get("dpi", (CSS_DPI, CSS_DPI))
+            small = io.BytesIO()
+            picture.convert("RGB").quantize(256).save(small, "png", optimize=True, dpi=dpi)
+        if len(small.getvalue()) < path.stat().st_size:
+            path.write_bytes(small.getvalue())
+
+
+class LabelStyle(BaseLabelStyle):
+    """Labels as the text cites: "Kingma and Welling, 2014"."""
+
+    def format_labels(self, sorted_entries: list[Any]) -> Iterator[str]:
+        for entry in sorted_entries:
+            names = [" ".join(person.last_names) for person in entry.persons.get("author", [])]
+            first = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+            yield f"{first or entry.key}, {entry.fields.get('year', 'n.d.')}"
+
+
+class AuthorYear(PlainStyle):
+    """The list of references in the order of authors and years."""
+
+    default_label_style = LabelStyle
+    default_sorting_style = "author_year_title"
 
 
 def keep_one_search_box(app: Sphinx, config: Any) -> None:
     """The sidebar has a search box; the theme would add a header that holds another."""
     config.html_theme_options["navbar_persistent"] = []
+    config.html_theme_options["logo"] = {"text": config.html_title}
+    config.linkcode_resolve = lambda domain, info: linkcode_resolve(
+        app, info["module"], info["fullname"]
+    )
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    app.add_directive("package-api", PackageApi)
+    register_plugin("pybtex.style.formatting", "author_year", AuthorYear)
+    api_pages.setup(app)
+    app.add_role("repo", repository_role)
     app.connect("config-inited", keep_one_search_box)
-    app.connect("autodoc-skip-member", skip_foreign)
-    app.connect("autodoc-process-docstring", drop_foreign_docstring, priority=100)
-    app.connect("autodoc-process-docstring", escape_bars, priority=900)
-    app.connect("missing-reference", resolve_short_name)
     app.connect("html-page-context", point_launch_buttons, priority=600)
+    app.connect("html-page-context", without_code, priority=610)
+    app.connect("html-page-context", describe, priority=620)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("build-finished", finish_pages, priority=900)  # after the theme colours code
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -25,7 +25,7 @@ from pathlib import Path
 import nbformat
 from check_output import check_book, pages_of
 from execute_chapters import execute_chapters
-from make_notebooks import write_published_notebooks
+from make_notebooks import for_jupyter, write_published_notebooks
 
 __all__ = ["build", "environment_key", "tree_key"]
 
@@ -116,8 +116,9 @@ def restore_outputs(root: Path) -> None:
         notebook = nbformat.read(executed, as_version=4)
         with contextlib.suppress(KeyError):  # an executed notebook that is not in the cache
             _, notebook = cache.merge_match_into_notebook(notebook)
-        for path in (executed, root / "_build" / "html" / "_sources" / f"{page}.ipynb"):
-            nbformat.write(notebook, path)
+        nbformat.write(notebook, executed)
+        download = root / "_build" / "html" / "_sources" / f"{page}.ipynb"
+        nbformat.write(for_jupyter(notebook), download)  # Jupyter shows Markdown, not MyST
 
 
 def build(root: Path) -> list[str]:

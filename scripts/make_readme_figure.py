@@ -1,4 +1,6 @@
-"""Draw the figure of the README: the prior that a VAE learns against the exact latent density.
+"""Draw the figure of the README and the card of shared links.
+
+The figure is the prior that a VAE learns against the exact latent density.
 
 Trains one latent on exact Curie–Weiss configurations at eleven temperatures, as the chapter on
 Curie–Weiss does (two minutes on two cores), and writes ``book/_static/latent-density.svg``.
@@ -13,6 +15,7 @@ import matplotlib
 matplotlib.use("svg")
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from mfvae import MeanFieldVAE, plots
 from mfvae.systems import CurieWeiss
@@ -31,7 +34,22 @@ def exact_density(field: np.ndarray, temperature: float) -> np.ndarray:
     return weight / (weight.sum() * (field[1] - field[0]))
 
 
+def draw_card() -> None:
+    """Write ``card.png``, what is shown where an address of the book is shared."""
+    field = np.linspace(-1.4, 1.4, 600)
+    figure = Figure(figsize=(12, 6.3), dpi=100)
+    figure.text(0.06, 0.84, "A VAE is a mean-field theory", fontsize=44, weight="bold")
+    figure.text(0.06, 0.74, "A book you can run, and its Python package", fontsize=24)
+    for i, temperature in enumerate(SHOWN):
+        panel = figure.add_axes((0.06 + 0.3 * i, 0.12, 0.27, 0.52))
+        panel.fill_between(field, exact_density(field, temperature), color=plots.PALETTE[0])
+        panel.set(xticks=[], yticks=[], ylim=(0, None), frame_on=False)
+        panel.set_xlabel(f"$T = {temperature}\\,J$", fontsize=22)
+    figure.savefig(TARGET.with_name("card.png"), metadata={"Software": None})
+
+
 def main() -> None:
+    draw_card()
     system = CurieWeiss(N_SITES)
     x = system.sample(TEMPERATURES, 4000, seed=0).reshape(-1, N_SITES)
     vae = MeanFieldVAE(n_latents=1, encoder="cnn", decoder="cnn", n_epochs=15, progress=False)

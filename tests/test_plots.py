@@ -73,3 +73,14 @@ def test_configurations_and_colors() -> None:
     assert plots.sequence_colors(5).shape == (5, 4)
     with pytest.raises(ValueError, match="n must"):
         plots.sequence_colors(0)
+
+
+def test_table_says_what_it_is_given_and_nothing_more() -> None:
+    text = plots.table(
+        ("d", "gap <nats>"), [(1, "2 ± 1"), (4, "<0.1")], "Gap & d.", name="tab-a"
+    ).data
+    assert text.startswith('<table class="results" id="tab-a"><caption>Gap &amp; d.</caption>')
+    assert text.count('<th scope="col">') == 2
+    assert "<td>&lt;0.1</td></tr></tbody>" in text
+    with pytest.raises(ValueError, match="rows must have 2 entries, got 1"):
+        plots.table(("d", "gap"), [(1,)], "Gap.")
