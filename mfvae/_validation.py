@@ -106,6 +106,8 @@ def check_finite_array(
     """
     if value is None or isinstance(value, (str, bytes, dict)):
         raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}")
+    if any(map(np.ma.is_masked, value if isinstance(value, (list, tuple)) else (value,))):
+        raise ValueError(f"{name} must not be masked: the values behind a mask would count")
     try:
         array = np.asarray(value)
     except ValueError as error:
