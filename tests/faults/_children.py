@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 __all__ = ["Outcome", "at_once", "forked"]
 
 PATIENCE = 120.0
@@ -59,6 +61,7 @@ def _child(
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+        torch.set_num_threads(1)  # the parent's threads are not here
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
         if before is not None:

@@ -185,7 +185,7 @@ def arguments_for(owner: str, name: str) -> dict[str, Any]:
     values: dict[str, Any] = {
         "x": x, "X": x, "s": x, "words": WORDS, "train": WORDS, "test": WORDS, "y": None,
         "conditions": np.repeat(GRID, len(SPINS) // 2), "condition": 1.0, "z": np.zeros((5, 1)),
-        "temperature": 1.0, "temperatures": GRID, "n_samples": 4, "n": 4, "n_chains": 4,
+        "temperature": 1.0, "temperatures": GRID, "n_samples": 4, "n": 4, "n_chains": 8,
         "n_records": 3, "burn_in": 2, "thinning": 1, "seed": 0, "sites": np.arange(4),
         "n_sites": 9, "length": 3, "n_patterns": 2, "patterns": np.sign(RNG.normal(size=(9, 2))),
         "system": systems.CurieWeiss(9), "vae": unconditional(), "source": systems.CurieWeiss(9),
@@ -193,14 +193,14 @@ def arguments_for(owner: str, name: str) -> dict[str, Any]:
         "components": np.arange(5.0), "A": np.diag([1.0, 0.5, -1.5]), "m": np.linspace(-1, 1, 5),
         "values": RNG.normal(size=200), "p": np.full(4, 0.25), "q": np.array([0.1, 0.2, 0.3, 0.4]),
         "demand": 1.0, "supply": 2.0, "n_latents": 1, "recovered": np.eye(9, 2),
-        "reference": np.eye(9, 2), "mixed": RNG.normal(size=(9, 2)), "n_components": 2,
+        "reference": np.sign(RNG.normal(size=(9, 2))), "mixed": RNG.normal(size=(9, 2)),
         "n_hidden": 2, "trials": [[[0.01], [0.03]], [[], [0.01]]], "stop": 0.04,
         "path": saved(), "progress": False, "course": 1, "paper": 2, "circumference": 4,
         "samples": {"model": WORDS}, "models": {"independent": fitted("IndependentModel")},
         "validation": 0.25, "configuration": systems.CurieWeiss(9).configuration(),
         "u": np.zeros((3, 1)), "field": np.zeros(9), "n_points": 10, "value": 1.0,
-        "n_bootstrap": 20, "n_importance": 4, "n_blocks": 8, "url": "http://127.0.0.1:9/none",
-        "timeout": 1.0, "n_epochs": 1,
+        "n_bootstrap": 100, "n_importance": 4, "n_blocks": 8, "url": "http://127.0.0.1:9/none",
+        "timeout": 1.0, "n_epochs": 1, "n_components": 2,
     }  # fmt: skip
     own: dict[tuple[str, str], dict[str, Any]] = {
         ("mfvae", "load_results"): {"name": "prior_cost"},
@@ -225,21 +225,32 @@ def arguments_for(owner: str, name: str) -> dict[str, Any]:
         ("mfvae.data", "load_retina"): {"path": "/nonexistent"},
         ("mfvae.data", "words_from_spikes"): {"start": 0.0, "bin_width": 0.02, "source": "own"},
         ("mfvae.data", "download_retina"): {"folder": saved().parent},
-        ("mfvae.measure", "capacity"): {"conditions": None},
+        ("mfvae.measure", "capacity"): {"conditions": None, "system": None},
         ("mfvae.measure", "elbo_surgery"): {"conditions": None},
         ("mfvae.measure", "exact_gap"): {"temperatures": 1.0, "vae": unconditional()},
         ("mfvae.measure", "total_correlation"): {"conditions": None, "lattice_shape": (3, 3)},
         ("mfvae.measure", "order_parameter_moments"): {"temperature": 1.0},
         ("mfvae.decode", "recover_patterns"): {"vae": unconditional(2), "condition": None},
-        ("mfvae.decode", "decoder_jacobian"): {},
+        ("mfvae.decode", "estimate_n_patterns"): {"X": np.sign(RNG.normal(size=(80, 16)))},
+        ("ScoredVAE", "score_samples"): {"X": SPINS},
+        ("ScoredVAE", "fit"): {"X": SPINS},
+        ("MaierSaupe", "dual_total_correlation"): {"n_samples": 10},
         ("mfvae.decode", "regress_order_tensor"): {
-            "conditions": None, "test": (SPINS, None), "method": "linear",
+            "conditions": None, "test": (SPINS, None), "method": "ridge",
         },
-        ("GeneralizedHopfield", "__init__"): {"prior": None, "patterns": np.eye(9, 1)},
+        ("GeneralizedHopfield", "__init__"): {
+            "prior": None, "condition": None, "patterns": np.eye(9, 1),
+        },
         ("GeneralizedHopfield", "from_vae"): {"condition": None},
         ("mfvae.report", "read_words"): {"path": "/nonexistent.csv"},
         ("mfvae.compare", "compare_models"): {"train": None},
         ("PairwiseMaximumEntropy", "__init__"): {"n_chains": 10},
     }  # fmt: skip
-    saves = {"path": saved().with_name("rival.npz")} if name == "save" else {}
-    return values | (saves if owner != "MeanFieldVAE" else {}) | own.get((owner, name), {})
+    values |= own.get((owner, name), {})
+    made = CONSTRUCTED[owner]() if owner in CONSTRUCTED else None
+    if name == "from_configuration":
+        values["configuration"] = made.configuration()
+    elif name in ("load", "save") and owner != "MeanFieldVAE":
+        values["path"] = saved().with_name(f"{owner}.npz")
+        made.save(values["path"])
+    return values

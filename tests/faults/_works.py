@@ -14,10 +14,12 @@ import numpy as np
 from _sweep import run_sweep
 
 import mfvae
-import mfvae.report.pipeline
+import mfvae.report.ladder
+import mfvae.report.page
 import mfvae.vae.training
 from mfvae import MeanFieldVAE
 from mfvae.data import EquilibriumSamples
+from mfvae.report.training import train_quickly
 from mfvae.systems import CurieWeiss
 from mfvae.vae.storage import content_hash
 
@@ -71,7 +73,7 @@ def fit_elsewhere(folder: Path) -> str:
 
 def store(folder: Path) -> str:
     samples = EquilibriumSamples.create(
-        folder / "store", CurieWeiss(9), [0.9, 1.1], 200, seed=1, n_chains=16,
+        folder / "store", CurieWeiss(9), [0.9, 1.1], 200, seed=1, n_chains=8,
         exist_ok=True, progress=False,
     )  # fmt: skip
     samples.verify()
@@ -117,6 +119,9 @@ def sweep(folder: Path, own: Callable[[tuple], bool] = lambda key: True) -> list
 
 
 def report(folder: Path) -> str:
+    """A report with short trainings and without pictures, which take most of the time."""
+    mfvae.report.ladder.train_quickly = _train_shortly
+    mfvae.report.page.figures = lambda report: []
     found = mfvae.report(WORDS, quick=True, folder=folder / "stages", progress=False)
     found.to_html(folder / "report.html")
     found.to_json(folder / "report.json")
@@ -126,6 +131,11 @@ def report(folder: Path) -> str:
     with contextlib.suppress(KeyError):
         kept.pop("time")
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def _train_shortly(*words: np.ndarray, **settings: Any) -> MeanFieldVAE:
+    few = {name: min(n, 40) for name, n in settings.items() if name.endswith("_steps")}
+    return train_quickly(*words, **settings | few)
 
 
 WORKS = {
