@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 
 # The scripts of the long sweeps, and the campaign of faults, which tests import by name.
-sys.path[:0] = [
-    str(Path(__file__).parents[1] / "book" / "results"),
-    str(Path(__file__).parent / "faults"),
-]
+sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "results"))
+sys.path.insert(0, str(Path(__file__).parent / "faults"))
 
 # Before NumPy, torch and Numba are imported: the workers of `make test -n 2` share two cores.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -1,7 +1,7 @@
 """The campaign of faults: what is disturbed, how often, and what came of it.
 
 A row a kind of fault, kept in `mfvae/data/results/faults.json` and shown on the book's status page.
-``make faults`` runs it, the folder of the sweeps on the path; every row is the whole of its own trials, seeded.
+``make faults`` runs it, with the folder of the sweeps on the path; every row is seeded.
 """
 
 from __future__ import annotations
