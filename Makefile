@@ -11,12 +11,13 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers where there are two cores; one thread each, so that they do not fight.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); [ "$$n" -gt 1 ] && echo 2 || echo 0)
 
-.PHONY: help setup book serve test test-all lint format check-book publish notebooks data bench results clean
+.PHONY: help setup book serve test test-all faults lint format check-book publish notebooks data bench results clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make book        execute every chapter, build the book strictly, say where index.html is"
 	@echo "make test        the test suite (minutes); make test-all adds the slow tests"
+	@echo "make faults      kills, damage and hostile arguments by the thousand, and what came of them"
 	@echo "make serve       serve the built book on http://localhost:$(PORT)"
 	@echo "make check-book  open every built page in headless Chromium"
 	@echo "make publish     commit the built book to the branch gh-pages"
@@ -46,6 +47,10 @@ test: $(READY)
 
 test-all: $(READY)
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not book'
+
+# Every row anew; with `ROWS='--fault killed'` some.
+faults: $(READY)
+	PYTHONPATH=book/results $(BIN)/python tests/faults/campaign.py --again $(ROWS)
 
 check-book: $(READY)
 	@test -f _build/html/index.html || $(MAKE) book

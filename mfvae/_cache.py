@@ -1,18 +1,23 @@
 """Nothing is drawn or trained twice: samples and models kept by content.
 
-The key of an entry is a hash of everything it follows from: the configuration, the data and
-the source code behind it. Samples follow from `mfvae.systems`, trained models from that and
-`mfvae.vae` (a module imports only from those before it). A changed package therefore never
-meets an old result. Entries live in the folder ``MFVAE_CACHE``, or the user's cache; deleting it
-costs time only.
+The key of an entry is a hash of everything it follows from: the configuration, the data, the
+versions of the libraries and the source code behind it. Samples follow from `mfvae.systems`,
+trained models from that and `mfvae.vae` (a module imports only from those before it), both from a
+class of the user's own: its methods count, functions that these call do not. Entries live in the
+folder ``MFVAE_CACHE``, or the user's cache; deleting it costs time only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -23,6 +28,9 @@ from mfvae.vae.storage import content_hash, plain, replace_file
 
 __all__ = ["fit_cached", "sample_cached"]
 
+_KNOWN = ("abc", "builtins", "mfvae", "sklearn")  # their classes are known by their versions
+_LIBRARIES = ("lightning", "nflows", "numba", "numpy", "scikit-learn", "scipy", "torch")
+
 
 @functools.cache
 def _code_hash(rooms: tuple[str, ...]) -> str:
@@ -31,15 +39,39 @@ def _code_hash(rooms: tuple[str, ...]) -> str:
     patterns = ["_*.py", *(f"{room}/**/*.py" for room in rooms)]
     sources = [source for pattern in patterns for source in package.glob(pattern)]
     texts = {str(source.relative_to(package)): source.read_text() for source in sources}
-    return content_hash(text=json.dumps(texts, sort_keys=True))
+    versions = {name: version(name) for name in _LIBRARIES}
+    return content_hash(text=json.dumps([texts, versions], sort_keys=True))
 
 
-def _path(name: str, rooms: tuple[str, ...], configuration: dict[str, Any], *arrays: Any) -> Path:
-    """Return where an entry is kept, in a folder that is made if need be."""
+def _own_code(value: Any) -> Any:
+    """Return what the methods of a class outside the package do, without names of places."""
+    if isinstance(value, type):
+        own = [kind for kind in value.__mro__ if kind.__module__.split(".")[0] not in _KNOWN]
+        entries = [entry for kind in own for entry in sorted(vars(kind).items())]
+        return [[k, _own_code(v)] for k, v in entries if k[:2] != "__" or callable(v)]
+    for inside in ("__func__", "fget", "__code__"):  # class methods, properties, functions
+        value = getattr(value, inside, value)
+    if isinstance(value, CodeType):
+        return [value.co_code.hex(), value.co_names, [_own_code(c) for c in value.co_consts]]
+    return value if isinstance(value, (bool, int, float, str, tuple)) else type(value).__name__
+
+
+def _path(
+    name: str, rooms: tuple[str, ...], configuration: dict[str, Any], made_by: Any, *arrays: Any
+) -> Path:
+    """Return where the entry of what an object of the package, or of a user's, makes is kept."""
     folder = Path(os.environ.get("MFVAE_CACHE") or pooch.os_cache("mfvae") / "results")
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps([configuration, _code_hash(rooms)], sort_keys=True, default=plain)
+    key = [configuration, _code_hash(rooms), _own_code(type(made_by))]
+    text = json.dumps(key, sort_keys=True, default=plain)
     return folder / name.format(content_hash(*arrays, text=text)[:32])
+
+
+def _keep(path: Path, write: Callable[[], None]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write()
+    except OSError as error:
+        warnings.warn(f"the result cannot be kept in {path.parent}: {error}", stacklevel=3)
 
 
 def sample_cached(
@@ -53,15 +85,17 @@ def sample_cached(
         "seed": seed,
         "options": options,
     }
-    path = _path(f"{type(system).__name__}-{{}}.npz", ("systems",), configuration)
-    if path.exists():
-        try:
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                return archive["x"]
-        except Exception:  # damaged, in whichever of a zip archive's many ways
-            path.unlink(missing_ok=True)
+    path = _path(f"{type(system).__name__}-{{}}.npz", ("systems",), configuration, system)
+    if path.is_file():
+        # Damaged, in whichever of a zip archive's many ways: it is drawn again.
+        with (
+            contextlib.suppress(Exception),
+            open(path, "rb") as stream,
+            np.load(stream, allow_pickle=False) as archive,
+        ):
+            return archive["x"]
     x = system.sample(temperature, n_samples, seed=seed, **options)
-    replace_file(path, lambda stream: np.savez_compressed(stream, x=x))
+    _keep(path, lambda: replace_file(path, lambda stream: np.savez_compressed(stream, x=x)))
     return x
 
 
@@ -91,11 +125,12 @@ def fit_cached(
         del parameters[shown_only]
     configuration = {"parameters": parameters, "validation": "given" if given else validation}
     arrays = (X, conditions, *(validation if given else (None, None)))
-    path = _path("vae-{}.pt", ("systems", "vae"), configuration, *arrays)
+    path = _path("vae-{}.pt", ("systems", "vae"), configuration, vae, *arrays)
     try:
         trained = MeanFieldVAE.load(path)
-    except (FileNotFoundError, ValueError):  # ValueError: damaged
-        vae.fit(X, conditions=conditions, validation=validation).save(path)
+    except (OSError, ValueError):  # not there, or damaged
+        vae.fit(X, conditions=conditions, validation=validation)
+        _keep(path, lambda: vae.save(path))
         return vae
     vars(vae).update({name: value for name, value in vars(trained).items() if name[-1] == "_"})
     return vae

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from mfvae.vae.estimator import MeanFieldVAE
 
 
-def check_count(value: object, name: str, *, minimum: int = 1, maximum: int | None = None) -> int:
+def check_count(value: object, name: str, *, minimum: int = 1, maximum: int = 2**31 - 1) -> int:
     """Return ``value`` as an int between ``minimum`` and ``maximum`` (bools are refused)."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}: {value!r}")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
-    if maximum is not None and value > maximum:
+    if value > maximum:
         raise ValueError(f"{name} must be at most {maximum}, got {value}")
     return int(value)
 
@@ -51,8 +51,8 @@ def check_number(
 
 
 def check_temperature(value: object, name: str = "temperature") -> float:
-    """Return one temperature, in units of J/k_B: a finite float above zero."""
-    return check_number(value, name, positive=True)
+    """Return one temperature in units of J/k_B: a float in [1e-9, 1e9], where 1/T is harmless."""
+    return check_number(value, name, minimum=1e-9, maximum=1e9, positive=True)
 
 
 def check_temperatures(value: object, name: str = "temperature") -> tuple[np.ndarray, bool]:
@@ -60,8 +60,8 @@ def check_temperatures(value: object, name: str = "temperature") -> tuple[np.nda
     if not isinstance(value, (list, tuple)) and np.ndim(value) == 0:
         return np.array([check_temperature(value, name)]), True
     temperatures = check_finite_array(value, name, ndim=1)
-    if np.any(temperatures <= 0):
-        raise ValueError(f"every {name} must be positive, got {temperatures.min()}")
+    for one in temperatures:
+        check_temperature(one, name)
     return temperatures, False
 
 
@@ -106,6 +106,8 @@ def check_finite_array(
     """
     if value is None or isinstance(value, (str, bytes, dict)):
         raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}")
+    if any(map(np.ma.is_masked, value if isinstance(value, (list, tuple)) else (value,))):
+        raise ValueError(f"{name} must not be masked: the values behind a mask would count")
     try:
         array = np.asarray(value)
     except ValueError as error:

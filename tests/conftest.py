@@ -6,8 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-# The scripts of the long sweeps, which tests import by name.
+# The scripts of the long sweeps, and the campaign of faults, which tests import by name.
 sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "results"))
+sys.path.insert(0, str(Path(__file__).parent / "faults"))
 
 # Before NumPy, torch and Numba are imported: the workers of `make test -n 2` share two cores.
 if "PYTEST_XDIST_WORKER" in os.environ:

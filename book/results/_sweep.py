@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 import mfvae
+from mfvae.vae.storage import replace_file
 
 __all__ = ["RESULTS", "from_chapter", "run_sweep", "stored_rows", "sweep_command"]
 
@@ -130,9 +131,8 @@ def run_sweep(
             rows = [done[other] for other in order if other in done]
             lines = ",\n".join("    " + json.dumps(row) for row in rows)
             shared = json.dumps(configuration)
-            partial = path.with_suffix(".partial")
-            partial.write_text(f'{{\n  "configuration": {shared},\n  "rows": [\n{lines}\n  ]\n}}\n')
-            os.replace(partial, path)
+            text = f'{{\n  "configuration": {shared},\n  "rows": [\n{lines}\n  ]\n}}\n'
+            replace_file(path, lambda stream, text=text: stream.write(text.encode()))
         print(new, flush=True)
     return stored_rows(path, configuration)
 

@@ -22,7 +22,7 @@ from zarr.codecs import ZstdCodec
 
 from mfvae.data.diagnostics import COLUMNS, OBSERVABLES
 
-__all__ = ["StoreFiles", "attributes_sha256", "describe", "staging"]
+__all__ = ["DRAWN", "StoreFiles", "attributes_sha256", "describe", "staging"]
 
 #: What a drawn chunk consists of, besides its checksum.
 DRAWN = ("x", "energy", "order_parameter", "seed")
@@ -149,22 +149,44 @@ class StoreFiles:
             os.replace(folder / name, self.path / name)
         shutil.rmtree(folder.parent)
 
-    def damage(self, chunk: int) -> list[str]:
-        """Return what is wrong with the files of a chunk: those missing, or not as written."""
+    def damaged_metadata(self) -> list[str]:
+        """Return the arrays whose ``zarr.json`` is missing or not as written."""
+        expected = self.attributes["metadata_sha256"]
+        return sorted(dict(self.metadata_sha256(self.path).items() ^ expected.items()))
+
+    def repair_metadata(self, workspace: Path) -> None:
+        """Write the damaged ``zarr.json`` again; ValueError where another Zarr writes others."""
+        _, _, folder = self.create(workspace)
+        again = self.metadata_sha256(folder)
+        for name in self.damaged_metadata():
+            if again[name] != self.attributes["metadata_sha256"][name]:
+                raise ValueError(
+                    f"{self.path}: this version of zarr cannot repair {name}/zarr.json"
+                )
+            (self.path / name).mkdir(exist_ok=True)
+            os.replace(folder / name / "zarr.json", self.path / name / "zarr.json")
+        shutil.rmtree(folder.parent)
+
+    def damage(self, chunk: int, read: tuple[str, ...] = DRAWN) -> list[str]:
+        """Return what is wrong with the files of a chunk: those missing, or not as written.
+
+        Of a chunk's arrays only those to be ``read`` are looked at.
+        """
         label = "diagnostics" if chunk == self.n_chunks else f"chunk {chunk}"
-        *names, record = self.names(chunk).values()
+        *arrays, record = self.names(chunk).items()
+        rows = {r: file for r, (name, file) in enumerate(arrays) if name in (*read, "diagnostics")}
+        names, record = list(rows.values()), record[1]
         if missing := [n for n in (record, *names) if not (self.path / n).is_file()]:
             return [f"{label}: missing {', '.join(missing)}"]
-        expected, contents = (self.path / record).read_bytes(), []
-        problems = []
-        for row, name in enumerate(names):
-            contents.append((self.path / name).read_bytes())
-            if hashlib.sha256(contents[-1]).digest() != expected[32 * row : 32 * (row + 1)]:
+        expected, problems, content = (self.path / record).read_bytes(), [], b""
+        for row, name in rows.items():
+            content = (self.path / name).read_bytes()
+            if hashlib.sha256(content).digest() != expected[32 * row : 32 * (row + 1)]:
                 problems.append(f"{label}: {name} does not match its checksum")
-        if expected[32 * len(names) :] != bytes(32 * (len(DRAWN) - len(names))):
+        if expected[32 * len(arrays) :] != bytes(32 * (len(DRAWN) - len(arrays))):
             problems.append(f"{label}: its record of checksums is damaged")
         state = self.seed(chunk).generate_state(4).astype("<u4").tobytes()
-        if chunk < self.n_chunks and not problems and contents[-1] != state:
+        if chunk < self.n_chunks and "seed" in read and not problems and content != state:
             problems.append(f"{label}: its seed is not the one of this store")
         return problems
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import queue
 import re
 import tempfile
+import threading
+import time
 import urllib.parse
 import zipfile
 from dataclasses import dataclass, field
@@ -18,16 +21,18 @@ from pathlib import Path
 
 import numpy as np
 import pooch
+import requests
 import scipy.io
 from scipy.special import expit
 
-from mfvae._validation import check_choice, check_fraction, check_seed
+from mfvae._validation import check_choice, check_fraction, check_number, check_seed
 
 __all__ = ["RetinaWords", "download_retina", "load_retina"]
 
 FILE_NAME = "bint_fishmovie32_100.mat"
 FILE_SHA256 = "50fa85a05950b76033809c8468f70c91fcd0c76d04587a685c1b76085f7f4dae"
 FILE_BYTES = 1_336_936
+MOST_BYTES = 64_000_000
 #: Tried in turn: the record of the publisher (by its DOI, since file addresses move) and the copy
 #: on figshare. Whatever an address delivers, only the file with the right checksum is kept.
 URLS = (
@@ -118,6 +123,13 @@ def retina_cache() -> Path:
     return Path(pooch.os_cache("mfvae")) / "retina"
 
 
+def retina_places() -> list[Path]:
+    """Return where the recording is looked for, in turn; `scripts/build_book.py` does the same."""
+    given = os.environ.get("MFVAE_DATA")
+    places = [Path(given) / "retina" / FILE_NAME] if given else []
+    return [*places, retina_cache() / FILE_NAME]
+
+
 def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> RetinaWords:
     """Return the recording of 160 salamander ganglion cells, or a labelled surrogate.
 
@@ -134,12 +146,9 @@ def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> Reti
     >>> load_retina().words.shape
     (297, 953, 160)
     """
+    places = retina_places()
     if path is not None:
         places = [Path(path), Path(path) / FILE_NAME, Path(path) / "retina" / FILE_NAME]
-    else:
-        given = os.environ.get("MFVAE_DATA")
-        places = [Path(given) / "retina" / FILE_NAME] if given else []
-        places.append(retina_cache() / FILE_NAME)
     for file in filter(Path.is_file, places):
         if wrong := _what_is_wrong(file):
             advice = "Delete it and fetch it again with `python -m mfvae.data.retina`."
@@ -183,31 +192,35 @@ def _what_is_wrong(file: Path) -> str:
     )
 
 
-def download_retina(url: str | None = None, folder: str | os.PathLike | None = None) -> Path:
+def download_retina(
+    url: str | None = None, folder: str | os.PathLike | None = None, *, timeout: float = 300.0
+) -> Path:
     """Fetch the recording, verify its checksum, and return where it is kept.
 
     It appears under its name only once it is complete and its checksum is right; a file already
     there and right is not fetched again. OSError if no address delivered it, with what went wrong
-    at each: unreachable, cut short, or a wrong checksum (both are named).
+    at each: unreachable, cut short, too long, too slow, or a wrong checksum (both are named).
 
     Args:
         url: Addresses tried in turn, separated by blanks; by default ``MFVAE_RETINA_URL`` if that
             environment variable is set, else the two public archives. An address may deliver the
             MATLAB file, a zip archive that holds it, or a web page that links to it.
         folder: Where the file is kept; by default the user's cache, where `load_retina` looks.
+        timeout: Seconds for each address; more than 64 MB are never taken from one.
     """
+    timeout = check_number(timeout, "timeout", positive=True)
     urls = (url or os.environ.get("MFVAE_RETINA_URL", "")).split() or URLS
     folder = retina_cache() if folder is None else Path(folder)
     target = folder / FILE_NAME
     if target.exists() and not _what_is_wrong(target):
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    pooch.get_logger().setLevel("WARNING")  # else it advises on checksums
     failures = []
     for address in urls:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as workspace:
             try:
-                found = _fetch(address, workspace)
+                found = Path(workspace) / FILE_NAME
+                _fetch(address, found, time.monotonic() + timeout)
                 if wrong := _what_is_wrong(found):
                     raise ValueError(wrong)
                 os.replace(found, target)
@@ -222,19 +235,47 @@ def download_retina(url: str | None = None, folder: str | os.PathLike | None = N
     )
 
 
-def _fetch(address: str, workspace: str, follow: bool = True) -> Path:
-    """Download ``address``; return the MATLAB file itself, out of a zip or a page if need be."""
-    http = pooch.HTTPDownloader(progressbar=True, timeout=60, headers={"User-Agent": "mfvae"})
-    file = pooch.retrieve(address, None, path=workspace, downloader=http)
+def _fetch(address: str, file: Path, deadline: float, follow: bool = True) -> None:
+    """Write to ``file`` what ``address`` delivers, out of a zip or behind a page if need be."""
+    outcome = queue.SimpleQueue()
+    # A thread of its own: a server may also send the head of its answer a byte a minute.
+    threading.Thread(target=_receive, args=(address, file, deadline, outcome), daemon=True).start()
+    try:
+        if error := outcome.get(timeout=max(0.0, deadline - time.monotonic())):
+            raise error
+    except queue.Empty:
+        raise TimeoutError("the time limit was reached") from None
     if zipfile.is_zipfile(file):
-        members = pooch.Unzip()(file, "download", None)
-        return Path(next((member for member in members if member.endswith(FILE_NAME)), file))
-    if follow and os.path.getsize(file) < 5_000_000:
+        with zipfile.ZipFile(file) as archive:
+            names = [name for name in archive.namelist() if name.endswith(FILE_NAME)]
+            with archive.open((names or [FILE_NAME])[0]) as member:
+                content = member.read(FILE_BYTES + 1)  # whatever it would unpack to
+        file.write_bytes(content)
+    elif follow and file.stat().st_size < 5_000_000:
         pattern = rb"""href=["']([^"']*%b[^"']*)""" % re.escape(FILE_NAME.encode())
-        if link := re.search(pattern, Path(file).read_bytes()):
+        if link := re.search(pattern, file.read_bytes()):
             linked = urllib.parse.urljoin(address, link[1].decode().replace("&amp;", "&"))
-            return _fetch(linked, workspace, follow=False)
-    return Path(file)
+            _fetch(linked, file, deadline, follow=False)
+
+
+def _receive(address: str, file: Path, deadline: float, outcome: queue.SimpleQueue) -> None:
+    try:
+        # As it is sent: who unpacks it does not know how much that is.
+        asked = {"User-Agent": "mfvae", "Accept-Encoding": "identity"}
+        with (
+            requests.get(address, stream=True, timeout=60, headers=asked) as answer,
+            open(file, "wb") as out,
+        ):
+            answer.raise_for_status()
+            for block in answer.raw.stream(2**16, decode_content=False):
+                if out.tell() + len(block) > MOST_BYTES:
+                    raise ValueError(f"more than {MOST_BYTES} bytes")
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the time limit was reached")
+                out.write(block)
+        outcome.put(None)
+    except Exception as error:
+        outcome.put(error)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from joblib import Parallel, delayed
 from mfvae import __version__
 from mfvae._progress import progress_bar
 from mfvae._validation import check_count, check_fraction, check_seed, check_temperatures
-from mfvae.data._store_files import StoreFiles, attributes_sha256, describe, staging
+from mfvae.data._store_files import DRAWN, StoreFiles, attributes_sha256, describe, staging
 from mfvae.data.diagnostics import OBSERVABLES, ChainDiagnostics, NotEquilibratedWarning, diagnose
 from mfvae.systems.base import System
 
@@ -185,7 +186,9 @@ class EquilibriumSamples:
             attributes["attributes_sha256"] = attributes_sha256(attributes)
             group.update_attributes(attributes)
             os.rename(folder, path)
-        return cls(path, system).resume(n_jobs=n_jobs, progress=progress)
+            samples = cls(path, system)
+            samples._draw(workspace, n_jobs, progress)
+        return samples._warn()
 
     @classmethod
     def open(cls, path: str | os.PathLike, *, system: Any = None) -> EquilibriumSamples:
@@ -198,41 +201,61 @@ class EquilibriumSamples:
     def resume(self, *, n_jobs: int = 1, progress: bool = True) -> EquilibriumSamples:
         """Draw the chunks that are missing, then compute the diagnostics; return the store.
 
-        A chunk counts as drawn when its checksum and all of its files are there.
+        A chunk counts as drawn when its checksum and all of its files are there. CorruptStoreError
+        if one of those is damaged: see :meth:`repair`.
         """
-        if not self.is_complete:
+        if self.is_complete:
+            self.verify()
+        else:
             with staging(self.path) as workspace:
-                todo = [c for c in range(self.n_chunks) if not self._files.is_drawn(c)]
-                tasks = (delayed(self._files.draw)(self.system, c, workspace) for c in todo)
-                with progress_bar(len(todo), "chunks", show=progress) as bar:
-                    for _ in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks):
-                        bar.update()
-                # A temperature at a time, in little memory.
-                grid = range(len(self.temperatures))
-                table = [[diagnose(self._group[name][t]) for name in OBSERVABLES] for t in grid]
-                self._files.write(self.n_chunks, {"diagnostics": np.array(table)}, workspace)
+                self._draw(workspace, n_jobs, progress)
         return self._warn()
+
+    def repair(self, *, n_jobs: int = 1, progress: bool = True) -> EquilibriumSamples:
+        """Draw damaged chunks again, bit for bit, and what else is damaged; return the store."""
+        with staging(self.path) as workspace:
+            self._files.repair_metadata(workspace)
+            drawn = (c for c in range(self.n_chunks + 1) if self._files.is_drawn(c))
+            for chunk in [c for c in drawn if self._files.damage(c)]:
+                *_, record = self._files.names(chunk).values()
+                (self.path / record).unlink()
+                (self.path / self._files.names(self.n_chunks)["checksum"]).unlink(missing_ok=True)
+            self._draw(workspace, n_jobs, progress)
+        return self._warn()
+
+    def _draw(self, workspace: Path, n_jobs: int, progress: bool) -> None:
+        self._check(c for c in range(self.n_chunks) if self._files.is_drawn(c))
+        todo = [c for c in range(self.n_chunks) if not self._files.is_drawn(c)]
+        tasks = (delayed(self._files.draw)(self.system, c, workspace) for c in todo)
+        with progress_bar(len(todo), "chunks", show=progress) as bar:
+            for _ in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks):
+                bar.update()
+        # A temperature at a time, in little memory.
+        grid = range(len(self.temperatures))
+        table = [[diagnose(self._group[name][t]) for name in OBSERVABLES] for t in grid]
+        self._files.write(self.n_chunks, {"diagnostics": np.array(table)}, workspace)
 
     def verify(self) -> None:
         """Compare every file with its checksum.
 
         The CorruptStoreError, a ValueError, names damaged files and, in ``.chunks``, the chunks.
         """
-        problems, damage = [], {}
         try:
             EquilibriumSamples(self.path)
-        except ValueError:
-            problems.append("zarr.json does not match its checksum")
-        found = self._files.metadata_sha256(self.path)
-        differ = {name for name, _ in found.items() ^ self.attributes["metadata_sha256"].items()}
-        problems += [f"{name}/zarr.json does not match its checksum" for name in sorted(differ)]
-        if not problems:
-            self._require(range(self.n_chunks + 1))
-            damage = {c: self._files.damage(c) for c in range(self.n_chunks + 1)}
-            problems = [problem for found in damage.values() for problem in found]
-        if problems:
-            chunks = tuple(c for c, found in damage.items() if found and c < self.n_chunks)
-            raise CorruptStoreError(f"{self.path} is damaged: {'; '.join(problems)}", chunks)
+        except (OSError, ValueError) as error:
+            raise CorruptStoreError(str(error)) from error
+        self._require(range(self.n_chunks + 1))
+        self._check(range(self.n_chunks + 1))
+
+    def _check(self, chunks: Iterable[int], read: tuple[str, ...] = DRAWN) -> None:
+        """Raise CorruptStoreError if metadata, or what is to be read of some chunks, is damaged."""
+        bad = self._files.damaged_metadata()
+        problems = [f"{name}/zarr.json does not match its checksum" for name in bad]
+        damage = {} if bad else {c: self._files.damage(c, read) for c in chunks}
+        if problems := problems + [problem for found in damage.values() for problem in found]:
+            names = tuple(c for c, found in damage.items() if found and c < self.n_chunks)
+            reason = f"{self.path} is damaged: {'; '.join(problems)}. repair() draws it again."
+            raise CorruptStoreError(reason, names)
 
     @property
     def system(self) -> Any:
@@ -250,10 +273,8 @@ class EquilibriumSamples:
     def diagnostics(self) -> ChainDiagnostics:
         """Autocorrelation times, effective sample sizes, R-hat and drift of the whole store."""
         self._require(range(self.n_chunks + 1))
-        try:
-            table = self._group["diagnostics"][...]
-        except Exception as error:
-            raise CorruptStoreError(f"{self.path}: unreadable diagnostics: {error}") from error
+        self._check([self.n_chunks])
+        table = self._group["diagnostics"][...]
         n_chains, n_records, *components = self._group["order_parameter"].shape[1:]
         counts = n_chains, n_records, math.prod(components)
         return ChainDiagnostics(self.temperatures, table, *counts, self.attributes["schedule"])
@@ -263,16 +284,13 @@ class EquilibriumSamples:
 
         The samples are ``(n_temperatures · n_samples, n_sites[, 3])``, spins int8 or directors
         float32, all of the first temperature, then all of the second, and so on; temperatures are
-        float64 ``(n_temperatures · n_samples,)``, units of J/k_B.
+        float64 ``(n_temperatures · n_samples,)``, units of J/k_B. CorruptStoreError if a file does
+        not match its checksum, which is compared at every reading.
         """
         self._require(self._chunks)
+        self._check(self._chunks, ("x",))
         size = self.attributes["chains_per_chunk"]
-        try:
-            x = self._group["x"][:, self._chunks.start * size : self._chunks.stop * size]
-        except Exception as error:
-            chunks = tuple(c for c in self._chunks if self._files.damage(c))
-            message = f"cannot read chunk {', '.join(map(str, chunks))} of {self.path}: {error}"
-            raise CorruptStoreError(message, chunks) from error
+        x = self._group["x"][:, self._chunks.start * size : self._chunks.stop * size]
         x = x.reshape(len(x), -1, *x.shape[3:])[:, : self.n_samples]
         return x.reshape(-1, *x.shape[2:]), np.repeat(self.temperatures, self.n_samples)
 
@@ -309,7 +327,7 @@ class EquilibriumSamples:
             try:
                 message, kind = self.diagnostics.warning(), NotEquilibratedWarning
             except CorruptStoreError as error:
-                message, kind = f"{error}; verify() tells what is damaged", UserWarning
+                message, kind = str(error), UserWarning
             if message:
                 warnings.warn(f"{self.path}: {message}", kind, stacklevel=3)
         return self

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mfvae._validation import check_finite_array
+
 _R2, _R6 = np.sqrt(0.5), np.sqrt(1.0 / 6.0)
 
 #: ``(5, 3, 3)``, with ``tr(BASIS[j] BASIS[k]) = delta_jk``.
@@ -28,9 +30,10 @@ def to_components(tensor: np.ndarray) -> np.ndarray:
     >>> to_components(np.diag([-1.0, -1.0, 2.0])).round(4).tolist()
     [2.4495, 0.0, 0.0, 0.0, 0.0]
     """
-    return np.asarray(tensor, dtype=np.float64).reshape(*np.shape(tensor)[:-2], 9) @ (
-        BASIS.reshape(5, 9).T
-    )
+    array = check_finite_array(tensor, "tensor")
+    if array.shape[-2:] != (3, 3):
+        raise ValueError(f"tensor must have shape (..., 3, 3), got {array.shape}")
+    return array.reshape(*array.shape[:-2], 9) @ BASIS.reshape(5, 9).T
 
 
 def from_components(components: np.ndarray) -> np.ndarray:
@@ -40,5 +43,8 @@ def from_components(components: np.ndarray) -> np.ndarray:
     >>> np.allclose(to_components(from_components(a)), a)
     True
     """
-    flat = np.asarray(components, dtype=np.float64) @ BASIS.reshape(5, 9)
+    array = check_finite_array(components, "components")
+    if array.shape[-1:] != (5,):
+        raise ValueError(f"components must have shape (..., 5), got {array.shape}")
+    flat = array @ BASIS.reshape(5, 9)
     return flat.reshape(*flat.shape[:-1], 3, 3)

@@ -282,6 +282,8 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         return self.module_.standardize(check_conditions(condition, n_samples, self.n_conditions_))
 
     def _check_data(self, X: Array, *, reset: bool) -> Array:
+        if np.ma.is_masked(X):
+            raise ValueError("X must not be masked: the values behind a mask would count")
         if LIKELIHOODS[self.likelihood].data_ndim == 2:
             dtype = np.float64 if self.likelihood == "gaussian" else "numeric"
             return validate_data(self, X, reset=reset, dtype=dtype)

@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from mfvae.vae.model import LatentVariableModel, build_model
 
-__all__ = ["RunFolder", "content_hash", "plain", "read_model", "replace_file", "write_model"]
+__all__ = [
+    "content_hash",
+    "plain",
+    "read_model",
+    "read_torch",
+    "replace_file",
+    "run_folder",
+    "write_model",
+    "write_torch",
+]
 
 FORMAT = "mfvae model"
-VERSION = 1
+VERSION = 2
+_SEAL = b"sha256:"  # and 32 bytes, at the end of every file of tensors
 
 
 def replace_file(path: Path, write: Callable[[Any], None]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then rename it into place."""
+    """Let ``write`` fill a temporary file beside ``path``, then rename it into place.
+
+    What processes killed more than an hour ago left of the same file is removed.
+    """
+    for left in path.parent.glob(".????????????????????????????????.part"):
+        with contextlib.suppress(OSError):  # another process is as tidy
+            if left.stat().st_mtime < time.time() - 3600:
+                left.unlink()
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with open(part, "xb") as stream:
@@ -67,6 +87,22 @@ def _from_json(value: Any) -> Any:
     raise ValueError(f"unknown kind {kind!r}")
 
 
+def write_torch(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain data to a file of torch's that ends with its SHA-256."""
+    stream = io.BytesIO()  # torch would hide the errors of a full disk
+    torch.save(content, stream)
+    seal = _SEAL + hashlib.sha256(stream.getbuffer()).digest()
+    replace_file(path, lambda file: file.writelines((stream.getbuffer(), seal)))
+
+
+def read_torch(path: Path) -> dict[str, Any]:
+    """Return what ``write_torch`` wrote; ValueError if anything else is there. No pickles."""
+    content, n = path.read_bytes() if path.is_file() else b"", len(_SEAL) + 32
+    if content[-n:] != _SEAL + hashlib.sha256(memoryview(content)[:-n]).digest():
+        raise ValueError(f"{path} cannot be read: it is damaged, or of another mfvae")
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
 def write_model(path: Path, description: dict[str, Any], module: LatentVariableModel) -> None:
     """Write weights and ``description``, plain data, to one versioned file without pickles.
 
@@ -84,7 +120,7 @@ def write_model(path: Path, description: dict[str, Any], module: LatentVariableM
         "description": json.dumps(_to_json({**description, "parameters": parameters})),
         "weights": {key: value.cpu() for key, value in module.state_dict().items()},
     }
-    replace_file(path, lambda stream: torch.save(content, stream))
+    write_torch(path, content)
 
 
 def read_model(path: Path) -> tuple[dict[str, Any], LatentVariableModel]:
@@ -95,12 +131,7 @@ def read_model(path: Path) -> tuple[dict[str, Any], LatentVariableModel]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no model file at {path}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{path} is not a readable model: damaged, or a pickle, which is never loaded ({error})"
-        ) from error
+    content = read_torch(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is not a model written by MeanFieldVAE.save")
     if content.get("version") != VERSION:
@@ -132,36 +163,39 @@ def content_hash(*arrays: Any, text: str = "") -> str:
     return digest.hexdigest()
 
 
-class RunFolder:
-    """A folder of one run: ``run.json`` describes it by everything its result follows from.
+@contextlib.contextmanager
+def run_folder(path: Path, description: dict[str, Any], *, leads: bool) -> Iterator[Path | None]:
+    """Hold the folder of one run; give its last checkpoint, or None if there is none yet.
 
-    ``last.ckpt`` is the end of the last complete epoch, ``best.ckpt`` the epoch of the lowest
-    validation loss. ValueError if the folder holds another run, or what this class did not write.
+    ``run.json`` describes the run by everything its result follows from; ``last.ckpt`` is the end
+    of the last complete epoch, ``best.ckpt`` the epoch of the lowest validation loss. ValueError if
+    the folder holds another run or cannot be read, RuntimeError if another ``fit`` is at work
+    there, which is no fault of the processes that one of them ``leads``.
     """
-
-    def __init__(self, path: str | Path, description: dict[str, Any]) -> None:
-        path = Path(path)
-        path.mkdir(parents=True, exist_ok=True)
-        self.description = json.loads(json.dumps(description, default=plain))
-        self.last, self.best = path / "last.ckpt", path / "best.ckpt"
-        self.record = path / "run.json"
-        if not self.record.exists():
-            if self.last.exists() or self.best.exists():
+    description = json.loads(json.dumps(description, default=plain))
+    record, last, best = path / "run.json", path / "last.ckpt", path / "best.ckpt"
+    path.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        if leads:
+            try:
+                stack.enter_context(FileLock(path / "lock", timeout=0))
+            except Timeout:
+                raise RuntimeError(f"another fit is at work in checkpoint_path {path}") from None
+            for left in path.glob(".*.part"):
+                left.unlink()
+        if not record.exists():
+            if last.exists() or best.exists():
                 raise ValueError(f"{path} holds checkpoints, but no run.json says of which run")
-            self.note(finished=False)
+            content = json.dumps({"description": description}).encode()
+            replace_file(record, lambda stream: stream.write(content))
         try:
-            content = json.loads(self.record.read_text())
-            there, self.finished = content["description"], content["finished"]
-            names = sorted(there.keys() | self.description.keys())
+            there = json.loads(record.read_text())["description"]
+            names = sorted(there.keys() | description.keys())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{self.record} cannot be read: {error}") from error
-        if other := [key for key in names if there.get(key) != self.description.get(key)]:
+            raise ValueError(f"{record} cannot be read: {error}") from error
+        if other := [key for key in names if there.get(key) != description.get(key)]:
             raise ValueError(
                 f"{path} holds a run that differs in {', '.join(other)}: "
                 "choose another checkpoint_path, or delete that folder to start anew"
             )
-
-    def note(self, *, finished: bool) -> None:
-        """Write whose run it is and whether a later ``fit`` may take its result."""
-        content = json.dumps({"description": self.description, "finished": finished}).encode()
-        replace_file(self.record, lambda stream: stream.write(content))
+        yield last if last.exists() else None

@@ -20,17 +20,20 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
 from mfvae._progress import progress_bar
 from mfvae.vae.model import LatentVariableModel
-from mfvae.vae.storage import RunFolder, content_hash
+from mfvae.vae.storage import content_hash, read_torch, run_folder, write_torch
 
 __all__ = ["train"]
 
 Batch = tuple[Tensor, Tensor]  # data, standardised conditions
+_SEVERAL = ("strategy", "devices", "num_nodes")  # of Lightning's, by which processes train together
 
 
 class _Batches:
@@ -126,6 +129,8 @@ class VAETraining(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["mfvae_records"] = self.records
+        stopped = self.trainer.early_stopping_callback.stopped_epoch > 0
+        checkpoint["mfvae_finished"] = stopped or len(self.records) >= self.options["n_epochs"]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.records = checkpoint["mfvae_records"]
@@ -162,11 +167,14 @@ class _EpochCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **here})
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"the checkpoint {path} cannot be read: {error}") from error
+class _SealedCheckpoints(TorchCheckpointIO):
+    """Writes beside the target, with a checksum; Lightning's own passes through ``$TMPDIR``."""
+
+    def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
+        write_torch(Path(path), checkpoint)
+
+    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        return read_torch(Path(path))
 
 
 @contextlib.contextmanager
@@ -214,68 +222,71 @@ def train(
     ``options`` are the estimator's parameters, checked. With a ``checkpoint_path`` the end of every
     epoch is kept, and a run of the same model (known by its ``configuration``), options and data
     goes on from there. Without validation data the training loss picks the best epoch. ValueError
-    if the loss is not finite, or the folder holds another run or cannot be read.
+    if the loss is not finite, or the folder holds another run or cannot be read; RuntimeError if
+    another process trains there.
     """
-
-    def load_best(path: Path) -> None:
-        weights = _read(path)["state_dict"]
-        model.load_state_dict({key.removeprefix("model."): w for key, w in weights.items()})
-
-    n_epochs, batch_size, run, resume = options["n_epochs"], options["batch_size"], None, None
-    if options["checkpoint_path"] is not None:
-        # Where it is trained, and how it is shown, may change.
-        followed = ("beta", "n_epochs", "batch_size", "learning_rate", "weight_decay", "momentum")
-        followed += ("schedule", "patience", "precision", "trainer_options")
-        description = {name: options[name] for name in followed} | {
-            "seed": options["random_state"],
-            "the model": configuration,
-            "redraw": redraw is not None,
-            "the training data": content_hash(*training),
-            "the validation data": None if validation is None else content_hash(*validation),
-        }
-        run = RunFolder(options["checkpoint_path"], description)
-        if run.finished:
-            load_best(run.best)
-            return _read(run.last)["mfvae_records"]
-        if run.last.exists():
-            resume = run.last
-            _read(resume)  # a damaged file is better reported here than by Lightning
+    n_epochs, batch_size, own = (
+        options["n_epochs"],
+        options["batch_size"],
+        options["trainer_options"],
+    )
     precision = options["precision"]
     if precision == "auto":
         gpu = options["device"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
     with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(progress_bar(n_epochs, "training", show=options["progress"]))
-        module = VAETraining(model, options, -(-len(training[0]) // batch_size), bar)
-        folder = run.last.parent if run else stack.enter_context(tempfile.TemporaryDirectory())
-        stack.enter_context(_lightning_tamed(model))
-        best = _EpochCheckpoint(Path(folder, "best.ckpt"), "validation_loss")
-        callbacks = [best] if run is None else [best, _EpochCheckpoint(run.last)]
-        stopping = EarlyStopping("validation_loss", patience=options["patience"] or math.inf)
-        callbacks.append(stopping)
-        own = dict(options["trainer_options"])
-        added = own.pop("callbacks", None) or []
-        callbacks += added if isinstance(added, list) else [added]
-        trainer = lightning.Trainer(
-            **{
-                "accelerator": options["device"],
-                "devices": 1,
-                "precision": precision,
-                "max_epochs": n_epochs,
-                "logger": False,
-                "enable_progress_bar": False,
-                "enable_model_summary": False,
-                "num_sanity_val_steps": 0,
-                "callbacks": callbacks,
-                **own,
+        resume, done = None, {}
+        if options["checkpoint_path"] is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        else:
+            # Where it is trained, and how it is shown, may change.
+            followed = ("beta", "n_epochs", "batch_size", "learning_rate", "weight_decay")
+            followed += ("momentum", "schedule", "patience", "precision", "trainer_options")
+            description = {name: options[name] for name in followed} | {
+                "seed": options["random_state"],
+                "the model": configuration,
+                "redraw": redraw is not None,
+                "the training data": content_hash(*training),
+                "the validation data": None if validation is None else content_hash(*validation),
             }
-        )
-        batches = _Batches(training, batch_size, module, redraw)
-        held_out = None if validation is None else _Batches(validation, 4 * batch_size)
-        trainer.fit(module, batches, held_out, ckpt_path=resume, weights_only=True)
-        if not best.path.exists():
-            raise ValueError("training ended before one epoch was complete: see trainer_options")
-        load_best(best.path)
-        if run is not None and (stopping.stopped_epoch > 0 or len(module.records) >= n_epochs):
-            run.note(finished=True)
-        return module.records
+            folder, alone = Path(options["checkpoint_path"]), own.keys().isdisjoint(_SEVERAL)
+            leads = alone or rank_zero_only.rank == 0
+            if resume := stack.enter_context(run_folder(folder, description, leads=leads)):
+                done = read_torch(resume)
+                read_torch(folder / "best.ckpt")  # better reported here than at the end
+        best = _EpochCheckpoint(folder / "best.ckpt", "validation_loss")
+        if not done.get("mfvae_finished"):
+            bar = stack.enter_context(progress_bar(n_epochs, "training", show=options["progress"]))
+            module = VAETraining(model, options, -(-len(training[0]) // batch_size), bar)
+            stack.enter_context(_lightning_tamed(model))
+            stopping = EarlyStopping("validation_loss", patience=options["patience"] or math.inf)
+            lasting = [] if options["checkpoint_path"] is None else [folder / "last.ckpt"]
+            added, plugins = (own.get(name) or [] for name in ("callbacks", "plugins"))
+            callbacks = [best, *map(_EpochCheckpoint, lasting), stopping]
+            callbacks += added if isinstance(added, list) else [added]
+            plugins = plugins if isinstance(plugins, list) else [plugins]
+            trainer = lightning.Trainer(
+                **{
+                    "accelerator": options["device"],
+                    "devices": 1,
+                    "precision": precision,
+                    "max_epochs": n_epochs,
+                    "logger": False,
+                    "enable_progress_bar": False,
+                    "enable_model_summary": False,
+                    "num_sanity_val_steps": 0,
+                    **own,
+                    "callbacks": callbacks,
+                    "plugins": [_SealedCheckpoints(), *plugins],
+                }
+            )
+            batches = _Batches(training, batch_size, module, redraw)
+            held_out = None if validation is None else _Batches(validation, 4 * batch_size)
+            trainer.fit(module, batches, held_out, ckpt_path=resume, weights_only=True)
+            if not best.path.exists():
+                reason = "training ended before one epoch was complete: see trainer_options"
+                raise ValueError(reason)
+            done = {"mfvae_records": module.records}
+        weights = read_torch(best.path)["state_dict"]
+        model.load_state_dict({key.removeprefix("model."): w for key, w in weights.items()})
+        return done["mfvae_records"]

@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from mfvae import MeanFieldVAE
 from mfvae.systems import CurieWeiss, MaierSaupe
-from mfvae.vae.storage import replace_file
+from mfvae.vae.storage import replace_file, write_torch
 
 DATA = {
     "bernoulli": CurieWeiss(16).sample(1.0, 50, seed=0),
@@ -101,21 +101,20 @@ class Planted:
         return Path.touch, (Path("/nonexistent/touched"),)
 
 
-def damaged(content: bytes) -> dict[str, bytes]:
+def damaged(content: bytes, folder: Path) -> dict[str, bytes]:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("a.txt", "something else")
-    other, tensors, empty = io.BytesIO(), io.BytesIO(), io.BytesIO()
     whole = torch.load(io.BytesIO(content), weights_only=True)
-    torch.save({**whole, "version": 99}, other)
-    torch.save({"weights": whole["weights"]}, tensors)
-    torch.save({key: whole[key] for key in ("format", "version")}, empty)
-    changed = io.BytesIO()
     description = whole["description"].replace('"n_latents", 2', '"n_latents", 3')
     assert description != whole["description"]
-    torch.save({**whole, "description": description}, changed)
-    unknown = io.BytesIO()
-    torch.save({**whole, "description": description.replace('"beta"', '"bета"')}, unknown)
+    unsealed = io.BytesIO()
+    torch.save(whole, unsealed)
+
+    def sealed(**entries) -> bytes:
+        write_torch(folder / "sealed", entries)
+        return (folder / "sealed").read_bytes()
+
     return {
         "truncated": content[: len(content) // 2],
         "almost complete": content[:-1],
@@ -123,18 +122,21 @@ def damaged(content: bytes) -> dict[str, bytes]:
         "text": b"model",
         "pickle": pickle.dumps({"format": "mfvae model", "planted": Planted()}),
         "zip": archive.getvalue(),
-        "version 99": other.getvalue(),
-        "only weights": tensors.getvalue(),
-        "no description": empty.getvalue(),
-        "another description": changed.getvalue(),
-        "unknown parameter": unknown.getvalue(),
+        "version 99": sealed(**whole | {"version": 99}),
+        "only weights": sealed(weights=whole["weights"]),
+        "no description": sealed(format=whole["format"], version=whole["version"]),
+        "another description": sealed(**whole | {"description": description}),
+        "unknown parameter": sealed(
+            **whole | {"description": whole["description"].replace('"beta"', '"bета"')}
+        ),
+        "no checksum": unsealed.getvalue(),
     }
 
 
 def test_damaged_and_foreign_files_are_refused(vae: MeanFieldVAE, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     vae.save(path)
-    for name, content in damaged(path.read_bytes()).items():
+    for name, content in damaged(path.read_bytes(), tmp_path).items():
         path.write_bytes(content)
         with pytest.raises(ValueError, match=str(path)) as caught:
             MeanFieldVAE.load(path)

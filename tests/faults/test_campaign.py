@@ -1,0 +1,140 @@
+"""A few trials of every kind of fault, and planted faults that the campaign must notice."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+
+import _damage
+import _disturb
+import _downloads
+import _fuzz
+import _works
+import campaign
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+FEW = ["body without end", "head a byte at a time", "zip that unpacks to 300 MB", "wrong content"]
+
+
+@pytest.mark.parametrize(("name", "n"), [("store", 3), ("fit with patience", 3), ("sweep", 3)])
+def test_a_few_kills(name: str, n: int) -> None:
+    figures = _disturb.kills(name, n, seed=1)
+    assert (figures["wrong"], figures["left over"]) == (0, 0), figures
+    assert figures["kills"] >= n
+
+
+def test_a_few_at_once() -> None:
+    figures = _disturb.together(2, 6, seed=2)
+    assert figures["wrong"] == 0, figures
+
+
+def test_a_few_flips() -> None:
+    figures = _damage.flips(25, seed=3)
+    assert [figures[k] for k in ("wrong", "obscure", "executed")] == [0, 0, 0], figures
+
+
+def test_a_few_full_disks() -> None:
+    assert _disturb.full_and_read_only(6, seed=4)["wrong"] == 0
+
+
+def test_a_few_hostile_servers() -> None:
+    figures = _downloads.downloads(FEW, timeout=0.5)
+    assert (figures["refused"], figures["wrong"], figures["too long"]) == (len(FEW), 0, 0), figures
+
+
+def test_a_few_hostile_arguments() -> None:
+    figures = _fuzz.fuzz(25, 0.5, seed=5, only="CurieWeiss.")
+    assert figures["calls"] > 100
+    for end in ("undocumented", "NaN", "mutated", "hung", "crashed"):
+        assert figures[end] == 0, figures
+
+
+# ------------------------------------------------------------------- planted faults
+
+
+def careless(folder: Path) -> str:
+    """Write a file in two steps, and take whatever is there for the whole."""
+    path = folder / "file"
+    if not path.exists():
+        with open(path, "w") as stream:
+            stream.write("first ")
+            stream.flush()
+            (folder / "between").mkdir(exist_ok=True)
+            time.sleep(0.02)
+            stream.write("second")
+    return path.read_text()
+
+
+def test_a_file_written_in_place_is_noticed(monkeypatch) -> None:
+    monkeypatch.setitem(_works.WORKS, "planted", _works.Work(careless))
+    assert _disturb.kills("planted", 12, seed=1)["wrong"] > 0
+
+
+def test_a_reader_without_checksums_is_noticed(monkeypatch) -> None:
+    monkeypatch.setattr(
+        _damage,
+        "_doors",
+        lambda folder: (
+            {"planted": ([folder / "model.pt"], (folder / "model.pt").read_bytes)}
+            if (folder / "model.pt").write_bytes(bytes(1000))
+            else {}
+        ),
+    )
+    assert _damage.flips(5, seed=1)["wrong"] >= 5
+
+
+@pytest.mark.parametrize("end", ["NaN", "mutated", "undocumented", "crashed", "hung"])
+def test_a_careless_function_is_noticed(monkeypatch, end: str) -> None:
+    def planted(x: np.ndarray) -> float:
+        if end == "mutated" and isinstance(x, np.ndarray):
+            x.setflags(write=True)
+            x.flat[:1] = 7
+        if end == "hung":
+            time.sleep(5)
+        if end == "crashed":
+            import os
+
+            os.abort()
+        if end == "undocumented":
+            raise KeyError("x")
+        return float("nan") if end == "NaN" else 0.0
+
+    target = _fuzz.Target("CurieWeiss", "planted", planted)
+    monkeypatch.setattr(_fuzz, "targets", lambda: [target])
+    monkeypatch.setattr(_fuzz, "HANG", 0.5)
+    assert _fuzz.fuzz(2, 5.0, seed=1)[end] > 0
+
+
+def test_a_server_without_limits_is_noticed(monkeypatch) -> None:
+    monkeypatch.setattr(_downloads.retina, "MOST_BYTES", 10**12)
+    assert _downloads.downloads(["body without end"], timeout=1.0)["too much"] == 1
+
+
+# --------------------------------------------------------------------- the kept figures
+
+
+def test_the_kept_figures_are_good() -> None:
+    import mfvae
+
+    rows = {(r["fault"], r["of"]): r["figures"] for r in mfvae.load_results("faults")["rows"]}
+    assert set(rows) == set(campaign.ROWS)
+    for key, figures in rows.items():
+        assert figures.get("wrong", 0) == 0, key
+    assert all(rows["killed", name]["kills"] >= n for name, n in campaign.KILLS.items())
+    arguments = rows["hostile", "arguments"]
+    assert arguments["calls"] >= 50_000
+    assert arguments["named"] >= 0.95 * arguments["refused"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("row", campaign.ROWS, ids=lambda row: "-".join(row))
+def test_a_fifth_of_the_campaign(row: tuple[str, str]) -> None:
+    work = campaign.PARTS[row]
+    smaller = [max(20, a // 5) if isinstance(a, int) and a > 20 else a for a in work.args]
+    figures = partial(work.func, *smaller, **work.keywords)()
+    ends = ("wrong", "obscure", "executed", "undocumented", "NaN", "mutated", "hung", "crashed")
+    assert {end: figures[end] for end in ends if figures.get(end)} == {}, figures
