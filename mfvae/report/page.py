@@ -55,15 +55,14 @@ def page(report: Report) -> str:
 def body(report: Report) -> str:
     """Return the report as a block of HTML, as a notebook shows it."""
     escape, facts = html.escape, report.facts
-    low, high = report.n_latents_interval
-    span = f"{low}" if low == high else f"{low} to {high}" if high is not None else f"{low} or more"
     parts = [
         f'<style>{STYLE}</style><div class="mfvae"><h1>{escape(report.code)}</h1>',
         f'<p class="verdict">{escape(MEANING[report.code])} {escape(report.verdict)}</p>',
-        f"<p>Collective variables: <strong>{report.n_latents}</strong> ({span}). Gain over "
+        f"<p>Collective variables: <strong>{report.n_latents}</strong> ({report.interval}). Gain over "
         f"independent cells: {report.gain[0]:.2f} nats a word [{report.gain[1]:.2f}, "
         f"{report.gain[2]:.2f}]. Words: {facts['n_words']}, worth {facts['n_effective']:.0f} "
-        f"independent ones; cells: {len(report.names)} of {facts['n_cells']}.</p>",
+        f"independent ones; cells: {len(report.names)} of {facts['n_cells']} (dead and "
+        "doubled ones are left out).</p>",
     ]
     if report.warnings:
         items = "".join(f"<li>{escape(text)}</li>" for text in report.warnings)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from mfvae.report.words import FALSE_ALARM, Words, standardized
+from mfvae.report.words import FALSE_ALARM, Words
+from mfvae.vae.hygiene import standardized
 
 __all__ = ["Moments", "residuals", "screen"]
 
