@@ -200,7 +200,7 @@ class Ladder:
                 prior="mixture",
                 prior_options={"n_components": 16},
                 learning_rate=5e-3 if deep else 2e-2,
-                n_epochs=max(5, -(-n_steps // -(-n_train // 256))),
+                n_epochs=min(200, max(5, -(-n_steps // -(-n_train // 256)))),
                 device="cpu",
                 progress=False,
                 random_state=self.seeds[number],
