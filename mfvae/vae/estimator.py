@@ -319,6 +319,8 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         return self.module_.standardize(check_conditions(condition, n_samples, self.n_conditions_))
 
     def _check_data(self, X: Array, *, reset: bool) -> Array:
+        if isinstance(X, np.ma.MaskedArray):
+            raise TypeError("X is a masked array: fill or drop what is masked, no model sees it")
         if LIKELIHOODS[self.likelihood].data_ndim == 2:
             dtype = np.float64 if self.likelihood == "gaussian" else "numeric"
             return validate_data(self, X, reset=reset, dtype=dtype)
