@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,14 @@ class Ladder:
 
     def climb(self) -> Iterator[str]:
         """Fit all models, yield the name of each when it is done."""
-        yield self._rival("independent", "independent", 0, IndependentModel)
+        train = self.parts["train"]
+        yield self._add("independent", "independent", 0, lambda: IndependentModel().fit(train))
         before = -np.inf
         for k in COMPONENTS:
-            if k * 20 > len(self.parts["train"]):
+            if k * 20 > len(train):
                 break
             mixture = BernoulliMixture(k, n_init=6, random_state=self.seeds[0])
-            yield self._rival(f"mixture of {k}", "mixture", k, lambda mixture=mixture: mixture)
+            yield self._add(f"mixture of {k}", "mixture", k, partial(mixture.fit, train))
             now = self.fits[-1].validate.mean()
             if now - before < STEP_UP:
                 break
@@ -102,7 +104,8 @@ class Ladder:
         if not self.n_seen:
             return
         sizes = [f.size for f in self.fits if f.kind == "vae"]
-        enough = min(d for d in sizes if self.best("vae", d).validate.mean() > best - 0.05)
+        top = self.best("vae").validate.mean()  # which may be behind independent cells
+        enough = min(d for d in sizes if self.best("vae", d).validate.mean() > top - 0.05)
         edge = self.quick and enough == RUNGS[-1]
         if enough - 1 not in (0, *sizes) and not edge:  # a rung that was left out
             for number in range(copies):
@@ -148,7 +151,27 @@ class Ladder:
             save(result := make(), path)
             return result
 
-    def _add(self, name: str, make: Callable[[], Fit]) -> str:
+    def _add(self, name: str, kind: str, size: int, build: Callable[[], Any]) -> str:
+        """Keep the scores of the fitted model that ``build`` returns; return its name."""
+
+        def make() -> Fit:
+            started, model = time.perf_counter(), build()
+            seconds, is_vae = time.perf_counter() - started, isinstance(model, MeanFieldVAE)
+            scores = [
+                model.score_samples(self.parts[part], **({"n_importance": k} if is_vae else {}))
+                for part, k in {"validate": 32, "test": 128}.items()
+            ]
+            if is_vae:
+                bricks = model.module_.decoder, model.module_.prior
+                n_parameters = sum(w.numel() for brick in bricks for w in brick.parameters())
+                losses = model.history_["validation_loss"]  # in one cycle the last fifth gains most
+                tail = -(-len(losses) // 5)
+                rise = (min(losses[:-tail]) - min(losses[-tail:])) / 5
+            else:
+                n_parameters, rise = int(model.n_parameters), getattr(model, "rise", 0.0)
+            stderr, trained = float(getattr(model, "log_prob_stderr", 0.0)), rise < STILL_RISING
+            return Fit(name, kind, size, n_parameters, *scores, stderr, trained, seconds, model)
+
         def load(path: Path) -> Fit:
             with np.load(path, allow_pickle=False) as archive:
                 scores = {part: archive[part] for part in ("validate", "test")}
@@ -159,31 +182,9 @@ class Ladder:
             arrays = {"validate": fit.validate, "test": fit.test, "facts": json.dumps(facts)}
             replace_file(path, lambda stream: np.savez(stream, **arrays))
 
+        self.builds[name] = build
         self.fits.append(self._kept(f"{name}.npz", make, load, save))
         return name
-
-    def _rival(
-        self,
-        name: str,
-        kind: str,
-        size: int,
-        build: Callable[[], Any],
-        trained: Callable[[], bool] = lambda: True,
-    ) -> str:
-        def fitted() -> Any:
-            model = build()
-            return model if hasattr(model, "n_features_in_") else model.fit(self.parts["train"])
-
-        def make() -> Fit:
-            started, model = time.perf_counter(), fitted()
-            scores = [model.score_samples(self.parts[part]) for part in ("validate", "test")]
-            fit = Fit(name, kind, size, int(model.n_parameters), *scores, model=model)
-            fit.stderr = float(getattr(model, "log_prob_stderr", 0.0))
-            fit.seconds, fit.trained = time.perf_counter() - started, trained()
-            return fit
-
-        self.builds[name] = fitted
-        return self._add(name, make)
 
     def _vae(self, d: int, number: int, *, deep: bool = False) -> str:
         name = f"deep VAE, {d} latents" if deep else f"VAE, {d} latents, seed {number}"
@@ -209,23 +210,8 @@ class Ladder:
                 warnings.simplefilter("ignore", UserWarning)
                 return vae.fit(self.parts["train"], validation=(self.parts["validate"], None))
 
-        def build() -> MeanFieldVAE:
-            return self._kept(f"{name}.pt", train, MeanFieldVAE.load, MeanFieldVAE.save)
-
-        def make() -> Fit:
-            vae, draws = build(), {"validate": 32, "test": 128}
-            scores = [vae.score_samples(self.parts[p], n_importance=k) for p, k in draws.items()]
-            bricks = vae.module_.decoder, vae.module_.prior
-            size = sum(p.numel() for brick in bricks for p in brick.parameters())
-            fit = Fit(name, "deep" if deep else "vae", d, size, *scores, model=vae)
-            losses = vae.history_["validation_loss"]
-            tail = -(-len(losses) // 5)
-            fit.trained = min(losses[:-tail]) - min(losses[-tail:]) < 5 * STILL_RISING
-            fit.seconds = vae.training_seconds_
-            return fit
-
-        self.builds[name] = build
-        return self._add(name, make)
+        build = partial(self._kept, f"{name}.pt", train, MeanFieldVAE.load, MeanFieldVAE.save)
+        return self._add(name, "deep" if deep else "vae", d, build)
 
     def _pairwise(self) -> Iterator[str]:
         """Fit pairwise models, the ridge chosen by the pseudo-likelihood of validation words."""
@@ -241,27 +227,27 @@ class Ladder:
 
         def build(method: str) -> PairwiseMaximumEntropy:
             ridge = 20.0 if self.quick else max((5.0, 20.0, 80.0), key=value)
-            return PairwiseMaximumEntropy(method=method, ridge=ridge, **options)
+            model = PairwiseMaximumEntropy(method=method, ridge=ridge, **options)
+            return model.fit(self.parts["train"])
 
         for method in ("pseudo-likelihood",) if self.quick else ("pseudo-likelihood", "both"):
             name = f"pairwise, {method.replace('both', 'likelihood')}"
-            yield self._rival(name, "pairwise", 2, lambda method=method: build(method))
+            yield self._add(name, "pairwise", 2, partial(build, method))
 
     def _machine(self) -> Iterator[str]:
         """Fit an RBM; as long as twice the epochs bring more than 0.05 nats, fit it again."""
-        rise = [np.inf]
 
         def build() -> RestrictedBoltzmannMachine:
             epochs, before = max(8, -(-2500 * 100 // len(self.parts["train"]))), -np.inf
+            annealing = {"n_annealing_chains": 200, "n_annealing_steps": 1500}
             for _ in range(3):
-                annealing = {"n_annealing_chains": 200, "n_annealing_steps": 1500}
                 model = RestrictedBoltzmannMachine(
                     32, n_epochs=epochs, random_state=self.seeds[3], **annealing
                 ).fit(self.parts["train"])
                 now = model.score(self.parts["validate"])
-                rise[0], before, epochs = now - before, now, 2 * epochs
-                if rise[0] < STILL_RISING:
+                model.rise, before, epochs = now - before, now, 2 * epochs
+                if model.rise < STILL_RISING:
                     break
             return model
 
-        yield self._rival("RBM, 32 hidden", "rbm", 32, build, lambda: rise[0] < STILL_RISING)
+        yield self._add("RBM, 32 hidden", "rbm", 32, build)

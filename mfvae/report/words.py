@@ -158,14 +158,11 @@ def _as_array(X: Any) -> tuple[np.ndarray, list[str] | None]:
 
 def _drifting(words: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     """Return which cells' rates have a trend over the blocks, bool (n_cells,)."""
-    labels, start, size = np.unique(blocks, return_index=True, return_counts=True)
+    labels, start = np.unique(blocks, return_index=True)
     if len(labels) < 8:
         return np.zeros(words.shape[1], dtype=bool)
-    order, first = np.argsort(blocks, kind="stable"), np.r_[0, np.cumsum(size)[:-1]]
-    sums = np.add.reduceat(words[order], first, axis=0, dtype=np.float64)
-    means = sums / size[:, None]
-    t = stats.zscore(start.astype(float))
-    y = means - means.mean(axis=0)
+    means = np.array([words[blocks == label].mean(axis=0) for label in labels])
+    t, y = stats.zscore(start.astype(float)), means - means.mean(axis=0)
     slope = t @ y / len(t)
     rest = np.sqrt(((y - np.outer(t, slope)) ** 2).sum(axis=0) / (len(t) - 2) / len(t))
     limit = stats.t.isf(FALSE_ALARM / 2 / words.shape[1], len(t) - 2)
