@@ -1,4 +1,4 @@
-"""Traps in rows of two letters, seen before any model sees the rows."""
+"""Traps in rows of two letters before a training, and in what came of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,21 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
-__all__ = ["Columns", "check_columns", "check_rows", "first_names", "slow_series", "standardized"]
+from mfvae.vae.evidence import bound
+from mfvae.vae.model import LatentVariableModel
+
+__all__ = [
+    "Columns",
+    "check_columns",
+    "check_gain",
+    "check_rows",
+    "first_names",
+    "slow_series",
+    "standardized",
+]
 
 FEW = 10  # a column with fewer ones, or zeros, is near-dead
 DUPLICATE = 0.97  # correlation coefficient above which two columns count as one
@@ -97,3 +110,21 @@ def check_rows(x: np.ndarray, n_latents: int, *, in_time: bool) -> None:
             )
     for text in texts:
         warnings.warn(text, stacklevel=3)
+
+
+@torch.no_grad()
+def check_gain(
+    model: LatentVariableModel, x: Tensor, held_out: Tensor, conditions: Tensor, *, seed: int
+) -> None:
+    """Warn if held-out rows are no more probable than under the sites' own laws in x."""
+    rows, generator = held_out[:500], model.generator(seed, 6)
+    marginal = model.likelihood.marginal_parameters(x).expand(len(rows), -1, -1)
+    gain = bound(model, rows, conditions[:500], 8, generator, method="iwae")
+    gain = gain - model.likelihood.log_prob(marginal, rows)
+    mean, error = float(gain.mean()), float(gain.std(correction=0)) / len(gain) ** 0.5
+    if mean <= error:
+        warnings.warn(
+            f"no better than independent sites: held-out rows gain {mean:.3f} ± {error:.3f} nats; "
+            "train for more n_steps, or nothing is there to learn",
+            stacklevel=4,
+        )
