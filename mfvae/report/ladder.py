@@ -34,20 +34,16 @@ STEP_UP = 0.02  # nats a word, below which a larger model is no better
 
 @dataclass
 class Fit:
-    """One model of the ladder: what it is, and ln p of the held-out words in nats.
-
-    ``validate`` and ``test`` are float64 (n_words,); ``trained`` is False where a longer run would
-    still have brought more than 0.05 nats a word.
-    """
+    """One model of the ladder: what it is, and ln p of the held-out words in nats."""
 
     name: str
     kind: str
-    size: int
+    size: int  #: Latents, components or hidden units.
     n_parameters: int
-    validate: np.ndarray
+    validate: np.ndarray  #: float64 (n_words,), as is ``test``.
     test: np.ndarray
-    stderr: float = 0.0
-    trained: bool = True
+    stderr: float = 0.0  #: An error that all words share, that of ln Z.
+    trained: bool = True  #: False where a longer run would bring more than 0.05 nats a word.
     seconds: float = 0.0
     model: Any = field(default=None, repr=False)
 

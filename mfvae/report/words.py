@@ -23,29 +23,17 @@ MOST_ROWS = {"train": 10**9, "validate": 4000, "test": 10_000}  # errors fall sl
 
 @dataclass
 class Words:
-    """Clean words and what was found on the way.
+    """Clean words and what was found on the way."""
 
-    Attributes:
-        words: uint8 (n_words, n_kept), 1 for the larger letter.
-        letters: The two letters of the data.
-        names: Name of every kept cell.
-        kept: Columns of the reader's array that are in ``words``.
-        blocks: int (n_words,): rows of one block stand or fall together.
-        time: Integrated autocorrelation time, in words; 1/2 is independent.
-        n_effective: Words divided by twice that time.
-        warnings: Sentences, each about one trap.
-        shape: Words and cells before any cell was left out.
-    """
-
-    words: np.ndarray
-    letters: tuple[int, int]
-    names: list[str]
-    kept: np.ndarray
-    blocks: np.ndarray
-    time: float
-    n_effective: float
-    warnings: list[str]
-    shape: tuple[int, int]
+    words: np.ndarray  #: uint8 (n_words, n_kept), 1 for the larger letter.
+    letters: tuple[int, int]  #: The two letters of the data.
+    names: list[str]  #: Name of every kept cell.
+    kept: np.ndarray  #: Columns of the reader's array that are in ``words``.
+    blocks: np.ndarray  #: int (n_words,): rows of one block stand or fall together.
+    time: float  #: Integrated autocorrelation time, in words; 1/2 is independent.
+    n_effective: float  #: Words divided by twice that time.
+    warnings: list[str]  #: Sentences, each about one trap.
+    shape: tuple[int, int]  #: Words and cells before any cell was left out.
 
     def split(self, seed: np.random.SeedSequence) -> dict[str, np.ndarray]:
         """Return rows to "train", "validate" and "test" on: whole blocks, drawn at random."""
