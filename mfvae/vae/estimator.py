@@ -148,7 +148,8 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         self.configuration_ = configure(given, X, check_conditions(conditions, len(X)))
         if two_letters := LIKELIHOODS[self.likelihood] is Bernoulli:
             at_random = conditions is None and not isinstance(validation, tuple)
-            check_rows(X.max() == X, given["n_latents"], in_time=at_random)
+            in_time = at_random and X.min() == 0  # rows of spins stand by chain and temperature
+            check_rows(X.max() == X, given["n_latents"], in_time=in_time)
         self.module_ = build_model(self.configuration_)
         training, held_out = self.as_tensors(X, conditions), None
         if isinstance(validation, tuple):
