@@ -71,10 +71,12 @@ def summary(rows: list[dict[str, Any]]) -> str:
         counts = Counter(row["outcome"] for row in some)
         d = [row["d_right"] for row in some if row["d_right"] is not None]
         bad = [row for row in some if row["outcome"] == "wrong" or row["d_wrong"]]
+        inside = [r["gain"][1] <= r["true_gain"] <= r["gain"][2] for r in some if "true_gain" in r]
         lines.append(
             f"n = {n}: {len(some)} reports, right {counts['right']}, undecided "
             f"{counts['undecided']}, wrong {counts['wrong']}; d right {sum(d)} of {len(d)}; wrong "
-            f"with confidence {len(bad)}"
+            f"with confidence {len(bad)}; true nats "
+            f"inside the interval {sum(inside)} of {len(inside)}"
         )
         for row in some:
             mark = {"right": " ", "undecided": "?", "wrong": "X"}[row["outcome"]]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,99 +20,32 @@ from mfvae.compare import (
     PairwiseMaximumEntropy,
     RestrictedBoltzmannMachine,
 )
-from mfvae.report.training import train_quickly
 from mfvae.vae.estimator import MeanFieldVAE
-from mfvae.vae.storage import content_hash, replace_file
+from mfvae.vae.polish import polish
+from mfvae.vae.storage import replace_file
 
-__all__ = ["Fit", "Ladder", "Store", "vae_settings"]
+__all__ = ["RUNGS", "Fit", "Ladder"]
 
 RUNGS = (1, 2, 3, 4, 6, 8)
 COMPONENTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24)
 STILL_RISING = 0.05  # nats a word that a longer run must not bring
-
-
-def vae_settings(n_train: int, n_latents: int, *, deep: bool = False) -> dict[str, Any]:
-    """Return the arguments of `train_quickly` that won on planted laws."""
-    return {
-        "n_steps": 600 if n_train < 8000 else 1000 if n_train < 50_000 else 3000,
-        "n_latents": n_latents,
-        "encoder": "mlp",
-        "encoder_options": {"widths": (128,)},
-        "decoder": "mlp" if deep else "linear",
-        "decoder_options": {"widths": (64,)} if deep else None,
-        "prior": "mixture",
-        "prior_options": {"n_components": 16},
-        "learning_rate": 5e-3 if deep else 2e-2,
-        "batch_size": 256,
-        "device": "cpu",
-        "progress": False,
-    }
+STEP_UP = 0.02  # nats a word, below which a larger model is no better
 
 
 @dataclass
 class Fit:
-    """One model of the ladder: what it is, and ln p of the held-out words in nats.
-
-    ``validate`` and ``test`` are float64 (n_words,); ``trained`` is False where a longer run would
-    still have brought more than 0.05 nats a word.
-    """
+    """One model of the ladder: what it is, and ln p of the held-out words in nats."""
 
     name: str
     kind: str
-    size: int
+    size: int  #: Latents, components or hidden units.
     n_parameters: int
-    validate: np.ndarray
+    validate: np.ndarray  #: float64 (n_words,), as is ``test``.
     test: np.ndarray
-    stderr: float = 0.0
-    trained: bool = True
+    stderr: float = 0.0  #: An error that all words share, that of ln Z.
+    trained: bool = True  #: False where a longer run would bring more than 0.05 nats a word.
     seconds: float = 0.0
     model: Any = field(default=None, repr=False)
-
-
-class Store:
-    """Results kept in a folder as they end, no pickles; without a folder, in memory only.
-
-    ValueError if the folder holds another run.
-    """
-
-    def __init__(self, folder: str | Path | None, key: str) -> None:
-        self.folder = None if folder is None else Path(folder)
-        if self.folder is None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        record = self.folder / "run.json"
-        if record.exists() and json.loads(record.read_text()).get("key") != key:
-            raise ValueError(
-                f"{self.folder} holds a report of other words or settings: choose another folder"
-            )
-        if not record.exists():
-            replace_file(record, lambda stream: stream.write(json.dumps({"key": key}).encode()))
-
-    def keep(
-        self, name: str, make: Callable[[], Any], *, load: Any = None, save: Any = None
-    ) -> Any:
-        """Return ``load(path)`` if the stage is there, else make it and ``save(result, path)``."""
-        if self.folder is None:
-            return make()
-        path = self.folder / name
-        if path.exists():
-            try:
-                return load(path)
-            except Exception:  # damaged: made again
-                path.unlink()
-        result = make()
-        save(result, path)
-        return result
-
-    def facts(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Keep plain data as JSON."""
-
-        def save(result: dict[str, Any], path: Path) -> None:
-            replace_file(path, lambda stream: stream.write(json.dumps(result).encode()))
-
-        return self.keep(
-            f"{name}.json", make, load=lambda path: json.loads(path.read_text()), save=save
-        )
 
 
 class Ladder:
@@ -117,7 +53,7 @@ class Ladder:
 
     Args:
         words: uint8 (n_words, n_cells); rows["train"], ["validate"], ["test"] index them.
-        store: Where results are kept.
+        folder: Where scores and VAEs are kept as they end, without pickles, or None.
         seed: Of all models.
         quick: One seed, shorter rivals, no RBM and no likelihood climb.
         n_seen: Directions that the screen saw; without any the ladder ends at one latent.
@@ -127,48 +63,50 @@ class Ladder:
         self,
         words: np.ndarray,
         rows: dict[str, np.ndarray],
-        store: Store,
+        folder: Path | None,
         seed: np.random.SeedSequence,
         quick: bool,
-        n_seen: int = 1,
+        n_seen: int,
     ) -> None:
-        self.n_seen = n_seen
         self.parts = {name: words[index] for name, index in rows.items()}
-        self.store, self.quick, self.fits = store, quick, []
+        self.folder, self.quick, self.n_seen = folder, quick, n_seen
+        self.fits: list[Fit] = []
         self.builds: dict[str, Callable[[], Any]] = {}
         self.seeds = [int(s) for s in seed.generate_state(4) % 2**31]
 
     def climb(self) -> Iterator[str]:
         """Fit all models, yield the name of each when it is done."""
-        train = len(self.parts["train"])
-        yield self._rival("independent", "independent", 0, IndependentModel)
-        best = -np.inf
+        train = self.parts["train"]
+        yield self._add("independent", "independent", 0, lambda: IndependentModel().fit(train))
+        before = -np.inf
         for k in COMPONENTS:
-            if k * 20 > train:
+            if k * 20 > len(train):
                 break
-            make = lambda k=k: BernoulliMixture(k, n_init=6, random_state=self.seeds[0])  # noqa: E731
-            yield self._rival(f"mixture of {k}", "mixture", k, make)
-            gain, best = self._validated(-1) - best, max(best, self._validated(-1))
-            if gain < 0.02:
+            mixture = BernoulliMixture(k, n_init=6, random_state=self.seeds[0])
+            yield self._add(f"mixture of {k}", "mixture", k, partial(mixture.fit, train))
+            now = self.fits[-1].validate.mean()
+            if now - before < STEP_UP:
                 break
-        best, stalled = self._validated(0), 0
+            before = now
+        best, stalled, copies = self.fits[0].validate.mean(), 0, 1 if self.quick else 2
         for d in RUNGS:
             before = best
-            for copy in range(1 if self.quick else 2):
-                yield self._vae(d, copy)
-                best = max(best, self._validated(-1))
-            stalled = stalled + 1 if best - before < 0.02 else 0
+            for number in range(copies):
+                yield self._vae(d, number)
+                best = max(best, self.fits[-1].validate.mean())
+            stalled = stalled + 1 if best - before < STEP_UP else 0
             if stalled == 2 or (stalled and d > self.n_seen):
                 break
         if not self.n_seen:
             return
         sizes = [f.size for f in self.fits if f.kind == "vae"]
-        leader = self.best("vae").validate.mean()
-        enough = min(d for d in sizes if self.best("vae", d).validate.mean() > leader - 0.05)
-        for copy in range(0 if enough - 1 in (0, *sizes) else 1 if self.quick else 2):
-            yield self._vae(enough - 1, copy)  # a rung that was left out
-        deep = self.best("vae").size
-        yield self._vae(min(2, deep), 0, deep=True)
+        top = self.best("vae").validate.mean()  # which may be behind independent cells
+        enough = min(d for d in sizes if self.best("vae", d).validate.mean() > top - 0.05)
+        edge = self.quick and enough == RUNGS[-1]
+        if enough - 1 not in (0, *sizes) and not edge:  # a rung that was left out
+            for number in range(copies):
+                yield self._vae(enough - 1, number)
+        yield self._vae(min(2, self.best("vae").size), 0, deep=True)
         yield from self._pairwise()
         if not self.quick:
             yield from self._machine()
@@ -178,147 +116,134 @@ class Ladder:
         some = [f for f in self.fits if f.kind == kind and size in (None, f.size)]
         return max(some, key=lambda f: f.validate.mean())
 
-    def _validated(self, index: int) -> float:
-        return float(self.fits[index].validate.mean())
-
-    def _keep(self, name: str, make: Callable[[], Fit]) -> Fit:
-        def load(path: Path) -> Fit:
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                facts = json.loads(str(archive["facts"]))
-                return Fit(**facts, validate=archive["validate"], test=archive["test"])
-
-        def save(fit: Fit, path: Path) -> None:
-            arrays = {"validate": fit.validate, "test": fit.test}
-            fit.model, model = None, fit.model
-            facts = {k: v for k, v in asdict(fit).items() if k not in (*arrays, "model")}
-            fit.model = model
-            replace_file(path, lambda stream: np.savez(stream, facts=json.dumps(facts), **arrays))
-
-        fit = self.store.keep(f"{_file(name)}.npz", make, load=load, save=save)
-        self.fits.append(fit)
-        return fit
-
-    def _rival(
-        self,
-        name: str,
-        kind: str,
-        size: int,
-        build: Callable[[], Any],
-        trained: Callable[[], bool] = lambda: True,
-    ) -> str:
-        def make() -> Fit:
-            started, model = time.perf_counter(), self._built(name)
-            scores = [model.score_samples(self.parts[part]) for part in ("validate", "test")]
-            fit = Fit(name, kind, size, int(model.n_parameters), *scores, model=model)
-            fit.stderr = float(getattr(model, "log_prob_stderr", 0.0))
-            fit.seconds, fit.trained = time.perf_counter() - started, trained()
-            return fit
-
-        self.builds[name] = build
-        self._keep(name, make)
-        return name
-
-    def _built(self, name: str) -> Any:
-        model = self.builds[name]()
-        return model if hasattr(model, "n_features_in_") else model.fit(self.parts["train"])
-
-    def _vae(self, d: int, copy: int, *, deep: bool = False) -> str:
-        name = f"VAE, {d} latents, seed {copy}" if not deep else f"deep VAE, {d} latents"
-
-        def train() -> MeanFieldVAE:
-            settings = vae_settings(len(self.parts["train"]), d, deep=deep)
-            settings["n_steps"] = 600 if self.quick else settings["n_steps"]
-            given = self.parts["train"], self.parts["validate"]
-            return train_quickly(*given, **settings, random_state=self.seeds[copy])
-
-        def make() -> Fit:
-            path = f"{_file(name)}.pt"
-            vae = self.store.keep(path, train, load=MeanFieldVAE.load, save=MeanFieldVAE.save)
-            draws = {"validate": 32, "test": 128}
-            scores = [vae.score_samples(self.parts[p], n_importance=k) for p, k in draws.items()]
-            module = vae.module_
-            size = sum(p.numel() for b in (module.decoder, module.prior) for p in b.parameters())
-            fit = Fit(name, "deep" if deep else "vae", d, size, *scores, model=vae)
-            fit.seconds = vae.training_seconds_
-            losses = vae.history_["validation_loss"]
-            tail = len(losses) // 5
-            fit.trained = min(losses[:-tail]) - min(losses[-tail:]) < 5 * STILL_RISING
-            return fit
-
-        self._keep(name, make)
-        return name
-
     def polished(self, fit: Fit) -> MeanFieldVAE:
-        """Return a VAE of the ladder after some steps on the importance-weighted bound."""
-        parts = self.parts["train"], self.parts["validate"]
+        """Return a copy of a VAE after some steps on the importance-weighted bound."""
 
         def make() -> MeanFieldVAE:
-            settings = vae_settings(len(parts[0]), fit.size) | {"n_steps": 0, "polish_steps": 400}
-            start = self.model(fit)
-            return train_quickly(*parts, **settings, start=start, random_state=self.seeds[0])
+            vae = copy.deepcopy(self.model(fit))
+            training, held_out = (
+                vae.as_tensors(self.parts[p], None) for p in ("train", "validate")
+            )
+            polish(vae.module_, training, held_out, vae.get_params() | {"polish_steps": 400})
+            vae.module_.eval()
+            return vae
 
-        return self.store.keep("polished.pt", make, load=MeanFieldVAE.load, save=MeanFieldVAE.save)
+        return self._kept("polished.pt", make, MeanFieldVAE.load, MeanFieldVAE.save)
 
     def model(self, fit: Fit) -> Any:
-        """Return the model of a fit, read or trained again if a resumed run has only its scores."""
-        if fit.model is None and fit.kind in ("vae", "deep"):
-            fit.model = MeanFieldVAE.load(self.store.folder / f"{_file(fit.name)}.pt")
-        elif fit.model is None:
-            fit.model = self._built(fit.name)
+        """Return the model of a fit, trained again if a resumed run has only its scores."""
+        if fit.model is None:
+            fit.model = self.builds[fit.name]()
         return fit.model
 
-    def _pair(self, method: str, ridge: int) -> PairwiseMaximumEntropy:
-        return PairwiseMaximumEntropy(
-            method="both" if method == "likelihood" else method,
-            ridge=float(ridge),
-            n_steps=300,
-            n_chains=500,
-            learning_rate=0.02,
-            n_annealing_chains=200,
-            n_annealing_steps=600 if self.quick else 1500,
-            random_state=self.seeds[2],
-        )
+    def _kept(self, name: str, make: Callable, load: Callable, save: Callable) -> Any:
+        """Return what an earlier run left in the folder, else make and keep it."""
+        if self.folder is None:
+            return make()
+        path = self.folder / name.replace(" ", "-").replace(",", "")
+        try:
+            return load(path)
+        except Exception:  # not there, or damaged
+            save(result := make(), path)
+            return result
+
+    def _add(self, name: str, kind: str, size: int, build: Callable[[], Any]) -> str:
+        """Keep the scores of the fitted model that ``build`` returns; return its name."""
+
+        def make() -> Fit:
+            started, model = time.perf_counter(), build()
+            seconds, is_vae = time.perf_counter() - started, isinstance(model, MeanFieldVAE)
+            scores = [
+                model.score_samples(self.parts[part], **({"n_importance": k} if is_vae else {}))
+                for part, k in {"validate": 32, "test": 128}.items()
+            ]
+            if is_vae:
+                bricks = model.module_.decoder, model.module_.prior
+                n_parameters = sum(w.numel() for brick in bricks for w in brick.parameters())
+                losses = model.history_["validation_loss"]  # in one cycle the last fifth gains most
+                tail = -(-len(losses) // 5)
+                rise = (min(losses[:-tail]) - min(losses[-tail:])) / 5
+            else:
+                n_parameters, rise = int(model.n_parameters), getattr(model, "rise", 0.0)
+            stderr, trained = float(getattr(model, "log_prob_stderr", 0.0)), rise < STILL_RISING
+            return Fit(name, kind, size, n_parameters, *scores, stderr, trained, seconds, model)
+
+        def load(path: Path) -> Fit:
+            with np.load(path, allow_pickle=False) as archive:
+                scores = {part: archive[part] for part in ("validate", "test")}
+                return Fit(**json.loads(str(archive["facts"])), **scores)
+
+        def save(fit: Fit, path: Path) -> None:
+            facts = {k: v for k, v in vars(fit).items() if k not in ("validate", "test", "model")}
+            arrays = {"validate": fit.validate, "test": fit.test, "facts": json.dumps(facts)}
+            replace_file(path, lambda stream: np.savez(stream, **arrays))
+
+        self.builds[name] = build
+        self.fits.append(self._kept(f"{name}.npz", make, load, save))
+        return name
+
+    def _vae(self, d: int, number: int, *, deep: bool = False) -> str:
+        name = f"deep VAE, {d} latents" if deep else f"VAE, {d} latents, seed {number}"
+        n_train = len(self.parts["train"])
+        n_steps = 600 if self.quick or n_train < 8000 else 1000 if n_train < 50_000 else 3000
+
+        def train() -> MeanFieldVAE:
+            vae = MeanFieldVAE(  # what won on planted laws
+                d,
+                encoder="mlp",
+                encoder_options={"widths": (128,)},
+                decoder="mlp" if deep else "linear",
+                decoder_options={"widths": (64,)} if deep else None,
+                prior="mixture",
+                prior_options={"n_components": 16},
+                learning_rate=5e-3 if deep else 2e-2,
+                n_epochs=min(200, max(5, -(-n_steps // -(-n_train // 256)))),
+                device="cpu",
+                progress=False,
+                random_state=self.seeds[number],
+            )
+            with warnings.catch_warnings():  # traps in the words are the report's to tell
+                warnings.simplefilter("ignore", UserWarning)
+                return vae.fit(self.parts["train"], validation=(self.parts["validate"], None))
+
+        build = partial(self._kept, f"{name}.pt", train, MeanFieldVAE.load, MeanFieldVAE.save)
+        return self._add(name, "deep" if deep else "vae", d, build)
 
     def _pairwise(self) -> Iterator[str]:
-        def chosen() -> dict[str, Any]:
-            held, found = self.parts["validate"], {}
-            some = self.parts["train"][:: max(1, len(self.parts["train"]) // 20_000)]
-            for ridge in (20,) if self.quick else (5, 20, 80):
-                model = self._pair("pseudo-likelihood", ridge)
-                model.set_params(n_annealing_chains=2, n_annealing_steps=1)
-                model.fit(some)
-                found[ridge] = model.pseudo_log_likelihood(held)
-            return {"ridge": max(found, key=found.get)}
+        """Fit pairwise models, the ridge chosen by the pseudo-likelihood of validation words."""
+        options = {"n_steps": 300, "n_chains": 500, "learning_rate": 0.02}
+        options |= {"n_annealing_chains": 200, "n_annealing_steps": 600 if self.quick else 1500}
+        options |= {"random_state": self.seeds[2]}
 
-        ridge = self.store.facts("pairwise-ridge", chosen)["ridge"]
-        for method in ("pseudo-likelihood",) if self.quick else ("pseudo-likelihood", "likelihood"):
-            build = lambda method=method: self._pair(method, ridge)  # noqa: E731
-            yield self._rival(f"pairwise, {method}", "pairwise", ridge, build)
+        def value(ridge: float) -> float:
+            short = options | {"n_annealing_chains": 2, "n_annealing_steps": 1}
+            model = PairwiseMaximumEntropy(method="pseudo-likelihood", ridge=ridge, **short)
+            some = self.parts["train"][:: max(1, len(self.parts["train"]) // 20_000)]
+            return model.fit(some).pseudo_log_likelihood(self.parts["validate"])
+
+        def build(method: str) -> PairwiseMaximumEntropy:
+            ridge = 20.0 if self.quick else max((5.0, 20.0, 80.0), key=value)
+            model = PairwiseMaximumEntropy(method=method, ridge=ridge, **options)
+            return model.fit(self.parts["train"])
+
+        for method in ("pseudo-likelihood",) if self.quick else ("pseudo-likelihood", "both"):
+            name = f"pairwise, {method.replace('both', 'likelihood')}"
+            yield self._add(name, "pairwise", 2, partial(build, method))
 
     def _machine(self) -> Iterator[str]:
         """Fit an RBM; as long as twice the epochs bring more than 0.05 nats, fit it again."""
-        rise = [np.inf]
 
         def build() -> RestrictedBoltzmannMachine:
             epochs, before = max(8, -(-2500 * 100 // len(self.parts["train"]))), -np.inf
+            annealing = {"n_annealing_chains": 200, "n_annealing_steps": 1500}
             for _ in range(3):
-                annealing = {"n_annealing_chains": 200, "n_annealing_steps": 1500}
                 model = RestrictedBoltzmannMachine(
                     32, n_epochs=epochs, random_state=self.seeds[3], **annealing
                 ).fit(self.parts["train"])
                 now = model.score(self.parts["validate"])
-                rise[0], before, epochs = now - before, now, 2 * epochs
-                if rise[0] < STILL_RISING:
+                model.rise, before, epochs = now - before, now, 2 * epochs
+                if model.rise < STILL_RISING:
                     break
             return model
 
-        yield self._rival("RBM, 32 hidden", "rbm", 32, build, lambda: rise[0] < STILL_RISING)
-
-
-def _file(name: str) -> str:
-    return name.replace(" ", "-").replace(",", "")
-
-
-def run_key(*arrays: np.ndarray, settings: dict[str, Any]) -> str:
-    """Return what a run is known by."""
-    return content_hash(*arrays, text=json.dumps(settings, sort_keys=True))
+        yield self._add("RBM, 32 hidden", "rbm", 32, build)

@@ -38,89 +38,65 @@ MEANING = {
     "undecided": "These words do not decide it.",
 }
 
+CODE = """import mfvae
+report = mfvae.report(X)
+z = report.vae.transform(words)         # words: X without the cells left out
+more = report.vae.sample(1000, seed=0)  # words drawn from the model"""
+
+HEAD = ("model", "nats a word", "gain", "behind the best", "parameters", "seconds")
+
 
 def page(report: Report) -> str:
     """Return the whole page."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>mfvae report: {report.code}</title>"
-        "<style>body{margin:0;background:#fff}"
-        "@media (prefers-color-scheme:dark){body{background:#161616}}</style></head>"
-        f"<body><main>{body(report)}</main></body></html>\n"
-    )
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>mfvae report: {report.code}</title>
+<style>body{{margin:0;background:#fff}}
+@media (prefers-color-scheme:dark){{body{{background:#161616}}}}</style></head>
+<body><main>{body(report)}</main></body></html>
+"""
 
 
 def body(report: Report) -> str:
     """Return the report as a block of HTML, as a notebook shows it."""
-    escape, facts = html.escape, report.facts
-    low, high = report.n_latents_interval
-    span = f"{low}" if low == high else f"{low} to {high}" if high is not None else f"{low} or more"
-    parts = [
-        f'<style>{STYLE}</style><div class="mfvae"><h1>{escape(report.code)}</h1>',
-        f'<p class="verdict">{escape(MEANING[report.code])} {escape(report.verdict)}</p>',
-        f"<p>Collective variables: <strong>{report.n_latents}</strong> ({span}). Gain over "
-        f"independent cells: {report.gain[0]:.2f} nats a word [{report.gain[1]:.2f}, "
-        f"{report.gain[2]:.2f}]. Words: {facts['n_words']}, worth {facts['n_effective']:.0f} "
-        f"independent ones; cells: {len(report.names)} of {facts['n_cells']}.</p>",
-    ]
-    if report.warnings:
-        items = "".join(f"<li>{escape(text)}</li>" for text in report.warnings)
-        parts.append(f"<h2>Warnings</h2><ul>{items}</ul>")
-    for number, figure in enumerate(figures(report), start=1):
-        parts.append(
-            f"<h2>{escape(figure['title'])}</h2><figure><picture>"
-            f'<source media="(prefers-color-scheme: dark)" srcset="{figure["dark"]}">'
-            f'<img src="{figure["light"]}" alt="{escape(figure["alt"])}"></picture>'
-            f"<figcaption>Figure {number}. {escape(figure['alt'])}</figcaption></figure>"
-        )
-    parts += [_missing(report), _models(report), _settings(report), "</div>"]
-    return "\n".join(parts)
-
-
-def _missing(report: Report) -> str:
-    m = report.missing
-    return (
-        f"<h2>What is missing</h2><p>The best rival, {html.escape(m['rival'])}, is ahead of the "
-        f"VAE by {m['ahead']:.2f} nats a word [{m['ahead_low']:.2f}, {m['ahead_high']:.2f}] (below "
-        f"zero: behind). Against samples of the VAE {m['left_n_pairs']} pairs and "
-        f"{m['left_n_triples']} triples of cells are off, worth {m['left_pairs_nats']:.2f} "
-        f"and {m['left_triples_nats']:.2f} nats. Lower limit of what is missed: "
-        f"{m['lower_limit']:.2f} nats.</p>"
+    escape, facts, gain = html.escape, report.facts, report.gain
+    warned = "".join(f"<li>{escape(text)}</li>" for text in report.warnings)
+    warned = warned and f"<h2>Warnings</h2><ul>{warned}</ul>"
+    figured = "\n".join(
+        f"<h2>{title}</h2><figure><picture>"
+        f'<source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<img src="{light}" alt="{escape(alt)}"></picture>'
+        f"<figcaption>Figure {number}. {escape(alt)}</figcaption></figure>"
+        for number, (title, alt, light, dark) in enumerate(figures(report), start=1)
     )
-
-
-def _models(report: Report) -> str:
     rows = "".join(
-        f"<tr><td>{html.escape(r['model'])}{'' if r['trained'] else ' (not trained)'}</td>"
+        f"<tr><td>{escape(r['model'])}{'' if r['trained'] else ' (not trained)'}</td>"
         f"<td>{r['nats']:.3f}</td><td>{r['gain']:.3f}</td>"
         f"<td>{r['behind']:.3f} [{r['behind_low']:.3f}, {r['behind_high']:.3f}]</td>"
         f"<td>{r['n_parameters']}</td><td>{r['seconds']:.1f}</td></tr>"
         for r in report.models
     )
-    return (
-        '<h2>Models</h2><div class="scroll" tabindex="0" role="region" aria-label="Models"><table>'
-        '<thead><tr><th scope="col">model</th><th scope="col">nats a word</th>'
-        '<th scope="col">gain</th><th scope="col">behind the best</th>'
-        '<th scope="col">parameters</th><th scope="col">seconds</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-        '<p class="note">Held-out nats; errors from whole blocks, 99 % for what is behind.</p>'
-    )
-
-
-def _settings(report: Report) -> str:
-    facts = report.facts
-    settings = ", ".join(f"{k} = {v}" for k, v in facts["settings"].items())
-    versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
-    code = (
-        "import mfvae\n"
-        "report = mfvae.report(X)\n"
-        "z = report.vae.transform(words)         # words: X without the cells left out\n"
-        "more = report.vae.sample(1000, seed=0)  # words drawn from the model"
-    )
-    note = f"{settings}; margin {facts['margin']:.3f} nats. {versions}."
-    return (
-        f'<h2>Go on from here</h2><pre tabindex="0">{html.escape(code)}</pre>'
-        f'<p class="note">{html.escape(note)}</p>'
-    )
+    heads = "".join(f'<th scope="col">{name}</th>' for name in HEAD)
+    named = [f"{name} {v}" for name, v in facts["versions"].items()]
+    settings = [f"{name} = {v}" for name, v in facts["settings"].items()]
+    m = {
+        k: f"{v:.2f}" if isinstance(v, float) else escape(str(v)) for k, v in report.missing.items()
+    }
+    return f"""<style>{STYLE}</style><div class="mfvae"><h1>{report.code}</h1>
+<p class="verdict">{MEANING[report.code]} {escape(report.verdict)}</p>
+<p>Collective variables: <strong>{report.n_latents}</strong> ({report.interval}). Gain over
+independent cells: {gain[0]:.2f} nats a word [{gain[1]:.2f}, {gain[2]:.2f}]. Words:
+{facts["n_words"]}, worth {facts["n_effective"]:.0f} independent ones; cells: {len(report.names)} of
+{facts["n_cells"]} (dead and doubled ones are left out).</p>
+{warned}{figured}
+<h2>What is missing</h2><p>The best rival, {m["rival"]}, is ahead of the VAE by {m["ahead"]} nats
+a word [{m["ahead_low"]}, {m["ahead_high"]}] (below zero: behind). What pairs of cells lack against
+samples of the VAE is worth {m["left_pairs_nats"]} nats; {m["left_n_triples"]} triples are off,
+worth {m["left_triples_nats"]}. Lower limit of what is missed: {m["lower_limit"]} nats.</p>
+<h2>Models</h2><div class="scroll" tabindex="0" role="region" aria-label="Models"><table>
+<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
+<p class="note">Held-out nats; errors from whole blocks, 99 % for what is behind.</p>
+<h2>Go on from here</h2><pre tabindex="0">{CODE}</pre>
+<p class="note">{", ".join(settings)}; margin {facts["margin"]:.3f} nats. {", ".join(named)}.</p>
+</div>"""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+from scipy.signal import find_peaks
 from scipy.special import expit
 from scipy.stats import gaussian_kde
 
@@ -12,8 +14,8 @@ from mfvae.vae.estimator import MeanFieldVAE
 
 __all__ = ["read_parameters"]
 
-_N_PRIOR = 20_000
-_N_ROWS = 20_000
+N_PRIOR = 20_000
+N_ROWS = 20_000
 
 
 def read_parameters(
@@ -29,7 +31,7 @@ def read_parameters(
     """
     affine = vae.module_.decoder.affine
     weight, bias = (p.detach().double().numpy() for p in (affine.weight, affine.bias))
-    z = vae.sample_prior(_N_PRIOR, seed=seed).astype(np.float64)
+    z = vae.sample_prior(N_PRIOR, seed=seed).astype(np.float64)
     mean, root = z.mean(axis=0), np.linalg.cholesky(np.atleast_2d(np.cov(z, rowvar=False)))
     left, length, right = np.linalg.svd(weight @ root, full_matrices=False)
     sign = np.where((left * length).sum(axis=0) >= 0, 1.0, -1.0)
@@ -37,17 +39,15 @@ def read_parameters(
     logits, offset = left * length * sign, bias + weight @ mean
     center, deviation = vae.encode(words)
     drawn = center + deviation * np.random.default_rng(seed).standard_normal(center.shape)
-    some = slice(None, None, max(1, -(-len(words) // _N_ROWS)))
+    some = slice(None, None, max(1, -(-len(words) // N_ROWS)))
     ours = np.column_stack([np.ones(len(words[some])), ((drawn[some] - mean) @ frame)])
     p = expit(ours @ np.column_stack([offset, logits]).T)
     hessian = np.einsum("ni,nk,nl->ikl", p * (1 - p), ours, ours, optimize=True)
     labels = np.unique(blocks[some], return_inverse=True)[1]
-    gradient = np.zeros((labels.max() + 1, words.shape[1], ours.shape[1]))
+    member = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
     off = words[some] - p
-    for k in range(ours.shape[1]):
-        moved = np.zeros((labels.max() + 1, words.shape[1]))
-        np.add.at(moved, labels, off * ours[:, k, None])
-        gradient[:, :, k] = moved - moved.mean(axis=0)
+    gradient = np.stack([member @ (off * column[:, None]) for column in ours.T], axis=2)
+    gradient -= gradient.mean(axis=0)
     outer = np.einsum("bik,bil->ikl", gradient, gradient, optimize=True)
     inverse = np.linalg.inv(hessian + 1e-3 * np.eye(ours.shape[1]))
     errors = np.sqrt(np.einsum("ikl,ilm,imk->ik", inverse, outer, inverse, optimize=True))
@@ -65,14 +65,6 @@ def read_parameters(
 
 
 def _n_modes(z: np.ndarray) -> int:
-    """Return the number of maxima of a latent's density that stand 10 % above the valley."""
-    grid = np.linspace(*np.quantile(z, [0.001, 0.999]), 200)
-    density = gaussian_kde(z[:4000])(grid)
-    inner = np.flatnonzero((density[1:-1] > density[:-2]) & (density[1:-1] >= density[2:])) + 1
-    modes: list[int] = []
-    for peak in inner[density[inner] > 0.05 * density.max()]:
-        if modes and density[modes[-1] : peak].min() > 0.9 * min(density[modes[-1]], density[peak]):
-            modes[-1] = max(modes[-1], peak, key=lambda i: density[i])
-        else:
-            modes.append(int(peak))
-    return max(1, len(modes))
+    """Return how many maxima of a latent's density stand out by a twentieth of the highest."""
+    density = gaussian_kde(z[:4000])(np.linspace(*np.quantile(z, [0.001, 0.999]), 200))
+    return max(1, len(find_peaks(density, prominence=0.05 * density.max())[0]))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,18 @@ import numpy as np
 
 from mfvae._progress import progress_bar
 from mfvae._validation import check_seed
-from mfvae.report.ladder import Ladder, Store, run_key
+from mfvae.report.ladder import Ladder
 from mfvae.report.parameters import read_parameters
 from mfvae.report.screening import screen
 from mfvae.report.verdict import judge
 from mfvae.report.words import clean
 from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.likelihood import Bernoulli
-from mfvae.vae.storage import replace_file
+from mfvae.vae.storage import content_hash, replace_file
 
 __all__ = ["Report", "report"]
+
+PACKAGES = ("mfvae", "numpy", "scipy", "scikit-learn", "torch")
 
 
 @dataclass(repr=False)
@@ -57,21 +59,23 @@ class Report:
     field: np.ndarray | None
     vae: MeanFieldVAE
     names: list[str]
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any]
+
+    @property
+    def interval(self) -> str:
+        """The interval of the number of latents in words."""
+        low, high = self.n_latents_interval
+        return f"{low}" if low == high else f"{low} to {high}" if high else f"{low} or more"
 
     def __repr__(self) -> str:
-        low, high = self.n_latents_interval
-        interval = f"{low}" if low == high else f"{low} to {high}" if high else f"≥ {low}"
-        lines = [f"{self.code} (latents: {self.n_latents}, between {interval})", self.verdict]
-        return "\n".join(lines + [f"! {warning}" for warning in self.warnings])
+        head = f"{self.code} (latents: {self.n_latents}, between {self.interval})"
+        return "\n".join([head, self.verdict, *(f"! {warning}" for warning in self.warnings)])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers as plain data, arrays as lists; without the trained model."""
-        own = {k: v for k, v in vars(self).items() if k not in ("vae", "facts")}
-        facts = {
-            k: v for k, v in self.facts.items() if k not in ("words", "latents", "prior", "check")
-        }
-        return json.loads(json.dumps({**own, **facts}, default=lambda a: np.asarray(a).tolist()))
+        """Return all numbers as plain data, arrays as lists; without words and trained model."""
+        left_out = ("vae", "facts", "words", "latents", "prior", "check")
+        kept = {k: v for k, v in {**self.facts, **vars(self)}.items() if k not in left_out}
+        return json.loads(json.dumps(kept, default=lambda a: np.asarray(a).tolist()))
 
     def to_json(self, path: str | Path) -> None:
         """Write ``to_dict()`` to a file, whole or not at all."""
@@ -113,7 +117,8 @@ def report(
         progress: Show a progress bar.
 
     Raises:
-        TypeError, ValueError: If X is no such array: see `mfvae.report.words.clean`.
+        TypeError, ValueError: If X is no such array (see `mfvae.report.words.clean`), or the folder
+            holds a report of other words or settings.
 
     >>> words = (np.random.default_rng(0).random((400, 8)) < 0.3).astype(np.uint8)
     >>> report(words, ordered=False, quick=True, progress=False).code
@@ -122,67 +127,44 @@ def report(
     seed = check_seed(seed)
     parts = seed.spawn(6)
     words = clean(X, groups, ordered=ordered, seed=parts[0])
-    named = str(seed.entropy) if not seed.spawn_key else f"{seed.entropy}, {seed.spawn_key}"
-    settings = {"quick": quick, "seed": named, "ordered": ordered}
-    store = Store(folder, run_key(words.words, words.blocks, settings=settings))
+    settings = {"quick": quick, "seed": f"{seed.entropy}, {seed.spawn_key}", "ordered": ordered}
+    if folder is not None:
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        key = content_hash(words.words, words.blocks, text=json.dumps(settings)).encode()
+        if not (record := folder / "run").exists():
+            replace_file(record, lambda stream: stream.write(key))
+        if record.read_bytes() != key:
+            raise ValueError(f"{folder} holds a report of other words or settings: choose another")
     rows = words.split(parts[1])
     with progress_bar(20 if quick else 30, "report", show=progress) as bar:
         bar.set_postfix_str("screening")
-        seen = store.facts("screening", lambda: screen(words, parts[2]))
-        bar.update(1)
-        ladder = Ladder(
-            words.words, rows, store, parts[3], quick, seen["n_above"] + seen["n_triples_seen"]
-        )
+        seen = screen(words, parts[2])
+        n_seen = seen["n_above"] + seen["n_triples_seen"]
+        ladder = Ladder(words.words, rows, folder, parts[3], quick, n_seen)
         for name in ladder.climb():
             bar.set_postfix_str(name)
             bar.update(1)
         bar.set_postfix_str("verdict")
-        judged = judge(ladder, words, seen, rows, parts[4])
-        vae = ladder.polished(judged.chosen)
+        judged, chosen, facts = judge(ladder, words, seen, rows, parts[4])
+        vae = ladder.polished(chosen)
         read = read_parameters(vae, words.words, words.blocks, parts[5])
-        if words.letters == (-1, 1):  # the ladder saw 0 and 1; the reader has spins
-            vae.configuration_["likelihood_options"] = {"letters": (-1, 1), "dtype": "int8"}
-            vae.module_.likelihood = Bernoulli((-1, 1), "int8")
         bar.total = bar.n + 1
         bar.update(1)
-    warnings = list(words.warnings)
-    for fit in ladder.fits:
-        if not fit.trained:
-            warnings.append(f"not trained: {fit.name} was still rising when its steps ran out")
-    if judged.gain.high <= 0:
+    if words.letters == (-1, 1):  # the ladder saw 0 and 1; the reader has spins
+        vae.configuration_["likelihood_options"] = {"letters": (-1, 1), "dtype": "int8"}
+        vae.module_.likelihood = Bernoulli((-1, 1), "int8")
+    rising = [fit.name for fit in ladder.fits if not fit.trained]
+    warnings = words.warnings + [f"not trained: {name} was still rising" for name in rising]
+    if judged["gain"].high <= 0:
         warnings.append("the model is no better than independent cells")
-    facts = {**words.facts, "letters": words.letters, "kept": words.kept, "screening": seen}
-    facts |= {"time": words.time, "n_effective": words.n_effective, "margin": judged.margin}
-    facts |= {"best": judged.best.name, "chosen": judged.chosen.name, "settings": settings}
-    facts |= {"versions": _versions(), "check": judged.check, "words": words.words, **read}
-    empty = judged.n_latents == 0
+    facts |= {"n_words": words.shape[0], "n_cells": words.shape[1], "letters": words.letters}
+    facts |= {"kept": words.kept, "words": words.words, "screening": seen, "time": words.time}
+    facts |= {"n_effective": words.n_effective, "settings": settings}
+    facts["versions"] = {name: version(name) for name in PACKAGES}
+    if judged["n_latents"] == 0:
+        read |= {"patterns": None, "field": None}
+    own = {name: read.pop(name) for name in ("patterns", "field")}
     return Report(
-        verdict=judged.verdict,
-        code=judged.code,
-        n_latents=judged.n_latents,
-        n_latents_interval=judged.n_latents_interval,
-        gain=tuple(judged.gain),
-        missing=judged.missing,
-        models=judged.rows,
-        warnings=warnings,
-        patterns=None if empty else read["patterns"],
-        field=None if empty else read["field"],
-        vae=vae,
-        names=words.names,
-        facts=facts,
+        **judged, **own, warnings=warnings, vae=vae, names=words.names, facts=facts | read
     )
-
-
-def _versions() -> dict[str, str]:
-    import scipy
-    import sklearn
-    import torch
-
-    from mfvae import __version__
-
-    own = {"mfvae": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    return own | {
-        "scipy": scipy.__version__,
-        "scikit-learn": sklearn.__version__,
-        "torch": torch.__version__,
-    }

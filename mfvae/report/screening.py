@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from mfvae.report.words import FALSE_ALARM, Words, standardized
+from mfvae.report.words import FALSE_ALARM, Words
+from mfvae.vae.hygiene import standardized
 
 __all__ = ["Moments", "residuals", "screen"]
 
 MOST_ROWS = 20_000  # for triples: errors fall slowly, costs rise
-_N_NULL = 12
+N_NULL = 12
 LEAST_COUNT = 10.0  # expected words with all three cells in their rare letter
 
 
@@ -28,55 +29,40 @@ def screen(clean: Words, seed: np.random.SeedSequence) -> dict[str, Any]:
     n, n_cells = x.shape
     spectrum = np.linalg.eigvalsh(x.T @ x / n)[::-1].astype(float)
     largest = []
-    for _ in range(_N_NULL):
-        y = np.empty_like(x)
-        for i, shift in enumerate(rng.integers(n, size=n_cells)):
-            y[:, i] = np.roll(x[:, i], shift)
-        largest.append(float(np.linalg.eigvalsh(y.T @ y / n)[-1]))
+    for _ in range(N_NULL):
+        shifts = rng.integers(n, size=n_cells)
+        y = np.stack([np.roll(x[:, i], shift) for i, shift in enumerate(shifts)])
+        largest.append(float(np.linalg.eigvalsh(y @ y.T / n)[-1]))
     edge = float(np.mean(largest) + 4 * np.std(largest, ddof=1))
-    count = clean.words.sum(axis=1, dtype=np.int64)
-    p = clean.words.mean(axis=0)
-    law = _poisson_binomial(p)
-    variance, alone = float(count.var()), float((p * (1 - p)).sum())
-    own = Moments(clean.words)
+    count, law = clean.words.sum(axis=1, dtype=np.int64), np.ones(1)
+    for p in clean.words.mean(axis=0):
+        law = np.convolve(law, [1 - p, p])
     # A spike l of the true spectrum shows beyond the edge if (1 + l)(1 + g/l) > edge, g = N/n.
     g = n_cells / clean.n_effective
     b = edge - 1 - g
     spike = max(np.sqrt(g), (b + np.sqrt(max(b * b - 4 * g, 0.0))) / 2)
-    third = own.z3(None, 2 * clean.time)
-    seen = np.abs(third) > own.limit3
+    own = Moments(clean.words)
+    z = np.abs(own.z_third(None, 2 * clean.time))
+    clearest = own.where[np.argmax(z)] if len(z) else ()
     return {
         "spectrum": spectrum.tolist(),
         "edge": edge,
         "n_above": int((spectrum > edge).sum()),
         "count_law": (np.bincount(count, minlength=n_cells + 1) / n).tolist(),
         "count_law_independent": law.tolist(),
-        "count_variance_ratio": variance / alone,
         "detectable": float(spike - np.log1p(spike)),
-        "n_triples": len(third),
-        "n_triples_seen": int(seen.sum()),
-        "largest_triple": own.name3(int(np.argmax(np.abs(third))), clean.names)
-        if len(third)
-        else "",
-        "third_z": float(np.abs(third).max(initial=0.0)),
+        "n_triples_seen": int((z > own.limit).sum()),
+        "largest_triple": ", ".join(clean.names[i] for i in clearest),
     }
 
 
-def _poisson_binomial(p: np.ndarray) -> np.ndarray:
-    """Return the law of the number of ones of independent cells, (n_cells + 1,)."""
-    law = np.zeros(len(p) + 1)
-    law[0] = 1.0
-    for q in p:
-        law[1:] = law[1:] * (1 - q) + law[:-1] * q
-        law[0] *= 1 - q
-    return law
-
-
 class Moments:
-    """Pair covariances and third cumulants of words in units of the cells' spread, with variances.
+    """Pair covariances and third cumulants of words in units of the cells' spread.
 
-    Triples are those of which the rarest word (all three cells in their rare letter) is expected
-    ten times, where the normal law of a mean may be trusted.
+    Triples ``where``, (n_triples, 3), are those of which the rarest word (all three cells in their
+    rare letter) is expected ten times, where the normal law of a mean may be trusted; with ``like``
+    they and the units are those of other words. ``limit`` is what no triple's |z| passes but at
+    the family-wise rate of false alarms, in which normal tails are made heavier.
     """
 
     def __init__(
@@ -84,62 +70,42 @@ class Moments:
     ) -> None:
         words = words[:: max(1, -(-len(words) // MOST_ROWS))]
         self.n, n_cells = words.shape
-        x = words.astype(np.float32) - words.mean(axis=0, dtype=np.float64).astype(np.float32)
-        spread = np.maximum(x.std(axis=0), 1e-6)
-        self.spread = spread if like is None else like.spread
+        rate = words.mean(axis=0, dtype=np.float64)
+        x = words.astype(np.float32) - rate.astype(np.float32)
+        self.spread = np.maximum(x.std(axis=0), 1e-6) if like is None else like.spread
         x /= self.spread
-        i, j = np.triu_indices(n_cells, 1)
         self.covariance = (x.T @ x / self.n).astype(np.float64)
-        self.pairs = self.covariance[i, j]
-        if like is None:
-            square = x * x
-            self.pair_variance = (square.T @ square / self.n)[i, j] - self.pairs**2
-            rare = np.minimum(words.mean(axis=0), 1 - words.mean(axis=0)) * self.n ** (1 / 3)
-            self.good = rare
-        cumulants, variance, self.where = [], [], []
-        good = self.good if like is None else like.good
+        rare = np.minimum(rate, 1 - rate) * self.n ** (1 / 3)
+        self.rare = rare if like is None else like.rare
+        found, variance, where, square = [np.zeros(0)], [np.zeros(0)], [], x * x
         for a in range(n_cells - 2 if third else 0):
-            rest = x[:, a + 1 :]
-            b, c = np.triu_indices(rest.shape[1], 1)
-            use = good[a] * good[a + 1 + b] * good[a + 1 + c] > LEAST_COUNT
-            b, c = b[use], c[use]
+            b, c = np.triu_indices(n_cells - a - 1, 1)
+            use = self.rare[a] * self.rare[a + 1 + b] * self.rare[a + 1 + c] > LEAST_COUNT
+            b, c, rest = b[use], c[use], x[:, a + 1 :]
             if not len(b):
                 continue
-            weighted = x[:, a, None] * rest
-            cumulants.append((weighted.T @ rest / self.n)[b, c])
+            found.append(((x[:, a, None] * rest).T @ rest)[b, c] / self.n)
             if like is None:
-                self.where.append(np.column_stack([np.full(len(b), a), a + 1 + b, a + 1 + c]))
-                variance.append(((weighted * weighted).T @ square[:, a + 1 :] / self.n)[b, c])
-        self.third = np.concatenate(cumulants or [np.zeros(0)]).astype(np.float64)
+                weighted = square[:, a, None] * square[:, a + 1 :]
+                variance.append((weighted.T @ square[:, a + 1 :])[b, c] / self.n)
+                where.append(np.column_stack([np.full(len(b), a), a + 1 + b, a + 1 + c]))
+        self.third = np.concatenate(found).astype(np.float64)
         if like is None:
-            self.third_variance = np.concatenate(variance or [np.zeros(0)]) - self.third**2
-            self.where = np.concatenate(self.where or [np.zeros((0, 3), dtype=int)])
-        self.n_cells = n_cells
+            self.variance = np.concatenate(variance) - self.third**2
+            self.where = np.concatenate(where or [np.zeros((0, 3), dtype=int)])
+            level = (FALSE_ALARM / 2 / max(1, len(self.third))) ** 1.3
+            self.limit = float(stats.norm.isf(level))
 
     @property
-    def limit2(self) -> float:
-        """|z| that no pair passes but with the family-wise false-alarm rate."""
-        return float(stats.norm.isf(FALSE_ALARM / 2 / max(1, len(self.pairs))))
+    def pairs(self) -> np.ndarray:
+        """Covariances of all pairs, (n_pairs,)."""
+        return self.covariance[np.triu_indices(len(self.covariance), 1)]
 
-    @property
-    def limit3(self) -> float:
-        """The same for triples, doubled in its error rate's logarithm: their tails are heavier."""
-        return float(stats.norm.isf((FALSE_ALARM / 2 / max(1, len(self.third))) ** 1.3))
-
-    def z2(self, model: Moments, inflation: float) -> np.ndarray:
-        """Return pairs of data less model in standard errors; rows of data count 1/inflation."""
-        error = self.pair_variance * (inflation / self.n + 1 / model.n)
-        return (self.pairs - model.pairs) / np.sqrt(np.maximum(error, 1e-12))
-
-    def z3(self, model: Moments | None, inflation: float) -> np.ndarray:
-        """Return third cumulants of data, less the model's, in standard errors."""
-        error = self.third_variance * (inflation / self.n + (0 if model is None else 1 / model.n))
+    def z_third(self, model: Moments | None, inflation: float) -> np.ndarray:
+        """Return third cumulants less the model's in standard errors; rows count 1/inflation."""
+        error = self.variance * (inflation / self.n + (0 if model is None else 1 / model.n))
         offset = 0.0 if model is None else model.third
         return (self.third - offset) / np.sqrt(np.maximum(error, 1e-12))
-
-    def name3(self, index: int, names: list[str]) -> str:
-        """Return the names of a triple's cells."""
-        return ", ".join(names[i] for i in self.where[index])
 
 
 def residuals(
@@ -153,23 +119,24 @@ def residuals(
     off by c in units of the spread is worth some c²/2 nats; summed over a set in which no cell
     appears twice, those beyond the family-wise level only, each c less two standard errors.
     """
-    lower = np.linalg.cholesky(model.covariance + 1e-3 * np.eye(data.n_cells))
+    n_cells = len(model.covariance)
+    lower = np.linalg.cholesky(model.covariance + 1e-3 * np.eye(n_cells))
 
     def nats(other: Moments) -> float:
         half = np.linalg.solve(lower, other.covariance - model.covariance)
         return float((np.linalg.solve(lower, half.T) ** 2).sum() / 4)
 
-    out = {"n_pairs": int((np.abs(data.z2(model, inflation)) > data.limit2).sum())}
+    off, z = data.third - model.third, data.z_third(model, inflation)
+    beyond = np.flatnonzero(np.abs(z) > data.limit)
+    used, total = np.zeros(n_cells, dtype=bool), 0.0
+    for k in beyond[np.argsort(-np.abs(z[beyond]), kind="stable")]:
+        if not used[data.where[k]].any():
+            used[data.where[k]] = True
+            total += float((np.abs(off[k]) * (1 - 2 / np.abs(z[k]))) ** 2) / 2
+    out = {"triples_nats": total, "n_triples": len(beyond)}
     if draw is not None:
         sets = np.split(draw(8 * max(20, int(data.n / inflation))), 8)
         chance = [nats(Moments(words, data, third=False)) for words in sets]
         excess = nats(data) - np.mean(chance) - 3 * np.std(chance, ddof=1)
         out["pairs_nats"] = max(0.0, float(excess))
-    off, z = data.third - model.third, data.z3(model, inflation)
-    beyond = np.flatnonzero(np.abs(z) > data.limit3)
-    used, total = np.zeros(data.n_cells, dtype=bool), 0.0
-    for k in beyond[np.argsort(-np.abs(z[beyond]), kind="stable")]:
-        if not used[data.where[k]].any():
-            used[data.where[k]] = True
-            total += float((np.abs(off[k]) * (1 - 2 / np.abs(z[k]))) ** 2) / 2
-    return out | {"triples_nats": total, "n_triples": len(beyond)}
+    return out

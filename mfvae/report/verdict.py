@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,20 +11,12 @@ from mfvae.report.ladder import RUNGS, Fit, Ladder
 from mfvae.report.screening import Moments, residuals
 from mfvae.report.words import Words
 
-__all__ = ["CODES", "Interval", "Judgement", "judge", "paired"]
+__all__ = ["Interval", "judge", "paired"]
 
-CODES = (
-    "no-structure",
-    "mean-field",
-    "not-mean-field",
-    "discrete-states",
-    "beyond-models",
-    "undecided",
-)
 LEAST_WORDS = 250  # independent ones, below which nothing is said
 LEVEL = 0.99
 RIVALS = ("mixture", "pairwise", "rbm")
-_N_SAMPLES = 20_000
+N_SAMPLES = 20_000
 
 
 class Interval(NamedTuple):
@@ -65,25 +56,14 @@ def paired(
     return Interval(value, value - reach, value + reach)
 
 
-@dataclass
-class Judgement:
-    """The verdict and what it rests on; attributes as in `mfvae.report.Report`."""
+def judge(
+    ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: np.random.SeedSequence
+) -> tuple[dict[str, Any], Fit, dict[str, Any]]:
+    """Weigh the fits of a ladder against one another and against pairs and triples of the data.
 
-    code: str
-    verdict: str
-    n_latents: int
-    n_latents_interval: tuple[int, int | None]
-    gain: Interval
-    missing: dict[str, Any]
-    chosen: Fit
-    best: Fit
-    margin: float
-    rows: list[dict[str, Any]]
-    check: dict[str, Any]
-
-
-def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: Any) -> Judgement:
-    """Weigh the fits of a ladder against one another and against pairs and triples of the data."""
+    Returns:
+        What a `Report` is to say, the chosen VAE, and what the page shows besides.
+    """
     blocks, fits = clean.blocks[rows["test"]], ladder.fits
     base = fits[0]
 
@@ -109,26 +89,26 @@ def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: 
     alike = [f for f in fits if f.kind == "mixture" and lead(mixture, f).value <= margin / 2]
     states = min(alike, key=lambda f: f.size)
 
-    data, inflation = Moments(clean.words), 2 * clean.time
-    model, counts = _sampled(ladder, chosen, data, seed)
-    more = seed.spawn(1)[0]
+    def sampled(fit: Fit) -> np.ndarray:
+        n = N_SAMPLES if fit.kind not in ("pairwise", "rbm") else N_SAMPLES // 4  # Gibbs chains
+        return ladder.model(fit).sample(n, seed=seed)
+
+    words, data, inflation = sampled(chosen), Moments(clean.words), 2 * clean.time
+    model, more = Moments(words, data), seed.spawn(1)[0]
     draw = lambda n: ladder.model(chosen).sample(n, seed=more)  # noqa: E731
     ours = theirs = residuals(data, model, draw, inflation)
-    if best.kind not in ("vae", "deep"):
-        theirs = residuals(data, _sampled(ladder, best, data, seed)[0], None, inflation)
-    check = {"count_law": counts}
-    both = {"pairs": (data.pairs, model.pairs), "triples": (data.third, model.third)}
-    for kind, values in both.items():
-        some = slice(None, None, max(1, len(values[0]) // 3000))
-        for who, value in zip(("data", "model"), values, strict=True):
-            check[f"{kind}_{who}"] = value[some].round(4).tolist()
-    missing = {"rival": rival.name, "ahead": ahead.value, "ahead_low": ahead.low}
-    missing |= {"ahead_high": ahead.high, "n_states": states.size}
+    if best.kind not in ("vae", "deep") and ours["triples_nats"] > margin:
+        theirs = residuals(data, Moments(sampled(best), data), None, inflation)
+    counts = np.bincount(words.sum(axis=1, dtype=np.int64), minlength=words.shape[1] + 1)
+    check = {"count_law": counts / len(words)}
+    for kind in ("pairs", "third"):
+        both = np.stack([getattr(data, kind), getattr(model, kind)])
+        check[kind] = both[:, :: max(1, both.shape[1] // 3000)]
+    missing = {"rival": rival.name, "n_states": states.size, **_named("ahead", ahead)}
     missing |= {"states_behind": lead(best, states).value}
     missing |= {f"left_{k}": v for k, v in ours.items()}
-    missing |= {f"best_left_{k}": v for k, v in theirs.items()}
     least = max(0.0, ahead.low, ours["pairs_nats"], ours["triples_nats"])
-    missing["lower_limit"] = least
+    missing |= {"best_left_triples_nats": theirs["triples_nats"], "lower_limit": least}
 
     if clean.n_effective < LEAST_WORDS or len(np.unique(blocks)) < 5:
         code = "undecided"
@@ -153,8 +133,8 @@ def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: 
     elif ahead.low > margin or ours["pairs_nats"] > 2 * margin:
         code = "not-mean-field"
         text = (
-            f"{d} latents miss at least {least:.2f} nats a word: {rival.name} is ahead by {ahead}, "
-            f"and {ours['n_pairs']} pairs of cells differ from the data's."
+            f"{d} latents miss at least {least:.2f} nats a word: {rival.name} is ahead by {ahead}; "
+            f"what pairs of cells lack is worth {ours['pairs_nats']:.2f}."
         )
     elif at_edge:
         code = "undecided"
@@ -170,23 +150,24 @@ def judge(ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: 
         )
     if code == "no-structure":
         d, low, high, gain = 0, 0, 0, Interval(0.0, 0.0, seen["detectable"])
-    interval = (min(low, d), None if at_edge else max(high, d))
-    order = sorted(fits, key=lambda f: -f.test.mean())
-    table = [_row(f, lead(f, base, 0.95), lead(best, f)) for f in order]
-    return Judgement(code, text, d, interval, gain, missing, chosen, best, margin, table, check)
+    told = {
+        "code": code,
+        "verdict": text,
+        "n_latents": d,
+        "n_latents_interval": (min(low, d), None if at_edge else max(high, d)),
+        "gain": gain,
+        "missing": missing,
+        "models": [
+            {"model": f.name, "kind": f.kind, "size": f.size, "nats": -float(f.test.mean())}
+            | _named("gain", lead(f, base, 0.95))
+            | _named("behind", lead(best, f))
+            | {"n_parameters": f.n_parameters, "seconds": round(f.seconds, 1), "trained": f.trained}
+            for f in sorted(fits, key=lambda f: -f.test.mean())
+        ],
+    }
+    facts = {"best": best.name, "chosen": chosen.name, "margin": margin, "check": check}
+    return told, chosen, facts
 
 
-def _sampled(ladder: Ladder, fit: Fit, data: Moments, seed: Any) -> tuple[Moments, list[float]]:
-    """Return the moments of a model's samples, and their law of the spike count."""
-    n = _N_SAMPLES if fit.kind in ("vae", "deep", "mixture", "independent") else _N_SAMPLES // 4
-    words = ladder.model(fit).sample(n, seed=seed)
-    counts = np.bincount(words.sum(axis=1, dtype=np.int64), minlength=words.shape[1] + 1)
-    return Moments(words, data), (counts / n).tolist()
-
-
-def _row(fit: Fit, gain: Interval, behind: Interval) -> dict[str, Any]:
-    row = {"model": fit.name, "kind": fit.kind, "size": fit.size, "nats": -float(fit.test.mean())}
-    row |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
-    row |= {"behind": behind.value, "behind_low": behind.low, "behind_high": behind.high}
-    row |= {"n_parameters": fit.n_parameters, "seconds": round(fit.seconds, 1)}
-    return row | {"trained": fit.trained}
+def _named(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -136,12 +136,13 @@ _CHECKS: dict[str, tuple[Callable, dict[str, Any]]] = {
     "momentum": (check_number, {"minimum": 0.0, "maximum": 0.999}),
     "schedule": (check_choice, {"choices": ("one-cycle", "exponential", "constant")}),
     "n_steps": (check_count, {}),
+    "polish_steps": (check_count, {"minimum": 0}),
     "patience": (check_count, {}),
     "random_state": (check_count, {"minimum": 0, "maximum": 2**32 - 1}),
 }
 
 
-_OPTIONAL = ("n_epochs", "learning_rate", "patience")
+_OPTIONAL = ("n_epochs", "learning_rate", "patience", "polish_steps")
 
 
 def _plain(value: Any) -> Any:

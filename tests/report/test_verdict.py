@@ -75,7 +75,7 @@ def test_residuals_are_worth_less_than_the_truth_and_not_nothing() -> None:
     assert 0.7 * exact < left["triples_nats"] < exact
     assert left["pairs_nats"] == 0
     same = residuals(data, Moments(planted_triples(noise=noise)[::-1], data), fair, 1.0)
-    assert same["n_triples"] == same["n_pairs"] == 0
+    assert same["n_triples"] == same["pairs_nats"] == 0
 
 
 def fair(n: int) -> np.ndarray:

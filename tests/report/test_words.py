@@ -34,7 +34,7 @@ def test_dead_cells_are_named_and_left_out() -> None:
     x = fair()
     x[:, 3], x[:, 7] = 0, 1
     found = clean(x)
-    assert any("2 dead cells" in w and "3, 7" in w for w in found.warnings)
+    assert any("2 dead columns" in w and "3, 7" in w for w in found.warnings)
     assert found.words.shape == (2000, 18)
     assert 3 not in found.kept
     assert 7 not in found.kept
