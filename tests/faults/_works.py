@@ -19,7 +19,6 @@ import mfvae.report.page
 import mfvae.vae.training
 from mfvae import MeanFieldVAE
 from mfvae.data import EquilibriumSamples
-from mfvae.report.training import train_quickly
 from mfvae.systems import CurieWeiss
 from mfvae.vae.storage import content_hash
 
@@ -120,7 +119,7 @@ def sweep(folder: Path, own: Callable[[tuple], bool] = lambda key: True) -> list
 
 def report(folder: Path) -> str:
     """A report with short trainings and without pictures, which take most of the time."""
-    mfvae.report.ladder.train_quickly = _train_shortly
+    MeanFieldVAE.fit = _fit_shortly
     mfvae.report.page.figures = lambda report: []
     found = mfvae.report(WORDS, quick=True, folder=folder / "stages", progress=False)
     found.to_html(folder / "report.html")
@@ -133,9 +132,11 @@ def report(folder: Path) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def _train_shortly(*words: np.ndarray, **settings: Any) -> MeanFieldVAE:
-    few = {name: min(n, 40) for name, n in settings.items() if name.endswith("_steps")}
-    return train_quickly(*words, **settings | few)
+_FIT = MeanFieldVAE.fit
+
+
+def _fit_shortly(vae: MeanFieldVAE, *words: np.ndarray, **options: Any) -> MeanFieldVAE:
+    return _FIT(vae.set_params(n_epochs=1), *words, **options)
 
 
 WORKS = {
