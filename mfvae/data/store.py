@@ -16,7 +16,13 @@ from joblib import Parallel, delayed
 
 from mfvae import __version__
 from mfvae._progress import progress_bar
-from mfvae._validation import check_count, check_fraction, check_seed, check_temperatures
+from mfvae._validation import (
+    check_count,
+    check_fraction,
+    check_path,
+    check_seed,
+    check_temperatures,
+)
 from mfvae.data._store_files import DRAWN, StoreFiles, attributes_sha256, describe, staging
 from mfvae.data.diagnostics import OBSERVABLES, ChainDiagnostics, NotEquilibratedWarning, diagnose
 from mfvae.systems.base import System
@@ -62,7 +68,7 @@ class EquilibriumSamples:
     """
 
     def __init__(self, path: Path, system: Any = None, chunks: range | None = None) -> None:
-        self.path, self._system = Path(path), system
+        self.path, self._system = check_path(path), system
         try:
             self._group = zarr.open_group(self.path, mode="r", zarr_format=3)
             attributes = self.attributes = dict(self._group.attrs)
@@ -120,7 +126,7 @@ class EquilibriumSamples:
             **options: For ``sample_chains``, ready for JSON: ``burn_in`` (sweeps before the first
                 record), ``thinning`` (sweeps between records), and what else it takes.
         """
-        path = Path(path)
+        path = check_path(path)
         if path.exists() and not exist_ok:
             raise FileExistsError(f"{path} exists already; EquilibriumSamples.open opens it")
         if not hasattr(system, "sample_chains"):
@@ -196,7 +202,7 @@ class EquilibriumSamples:
 
         ``system`` is needed only for one that is not part of ``mfvae.systems``.
         """
-        return cls(Path(path), system)._warn()
+        return cls(path, system)._warn()
 
     def resume(self, *, n_jobs: int = 1, progress: bool = True) -> EquilibriumSamples:
         """Draw the chunks that are missing, then compute the diagnostics; return the store.
