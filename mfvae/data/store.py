@@ -135,8 +135,7 @@ class EquilibriumSamples:
         if single:
             raise ValueError("temperatures must be an array; give one as [temperature]")
         n_samples, seed = check_count(n_samples, "n_samples"), check_seed(seed)
-        if n_jobs != -1:
-            check_count(n_jobs, "n_jobs")
+        n_jobs = check_workers(n_jobs)
         for name, minimum in (("burn_in", 0), ("thinning", 1)):
             if name in options:
                 options[name] = check_count(options[name], name, minimum=minimum)
@@ -210,6 +209,7 @@ class EquilibriumSamples:
         A chunk counts as drawn when its checksum and all of its files are there. CorruptStoreError
         if one of those is damaged: see :meth:`repair`.
         """
+        n_jobs = check_workers(n_jobs)
         if self.is_complete:
             self.verify()
         else:
@@ -219,6 +219,7 @@ class EquilibriumSamples:
 
     def repair(self, *, n_jobs: int = 1, progress: bool = True) -> EquilibriumSamples:
         """Draw damaged chunks again, bit for bit, and what else is damaged; return the store."""
+        n_jobs = check_workers(n_jobs)
         with staging(self.path) as workspace:
             self._files.repair_metadata(workspace)
             drawn = (c for c in range(self.n_chunks + 1) if self._files.is_drawn(c))
@@ -337,6 +338,11 @@ class EquilibriumSamples:
             if message:
                 warnings.warn(f"{self.path}: {message}", kind, stacklevel=3)
         return self
+
+
+def check_workers(n_jobs: int) -> int:
+    """Return the number of worker processes, -1 for one on each core."""
+    return check_count(n_jobs, "n_jobs", minimum=-1) or check_count(n_jobs, "n_jobs")
 
 
 def _plain(item: Any) -> Any:

@@ -310,3 +310,14 @@ def test_what_a_kill_left_beside_a_file_goes_with_a_later_write(tmp_path: Path) 
         os.utime(file, (0, 0))
     vae(n_epochs=1).fit(X[:20]).save(tmp_path / "model.pt")
     assert {file.name for file in tmp_path.iterdir()} == {"model.pt", fresh.name, other.name}
+
+
+# ------------------------------------------------------------------------- silent NaN
+
+
+@pytest.mark.parametrize("options", [{"weight_decay": 1e300}, {"learning_rate": 1e300}])
+def test_weights_that_are_not_numbers_are_an_error(tmp_path: Path, options: dict) -> None:
+    model = vae(n_epochs=1, checkpoint_path=tmp_path, schedule="constant", **options)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="training diverged"):
+            model.fit(X)
