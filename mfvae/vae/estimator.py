@@ -64,9 +64,9 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         checkpoint_path: Folder that keeps the end of every epoch; ``fit`` goes on from there.
         trainer_options: Further arguments of ``lightning.Trainer``: ``strategy``, ``devices``, …
         progress: Show a progress bar.
-        random_state: Seed of the initial weights, the order of the data, and the noise. Sums, and so
-            the last bits of the weights, also follow the number of torch's threads: call
-            ``torch.set_num_threads(1)`` for the same on any number of cores, at the cost of these.
+        random_state: Seed of the initial weights, the order of the data, and the noise. The last
+            bits of the weights also follow the number of torch's threads: on any number of cores
+            they are the same after ``torch.set_num_threads(1)``, at the cost of these cores.
 
     Attributes:
         module_, configuration_: The trained torch module, and the plain dict it is built from.
