@@ -197,6 +197,7 @@ def _batch(target: Target, number: int, first: int, n: int, seconds: float, out:
                 break
             stream.write(f"{index}\n")
             stream.write(json.dumps(call_once(target, (number, index))) + "\n")
+            started = time.monotonic() if index == 0 else started  # that one does its work
     os._exit(0)
 
 
