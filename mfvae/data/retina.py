@@ -82,10 +82,9 @@ class RetinaWords:
     def split_rows(
         self, by: str = "bins", test: float = 0.1, seed: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of :meth:`flat` for training and for testing, int64, as :meth:`split`.
+        """Return the rows of :meth:`flat` on either side of :meth:`split`, int64.
 
-        The trial of a row is ``row // n_bins``, its time bin ``row % n_bins``: the groups
-        that an interval for a held-out likelihood has to respect.
+        Row r is of trial ``r // n_bins`` and bin ``r % n_bins``: groups that an interval respects.
         """
         by = check_choice(by, "by", ("bins", "trials", "movie"))
         test = check_fraction(test, "test")

@@ -135,7 +135,7 @@ class EquilibriumSamples:
         if single:
             raise ValueError("temperatures must be an array; give one as [temperature]")
         n_samples, seed = check_count(n_samples, "n_samples"), check_seed(seed)
-        n_jobs = check_workers(n_jobs)
+        n_jobs = check_count(n_jobs, "n_jobs", minimum=-1) or check_count(n_jobs, "n_jobs")
         for name, minimum in (("burn_in", 0), ("thinning", 1)):
             if name in options:
                 options[name] = check_count(options[name], name, minimum=minimum)
@@ -209,7 +209,6 @@ class EquilibriumSamples:
         A chunk counts as drawn when its checksum and all of its files are there. CorruptStoreError
         if one of those is damaged: see :meth:`repair`.
         """
-        n_jobs = check_workers(n_jobs)
         if self.is_complete:
             self.verify()
         else:
@@ -219,7 +218,6 @@ class EquilibriumSamples:
 
     def repair(self, *, n_jobs: int = 1, progress: bool = True) -> EquilibriumSamples:
         """Draw damaged chunks again, bit for bit, and what else is damaged; return the store."""
-        n_jobs = check_workers(n_jobs)
         with staging(self.path) as workspace:
             self._files.repair_metadata(workspace)
             drawn = (c for c in range(self.n_chunks + 1) if self._files.is_drawn(c))
@@ -231,8 +229,9 @@ class EquilibriumSamples:
         return self._warn()
 
     def _draw(self, workspace: Path, n_jobs: int, progress: bool) -> None:
-        self._check(c for c in range(self.n_chunks) if self._files.is_drawn(c))
+        n_jobs = check_count(n_jobs, "n_jobs", minimum=-1)  # of 0 joblib complains
         todo = [c for c in range(self.n_chunks) if not self._files.is_drawn(c)]
+        self._check(c for c in range(self.n_chunks) if c not in todo)
         tasks = (delayed(self._files.draw)(self.system, c, workspace) for c in todo)
         with progress_bar(len(todo), "chunks", show=progress) as bar:
             for _ in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks):
@@ -338,11 +337,6 @@ class EquilibriumSamples:
             if message:
                 warnings.warn(f"{self.path}: {message}", kind, stacklevel=3)
         return self
-
-
-def check_workers(n_jobs: int) -> int:
-    """Return the number of worker processes, -1 for one on each core."""
-    return check_count(n_jobs, "n_jobs", minimum=-1) or check_count(n_jobs, "n_jobs")
 
 
 def _plain(item: Any) -> Any:
