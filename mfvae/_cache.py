@@ -56,12 +56,10 @@ def _own_code(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str, tuple)) else type(value).__name__
 
 
-def _path(
-    name: str, rooms: tuple[str, ...], configuration: dict[str, Any], made_by: Any, *arrays: Any
-) -> Path:
-    """Return where the entry of what an object of the package, or of a user's, makes is kept."""
+def _path(name: str, rooms: tuple[str, ...], maker: Any, about: dict, *arrays: Any) -> Path:
+    """Return where the entry of what ``maker``, of the package or a user's own, makes is kept."""
     folder = Path(os.environ.get("MFVAE_CACHE") or pooch.os_cache("mfvae") / "results")
-    key = [configuration, _code_hash(rooms), _own_code(type(made_by))]
+    key = [about, _code_hash(rooms), _own_code(type(maker))]
     text = json.dumps(key, sort_keys=True, default=plain)
     return folder / name.format(content_hash(*arrays, text=text)[:32])
 
@@ -78,14 +76,14 @@ def sample_cached(
     system: Any, temperature: Any, n_samples: int, *, seed: int, **options: Any
 ) -> np.ndarray:
     """Return ``system.sample(temperature, n_samples, seed=seed, **options)``, drawn once."""
-    configuration = {
+    about = {
         "system": system.configuration(),
         "temperature": np.asarray(temperature, dtype=float).tolist(),
         "n_samples": n_samples,
         "seed": seed,
         "options": options,
     }
-    path = _path(f"{type(system).__name__}-{{}}.npz", ("systems",), configuration, system)
+    path = _path(f"{type(system).__name__}-{{}}.npz", ("systems",), system, about)
     if path.is_file():
         # Damaged, in whichever of a zip archive's many ways: it is drawn again.
         with (
@@ -123,9 +121,9 @@ def fit_cached(
     parameters = vae.get_params()
     for shown_only in ("progress", "checkpoint_path"):
         del parameters[shown_only]
-    configuration = {"parameters": parameters, "validation": "given" if given else validation}
+    about = {"parameters": parameters, "validation": "given" if given else validation}
     arrays = (X, conditions, *(validation if given else (None, None)))
-    path = _path("vae-{}.pt", ("systems", "vae"), configuration, vae, *arrays)
+    path = _path("vae-{}.pt", ("systems", "vae"), vae, about, *arrays)
     try:
         trained = MeanFieldVAE.load(path)
     except (OSError, ValueError):  # not there, or damaged

@@ -8,6 +8,8 @@ and what is expected.
 from __future__ import annotations
 
 import numbers
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,6 +83,13 @@ def check_lattice_shape(value: object, n_sites: int) -> tuple[int, int]:
     if len(shape) != 2 or shape[0] * shape[1] != n_sites:
         raise ValueError(f"lattice_shape must be (rows, columns): {shape} does not hold {n_sites}")
     return shape
+
+
+def check_path(value: object, name: str = "path") -> Path:
+    """Return ``value``, a string or a path, as a Path."""
+    if not isinstance(value, (str, os.PathLike)) or "\0" in os.fspath(value):
+        raise TypeError(f"{name} must be a path, got {type(value).__name__}: {value!r}")
+    return Path(value)
 
 
 def check_choice(value: object, name: str, choices: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.neural_network import BernoulliRBM
 from sklearn.utils.validation import check_is_fitted
 
-from mfvae._validation import check_count, check_seed, check_two_letters
+from mfvae._validation import check_count, check_path, check_seed, check_two_letters
 from mfvae.systems.base import Estimate
 from mfvae.vae.storage import replace_file
 
@@ -62,11 +62,12 @@ class Rival(BaseEstimator):
                 value = value.probabilities_ if isinstance(value, IndependentModel) else value
                 arrays[name] = np.array(value, dtype=np.float64)
         facts = json.dumps(facts, default=lambda seed: int(seed.entropy))
-        replace_file(Path(path), lambda stream: np.savez(stream, facts=facts, **arrays))
+        replace_file(check_path(path), lambda stream: np.savez(stream, facts=facts, **arrays))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Return the model that ``save`` of this class wrote; ValueError if the file is no such."""
+        path = check_path(path)
         try:
             with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 facts, arrays = json.loads(str(archive["facts"])), dict(archive)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import queue
 import re
 import tempfile
 import threading
 import time
 import urllib.parse
 import zipfile
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,7 @@ import requests
 import scipy.io
 from scipy.special import expit
 
-from mfvae._validation import check_choice, check_fraction, check_number, check_seed
+from mfvae._validation import check_choice, check_fraction, check_number, check_path, check_seed
 
 __all__ = ["RetinaWords", "download_retina", "load_retina"]
 
@@ -82,10 +82,9 @@ class RetinaWords:
     def split_rows(
         self, by: str = "bins", test: float = 0.1, seed: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of :meth:`flat` for training and for testing, int64, as :meth:`split`.
+        """Return the rows of :meth:`flat` on either side of :meth:`split`, int64.
 
-        The trial of a row is ``row // n_bins``, its time bin ``row % n_bins``: the groups
-        that an interval for a held-out likelihood has to respect.
+        Row r is of trial ``r // n_bins`` and bin ``r % n_bins``: groups that an interval respects.
         """
         by = check_choice(by, "by", ("bins", "trials", "movie"))
         test = check_fraction(test, "test")
@@ -148,7 +147,8 @@ def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> Reti
     """
     places = retina_places()
     if path is not None:
-        places = [Path(path), Path(path) / FILE_NAME, Path(path) / "retina" / FILE_NAME]
+        given = check_path(path)
+        places = [given, given / FILE_NAME, given / "retina" / FILE_NAME]
     for file in filter(Path.is_file, places):
         if wrong := _what_is_wrong(file):
             advice = "Delete it and fetch it again with `python -m mfvae.data.retina`."
@@ -210,7 +210,7 @@ def download_retina(
     """
     timeout = check_number(timeout, "timeout", positive=True)
     urls = (url or os.environ.get("MFVAE_RETINA_URL", "")).split() or URLS
-    folder = retina_cache() if folder is None else Path(folder)
+    folder = retina_cache() if folder is None else check_path(folder, "folder")
     target = folder / FILE_NAME
     if target.exists() and not _what_is_wrong(target):
         return target
@@ -237,14 +237,10 @@ def download_retina(
 
 def _fetch(address: str, file: Path, deadline: float, follow: bool = True) -> None:
     """Write to ``file`` what ``address`` delivers, out of a zip or behind a page if need be."""
-    outcome = queue.SimpleQueue()
-    # A thread of its own: a server may also send the head of its answer a byte a minute.
-    threading.Thread(target=_receive, args=(address, file, deadline, outcome), daemon=True).start()
-    try:
-        if error := outcome.get(timeout=max(0.0, deadline - time.monotonic())):
-            raise error
-    except queue.Empty:
-        raise TimeoutError("the time limit was reached") from None
+    # In a thread of its own: a server may send the head of its answer a byte a minute.
+    done = Future()
+    threading.Thread(target=_receive, args=(address, file, deadline, done), daemon=True).start()
+    done.result(timeout=max(0.0, deadline - time.monotonic()))
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             names = [name for name in archive.namelist() if name.endswith(FILE_NAME)]
@@ -258,24 +254,20 @@ def _fetch(address: str, file: Path, deadline: float, follow: bool = True) -> No
             _fetch(linked, file, deadline, follow=False)
 
 
-def _receive(address: str, file: Path, deadline: float, outcome: queue.SimpleQueue) -> None:
+def _receive(address: str, file: Path, deadline: float, done: Future) -> None:
+    # As it is sent: who unpacks it does not know how much that is.
+    asked = {"User-Agent": "mfvae", "Accept-Encoding": "identity"}
     try:
-        # As it is sent: who unpacks it does not know how much that is.
-        asked = {"User-Agent": "mfvae", "Accept-Encoding": "identity"}
-        with (
-            requests.get(address, stream=True, timeout=60, headers=asked) as answer,
-            open(file, "wb") as out,
-        ):
+        with requests.get(address, stream=True, timeout=60, headers=asked) as answer:
             answer.raise_for_status()
-            for block in answer.raw.stream(2**16, decode_content=False):
-                if out.tell() + len(block) > MOST_BYTES:
-                    raise ValueError(f"more than {MOST_BYTES} bytes")
-                if time.monotonic() > deadline:
-                    raise TimeoutError("the time limit was reached")
-                out.write(block)
-        outcome.put(None)
+            with open(file, "wb") as out:
+                for block in answer.raw.stream(2**16, decode_content=False):
+                    if out.tell() + len(block) > MOST_BYTES or time.monotonic() > deadline:
+                        raise ValueError(f"more than {MOST_BYTES} bytes, or too slow")
+                    out.write(block)
+        done.set_result(None)
     except Exception as error:
-        outcome.put(error)
+        done.set_exception(error)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,13 @@ from joblib import Parallel, delayed
 
 from mfvae import __version__
 from mfvae._progress import progress_bar
-from mfvae._validation import check_count, check_fraction, check_seed, check_temperatures
+from mfvae._validation import (
+    check_count,
+    check_fraction,
+    check_path,
+    check_seed,
+    check_temperatures,
+)
 from mfvae.data._store_files import DRAWN, StoreFiles, attributes_sha256, describe, staging
 from mfvae.data.diagnostics import OBSERVABLES, ChainDiagnostics, NotEquilibratedWarning, diagnose
 from mfvae.systems.base import System
@@ -62,7 +68,7 @@ class EquilibriumSamples:
     """
 
     def __init__(self, path: Path, system: Any = None, chunks: range | None = None) -> None:
-        self.path, self._system = Path(path), system
+        self.path, self._system = check_path(path), system
         try:
             self._group = zarr.open_group(self.path, mode="r", zarr_format=3)
             attributes = self.attributes = dict(self._group.attrs)
@@ -120,7 +126,7 @@ class EquilibriumSamples:
             **options: For ``sample_chains``, ready for JSON: ``burn_in`` (sweeps before the first
                 record), ``thinning`` (sweeps between records), and what else it takes.
         """
-        path = Path(path)
+        path = check_path(path)
         if path.exists() and not exist_ok:
             raise FileExistsError(f"{path} exists already; EquilibriumSamples.open opens it")
         if not hasattr(system, "sample_chains"):
@@ -129,8 +135,7 @@ class EquilibriumSamples:
         if single:
             raise ValueError("temperatures must be an array; give one as [temperature]")
         n_samples, seed = check_count(n_samples, "n_samples"), check_seed(seed)
-        if n_jobs != -1:
-            check_count(n_jobs, "n_jobs")
+        n_jobs = check_count(n_jobs, "n_jobs", minimum=-1) or check_count(n_jobs, "n_jobs")
         for name, minimum in (("burn_in", 0), ("thinning", 1)):
             if name in options:
                 options[name] = check_count(options[name], name, minimum=minimum)
@@ -196,7 +201,7 @@ class EquilibriumSamples:
 
         ``system`` is needed only for one that is not part of ``mfvae.systems``.
         """
-        return cls(Path(path), system)._warn()
+        return cls(path, system)._warn()
 
     def resume(self, *, n_jobs: int = 1, progress: bool = True) -> EquilibriumSamples:
         """Draw the chunks that are missing, then compute the diagnostics; return the store.
@@ -224,8 +229,9 @@ class EquilibriumSamples:
         return self._warn()
 
     def _draw(self, workspace: Path, n_jobs: int, progress: bool) -> None:
-        self._check(c for c in range(self.n_chunks) if self._files.is_drawn(c))
+        n_jobs = check_count(n_jobs, "n_jobs", minimum=-1)  # of 0 joblib complains
         todo = [c for c in range(self.n_chunks) if not self._files.is_drawn(c)]
+        self._check(c for c in range(self.n_chunks) if c not in todo)
         tasks = (delayed(self._files.draw)(self.system, c, workspace) for c in todo)
         with progress_bar(len(todo), "chunks", show=progress) as bar:
             for _ in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse, stats
 
+from mfvae._validation import check_path
 from mfvae.data.diagnostics import autocorrelation_time
 from mfvae.data.spikes import words_from_spikes
 from mfvae.vae.hygiene import check_columns, first_names, slow_series
@@ -169,7 +170,7 @@ def read_words(path: str | Path, *, bin_width: float | None = None, key: str | N
     Raises:
         ValueError: For another kind of file, or one without such an array.
     """
-    path = Path(path)
+    path = check_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
     kind = path.suffix.lower()

@@ -20,6 +20,7 @@ from mfvae._validation import (
     check_finite_array,
     check_fraction,
     check_number,
+    check_path,
 )
 from mfvae.vae import evidence
 from mfvae.vae.hygiene import check_gain, check_rows
@@ -69,7 +70,9 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         checkpoint_path: Folder that keeps the end of every epoch; ``fit`` goes on from there.
         trainer_options: Further arguments of ``lightning.Trainer``: ``strategy``, ``devices``, …
         progress: Show a progress bar.
-        random_state: Seed of the initial weights, the order of the data, and the noise.
+        random_state: Seed of the initial weights, the order of the data, and the noise. The last
+            bits of the weights also follow the number of torch's threads: on any number of cores
+            they are the same after ``torch.set_num_threads(1)``, at the cost of these cores.
 
     Attributes:
         module_, configuration_: The trained torch module, and the plain dict it is built from.
@@ -173,6 +176,8 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             given["n_epochs"] = max(20, -(-given["n_steps"] // n_batches))
         if given["learning_rate"] is None:
             given["learning_rate"] = 1e-2 if self.configuration_["decoder"] == "linear" else 3e-3
+        if not (redraw is None or callable(redraw)):
+            raise TypeError(f"redraw must be a function or None, got {redraw!r}")
         draw = redraw and (lambda epoch: self.as_tensors(*redraw(epoch)))
         records = train(self.module_, training, held_out, given, draw, self.configuration_)
         if given["polish_steps"]:
@@ -206,7 +211,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
     def sample_prior(self, n_samples: int, condition: Condition = None, *, seed: Seed) -> Array:
         """Return latents ``(n_samples, n_latents)`` float32, those behind ``sample``."""
         check_is_fitted(self, "module_")
-        conditions = self.standardized_condition(condition, check_count(n_samples, "n_samples"))
+        conditions = self.standardized_condition(condition, n_samples)
         return self.module_.prior.sample(conditions, self.module_.generator(seed, 0)).cpu().numpy()
 
     @torch.no_grad()
@@ -298,6 +303,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
 
     def standardized_condition(self, condition: Condition, n_samples: int) -> Tensor:
         """Return ``(n_samples, n_conditions)`` in the module's units, of one condition or many."""
+        n_samples = check_count(n_samples, "n_samples")
         if condition is not None and np.ndim(condition) < 2:
             condition = np.tile(check_finite_array(condition, "condition"), (n_samples, 1))
         return self.module_.standardize(check_conditions(condition, n_samples, self.n_conditions_))
@@ -307,7 +313,10 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             raise ValueError("X must not be masked: fill or drop what is masked, no model sees it")
         if LIKELIHOODS[self.likelihood].data_ndim == 2:
             dtype = np.float64 if self.likelihood == "gaussian" else "numeric"
-            return validate_data(self, X, reset=reset, dtype=dtype)
+            try:
+                return validate_data(self, X, reset=reset, dtype=dtype)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"X: {error}") from None
         X = check_finite_array(X, "X", ndim=3)
         if not reset and X.shape[1] != self.n_features_in_:
             raise ValueError(f"X has {X.shape[1]} sites, fit saw {self.n_features_in_}")
@@ -319,12 +328,12 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "module_")
         state = {"history": self.history_, "training_seconds": self.training_seconds_}
         description = {"parameters": self.get_params(), "configuration": self.configuration_}
-        write_model(Path(path), {**description, "state": state}, self.module_)
+        write_model(check_path(path), {**description, "state": state}, self.module_)
 
     @classmethod
     def load(cls, path: str | Path) -> MeanFieldVAE:
         """Return the model that ``save`` wrote; ValueError if the file is not a readable one."""
-        description, module = read_model(Path(path))
+        description, module = read_model(check_path(path))
         try:
             vae, state = cls(**description["parameters"]), description["state"]
             vae.history_, vae.training_seconds_ = state["history"], state["training_seconds"]

@@ -98,9 +98,13 @@ def write_torch(path: Path, content: dict[str, Any]) -> None:
 def read_torch(path: Path) -> dict[str, Any]:
     """Return what ``write_torch`` wrote; ValueError if anything else is there. No pickles."""
     content, n = path.read_bytes() if path.is_file() else b"", len(_SEAL) + 32
-    if content[-n:] != _SEAL + hashlib.sha256(memoryview(content)[:-n]).digest():
-        raise ValueError(f"{path} cannot be read: it is damaged, or of another mfvae")
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        if content[-n:] != _SEAL + hashlib.sha256(memoryview(content)[:-n]).digest():
+            raise ValueError("its checksum is wrong")
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = f"{path} cannot be read: it is damaged, or of another mfvae ({error})"
+        raise ValueError(reason) from error
 
 
 def write_model(path: Path, description: dict[str, Any], module: LatentVariableModel) -> None:

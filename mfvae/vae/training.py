@@ -177,6 +177,10 @@ class _SealedCheckpoints(TorchCheckpointIO):
         return read_torch(Path(path))
 
 
+def _is_finite(model: LatentVariableModel) -> bool:
+    return all(bool(torch.isfinite(weight).all()) for weight in model.parameters())
+
+
 @contextlib.contextmanager
 def _lightning_tamed(model: LatentVariableModel) -> Iterator[None]:
     """Keep Lightning's announcements out of a chapter, and say its failures in our words."""
@@ -199,7 +203,7 @@ def _lightning_tamed(model: LatentVariableModel) -> Iterator[None]:
             signal.signal(signal.SIGINT, on_interrupt)
         raise KeyboardInterrupt from None
     except (RuntimeError, ArithmeticError, AssertionError, IndexError) as error:
-        if all(bool(torch.isfinite(weight).all()) for weight in model.parameters()):
+        if _is_finite(model):
             raise
         raise ValueError(
             "training diverged: the weights are not finite; lower learning_rate, or check the "
@@ -255,10 +259,10 @@ def train(
                 done = read_torch(resume)
                 read_torch(folder / "best.ckpt")  # better reported here than at the end
         best = _EpochCheckpoint(folder / "best.ckpt", "validation_loss")
+        stack.enter_context(_lightning_tamed(model))
         if not done.get("mfvae_finished"):
             bar = stack.enter_context(progress_bar(n_epochs, "training", show=options["progress"]))
             module = VAETraining(model, options, -(-len(training[0]) // batch_size), bar)
-            stack.enter_context(_lightning_tamed(model))
             stopping = EarlyStopping("validation_loss", patience=options["patience"] or math.inf)
             lasting = [] if options["checkpoint_path"] is None else [folder / "last.ckpt"]
             added, plugins = (own.get(name) or [] for name in ("callbacks", "plugins"))
@@ -289,4 +293,6 @@ def train(
             done = {"mfvae_records": module.records}
         weights = read_torch(best.path)["state_dict"]
         model.load_state_dict({key.removeprefix("model."): w for key, w in weights.items()})
+        if not _is_finite(model):  # the last step of an epoch comes after its last loss
+            raise ArithmeticError("no epoch ended with finite weights")
         return done["mfvae_records"]

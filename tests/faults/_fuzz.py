@@ -160,7 +160,9 @@ def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
                 value = list(value)
     except REFUSALS as error:
         text = str(error)
-        named = any(re.search(rf"\b{re.escape(n)}\b", text) for n in changed)
+        named = any(re.search(rf"\b{re.escape(n)}s?\b", text) for n in parameters)
+        if isinstance(error, OSError):  # of a file: its name is what tells
+            named |= any(str(given[n]) in text for n in changed)
         result |= {"end": "refused", "named": named}
         if not named:
             result["text"] = f"{type(error).__name__}: {text[:200]}"
@@ -168,8 +170,7 @@ def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
         # A quantity that is not known of a system: the base class documents it.
         known = isinstance(error, NotImplementedError)
         known |= type(error).__name__ in _documented(target)
-        named = any(re.search(rf"\b{re.escape(n)}\b", str(error)) for n in changed)
-        result |= {"end": "refused" if known else "undocumented", "named": named or known}
+        result |= {"end": "refused" if known else "undocumented", "named": known}
         result["text"] = f"{type(error).__name__}: {str(error)[:200]}"
     else:
         silent = _has_nan(value) and not target.record and "NaN" not in _documented(target)
@@ -196,6 +197,7 @@ def _batch(target: Target, number: int, first: int, n: int, seconds: float, out:
                 break
             stream.write(f"{index}\n")
             stream.write(json.dumps(call_once(target, (number, index))) + "\n")
+            started = time.monotonic() if index == 0 else started  # that one does its work
     os._exit(0)
 
 

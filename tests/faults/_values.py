@@ -18,7 +18,7 @@ from mfvae import compare, data, decode, systems
 __all__ = ["CONSTRUCTED", "HOSTILE", "arguments_for", "instance_of"]
 
 RNG = np.random.default_rng(0)
-SPINS = systems.CurieWeiss(9).sample(1.0, 80, seed=0)
+SPINS = systems.CurieWeiss(9).sample(1.0, 120, seed=0)
 WORDS = (SPINS > 0).astype(np.uint8)
 DIRECTORS = systems.MaierSaupe(6).sample(0.2, 20, seed=0)
 GRID = [0.9, 1.1]
@@ -80,7 +80,7 @@ HOSTILE |= {
     "array strided": lambda: SPINS[::-2, ::-1],
     "array read-only": lambda: _read_only(SPINS),
     "array big-endian": lambda: SPINS.astype(">f8"),
-    "array 1e9 conditions": lambda: np.full(80, 1e9),
+    "array 1e9 conditions": lambda: np.full(120, 1e9),
     "tensor": lambda: torch.ones(20, 9),
     "spins": lambda: SPINS.copy(),
     "words": lambda: WORDS.copy(),
@@ -114,6 +114,12 @@ def unconditional(n_latents: int = 1) -> mfvae.MeanFieldVAE:
 
 
 @functools.cache
+def directors_vae() -> mfvae.MeanFieldVAE:
+    options = {"likelihood": "bingham", "n_epochs": 1, "progress": False, "prior": "normal"}
+    return mfvae.MeanFieldVAE(5, **options).fit(DIRECTORS)
+
+
+@functools.cache
 def fitted(name: str) -> Any:
     cheap = {"n_annealing_chains": 5, "n_annealing_steps": 5}
     model = {
@@ -138,7 +144,7 @@ def store() -> data.EquilibriumSamples:
 
 @functools.cache
 def recording() -> data.RetinaWords:
-    return data.RetinaWords(WORDS.reshape(4, 20, 9), "planted", "0" * 64)
+    return data.RetinaWords(WORDS.reshape(6, 20, 9), "planted", "0" * 64)
 
 
 @functools.cache
@@ -192,7 +198,7 @@ def arguments_for(owner: str, name: str) -> dict[str, Any]:
         "series": RNG.normal(size=(4, 30)), "tensor": np.diag([1.0, 0.5, -1.5]),
         "components": np.arange(5.0), "A": np.diag([1.0, 0.5, -1.5]), "m": np.linspace(-1, 1, 5),
         "values": RNG.normal(size=200), "p": np.full(4, 0.25), "q": np.array([0.1, 0.2, 0.3, 0.4]),
-        "demand": 1.0, "supply": 2.0, "n_latents": 1, "recovered": np.eye(9, 2),
+        "demand": 1.0, "supply": 2.0, "n_latents": 1, "recovered": np.sign(RNG.normal(size=(9, 2))),
         "reference": np.sign(RNG.normal(size=(9, 2))), "mixed": RNG.normal(size=(9, 2)),
         "n_hidden": 2, "trials": [[[0.01], [0.03]], [[], [0.01]]], "stop": 0.04,
         "path": saved(), "progress": False, "course": 1, "paper": 2, "circumference": 4,
@@ -219,7 +225,7 @@ def arguments_for(owner: str, name: str) -> dict[str, Any]:
         ("EquilibriumSamples", "__init__"): {"path": store().path, "system": None},
         ("EquilibriumSamples", "resume"): {"n_jobs": 1},
         ("EquilibriumSamples", "repair"): {"n_jobs": 1},
-        ("RetinaWords", "__init__"): {"words": WORDS.reshape(4, 20, 9), "source": "", "sha256": ""},
+        ("RetinaWords", "__init__"): {"words": WORDS.reshape(6, 20, 9), "source": "", "sha256": ""},
         ("RetinaWords", "split"): {"test": 0.25, "by": "bins"},
         ("RetinaWords", "split_rows"): {"test": 0.25, "by": "bins"},
         ("mfvae.data", "load_retina"): {"path": "/nonexistent"},
@@ -236,7 +242,8 @@ def arguments_for(owner: str, name: str) -> dict[str, Any]:
         ("ScoredVAE", "fit"): {"X": SPINS},
         ("MaierSaupe", "dual_total_correlation"): {"n_samples": 10},
         ("mfvae.decode", "regress_order_tensor"): {
-            "conditions": None, "test": (SPINS, None), "method": "ridge",
+            "vae": directors_vae(), "X": DIRECTORS, "conditions": None,
+            "test": (DIRECTORS, None), "method": "ridge",
         },
         ("GeneralizedHopfield", "__init__"): {
             "prior": None, "condition": None, "patterns": np.eye(9, 1),

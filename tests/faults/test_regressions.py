@@ -6,6 +6,9 @@ import json
 import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from sklearn.model_selection import GridSearchCV
 
 from mfvae import MeanFieldVAE, _cache, fit_cached, sample_cached
 from mfvae._validation import check_finite_array
-from mfvae.data import EquilibriumSamples
+from mfvae.data import EquilibriumSamples, retina
 from mfvae.systems import CurieWeiss
 
 # Python 3.12 and later warn of threads, which the children do not use.
@@ -310,3 +313,60 @@ def test_what_a_kill_left_beside_a_file_goes_with_a_later_write(tmp_path: Path) 
         os.utime(file, (0, 0))
     vae(n_epochs=1).fit(X[:20]).save(tmp_path / "model.pt")
     assert {file.name for file in tmp_path.iterdir()} == {"model.pt", fresh.name, other.name}
+
+
+# ------------------------------------------------------------------------- silent NaN
+
+
+@pytest.mark.parametrize("options", [{"weight_decay": 1e300}, {"learning_rate": 1e300}])
+def test_weights_that_are_not_numbers_are_an_error(tmp_path: Path, options: dict) -> None:
+    model = vae(n_epochs=1, checkpoint_path=tmp_path, schedule="constant", **options)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="training diverged"):
+            model.fit(X)
+
+
+# --------------------------------------------------------------------- the book's build
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.mark.parametrize("given", [None, "/somewhere"])
+def test_the_build_looks_for_the_recording_where_the_loader_does(monkeypatch, given) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import build_book
+
+    monkeypatch.delenv("MFVAE_DATA", raising=False)
+    if given:
+        monkeypatch.setenv("MFVAE_DATA", given)
+    assert build_book.data_places() == retina.retina_places()
+    assert len(build_book.data_places()) == (2 if given else 1)
+
+
+def test_a_killed_build_takes_its_child_along(tmp_path: Path) -> None:
+    package = tmp_path / "jupyter_book" / "cli"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
+    told = tmp_path / "pid"
+    sleeper = f"import os, time\ndef main():\n    open({str(told)!r}, 'w').write(str(os.getpid()))"
+    (package / "main.py").write_text(f"{sleeper}\n    time.sleep(60)\n")
+    work = (
+        f"import build_book, pathlib; build_book.run_jupyter_book(pathlib.Path({str(tmp_path)!r}))"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(SCRIPTS)])
+    parent = subprocess.Popen([sys.executable, "-c", work], env=os.environ | {"PYTHONPATH": paths})
+
+    def wait_for(condition) -> bool:
+        deadline = time.monotonic() + 30
+        while not condition() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return condition()
+
+    try:
+        assert wait_for(lambda: told.exists() and told.read_text())
+    finally:
+        parent.kill()
+        parent.wait()
+    child = Path("/proc", told.read_text(), "cmdline")
+    assert wait_for(lambda: not child.exists() or not child.read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import zipfile
@@ -101,6 +102,10 @@ class Planted:
         return Path.touch, (Path("/nonexistent/touched"),)
 
 
+def _seal(content: bytes) -> bytes:
+    return content + b"sha256:" + hashlib.sha256(content).digest()
+
+
 def damaged(content: bytes, folder: Path) -> dict[str, bytes]:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
@@ -121,6 +126,7 @@ def damaged(content: bytes, folder: Path) -> dict[str, bytes]:
         "empty": b"",
         "text": b"model",
         "pickle": pickle.dumps({"format": "mfvae model", "planted": Planted()}),
+        "pickle with a checksum": _seal(pickle.dumps({"planted": Planted()})),
         "zip": archive.getvalue(),
         "version 99": sealed(**whole | {"version": 99}),
         "only weights": sealed(weights=whole["weights"]),
