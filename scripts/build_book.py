@@ -29,6 +29,8 @@ from make_notebooks import for_jupyter, write_published_notebooks
 __all__ = ["build", "environment_key", "tree_key"]
 
 DATA_FILE = "retina/bint_fishmovie32_100.mat"
+KERNEL_CONFIGURATION = 'c.InlineBackend.figure_formats = ["retina"]\n'
+"""Figures of the pages have twice the pixels; `page_steps.sized_pictures` gives them their size."""
 SOURCE_SUFFIXES = {".py", ".npz", ".json", ".csv", ".toml", ".typed", ".mplstyle", ".html"}
 
 
@@ -58,6 +60,7 @@ def environment_key(root: Path) -> dict[str, str]:
         "package": hash_files(package, root),
         "constraints": hash_files([constraints] if constraints.exists() else [], root),
         "data": data_hash(),
+        "kernel": KERNEL_CONFIGURATION,
         "scale": os.environ.get("MFVAE_SCALE", "course"),
         "python": sys.version,
     }
@@ -87,6 +90,10 @@ def run_jupyter_book(root: Path) -> int:
     environment.setdefault("MFVAE_CACHE", str(root / ".cache" / "mfvae"))
     environment.pop("MPLBACKEND", None)  # figures must be drawn into the page
     environment.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    profile = root / "_build" / ".ipython" / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    (profile / "ipython_kernel_config.py").write_text(KERNEL_CONFIGURATION)
+    environment["IPYTHONDIR"] = str(profile.parent)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", str(root)]
     command += ["-n", "-W", "--keep-going", "--all"]

@@ -134,6 +134,21 @@ def test_page_is_light_accessible_whole_on_desk_phone_and_paper(opened, path):
     assert page.evaluate(SMALL_TEXT) == []
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_first_screen_answers_a_newcomer(opened, width, height):
+    page = opened("index.html", width)
+    page.set_viewport_size({"width": width, "height": height})
+    for part in (".pitch", ".start", ".start + figure img", ".facts"):
+        box = page.locator(f".bd-article {part}").bounding_box()
+        assert box["height"] > 20
+        assert box["y"] + box["height"] <= height, f"{part} is below the first screen"
+    text = page.locator(".bd-article .facts").inner_text()
+    for answer in ("Physicists", "hours", "make book", "make test", "Python 3.11", "mfvae report"):
+        assert answer in text
+    links = page.locator(".bd-article .facts a").all_inner_texts()
+    assert links == ["Code", "how to cite", "BSD-3-Clause"]
+
+
 def test_planted_faults_are_seen(opened):
     page = opened("index.html")
     page.evaluate(AXE)
