@@ -54,7 +54,7 @@ faults: $(READY)
 
 check-book: $(READY)
 	@test -f _build/html/index.html || $(MAKE) book
-	$(PYTEST) -m book tests/book
+	$(PYTEST) -n $(WORKERS) -m book tests/book
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -170,7 +170,8 @@ def list_attributes(
         field = re.match(r"([A-Za-z_][\w, ]*?)( \(.*?\))?: +(.*)", line)
         if field:
             names = ", ".join(f"``{n.strip()}``" for n in field[1].split(","))
-            written += [f"{names}{field[2] or ''}", f"   {field[3]}"]
+            kind = re.sub(r"\b\w+(\.\w+)+\b", r"``\g<0>``", field[2] or "")
+            written += [f"{names}{kind}", f"   {field[3]}"]
         else:
             written.append(f"   {line.strip()}" if line.strip() else "")
     lines[start:end] = [*written, ""]

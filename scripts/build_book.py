@@ -39,6 +39,8 @@ threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start
 from jupyter_book.cli.main import main
 main()
 """
+KERNEL_CONFIGURATION = 'c.InlineBackend.figure_formats = ["retina"]\n'
+"""Figures of the pages have twice the pixels; `page_steps.sized_pictures` gives them their size."""
 SOURCE_SUFFIXES = {".py", ".npz", ".json", ".csv", ".toml", ".typed", ".mplstyle", ".html"}
 
 
@@ -72,6 +74,7 @@ def environment_key(root: Path) -> dict[str, str]:
         "package": hash_files(package, root),
         "constraints": hash_files([constraints] if constraints.exists() else [], root),
         "data": data_hash(),
+        "kernel": KERNEL_CONFIGURATION,
         "scale": os.environ.get("MFVAE_SCALE", "course"),
         "python": sys.version,
     }
@@ -102,6 +105,10 @@ def set_environment(root: Path) -> None:
     os.environ.setdefault("MFVAE_CACHE", str(root / ".cache" / "mfvae"))
     os.environ.pop("MPLBACKEND", None)  # figures must be drawn into the page
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    profile = root / "_build" / ".ipython" / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    (profile / "ipython_kernel_config.py").write_text(KERNEL_CONFIGURATION)
+    os.environ["IPYTHONDIR"] = str(profile.parent)
 
 
 def run_jupyter_book(root: Path) -> int:

@@ -58,7 +58,7 @@ def measure(browser: Browser, address: str) -> dict[str, float]:
     session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     page.add_init_script(WATCH)
     page.goto(address, wait_until="load", timeout=90_000)
-    page.wait_for_load_state("networkidle")
+    page.wait_for_load_state("networkidle", timeout=90_000)
     if page.locator(".math").count():
         page.wait_for_function("window.seen.mathematics", timeout=60_000)
     seen = page.evaluate("window.seen")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
@@ -75,6 +76,16 @@ def test_frames_are_moved_beside_the_page(tmp_path: Path) -> None:
     assert written.read_bytes() == base64.b64decode(PIXEL)
     assert text.count(f"../_images/{written.name}") == 2
     assert "base64" not in text
+
+
+def test_picture_of_twice_the_pixels_keeps_its_size(tmp_path: Path) -> None:
+    for name, dpi in (("one", 110), ("two", 220)):
+        picture = Image.new("RGB", (round(7.2 * dpi), 2 * dpi))
+        picture.save(tmp_path / f"{name}.png", dpi=(dpi, dpi))
+    step = page_steps.sized_pictures(tmp_path)
+    for name in ("one", "two"):
+        text = step("a", f'<img alt="b" src="../_images/{name}.png" />')
+        assert 'class="wide" width="792" height="220" loading="lazy" alt="b"' in text
 
 
 def test_names_of_the_index_may_break() -> None:

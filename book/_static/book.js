@@ -13,3 +13,13 @@ const letKeysScroll = () => {
 window.addEventListener("load", letKeysScroll);
 window.addEventListener("resize", letKeysScroll);
 document.addEventListener("toggle", letKeysScroll, true);
+
+// Paper is light, whatever the screen is.
+const root = document.documentElement;
+window.addEventListener("beforeprint", () => {
+  root.dataset.themeOfScreen = root.dataset.theme;
+  root.dataset.theme = "light";
+});
+window.addEventListener("afterprint", () => {
+  root.dataset.theme = root.dataset.themeOfScreen;
+});
