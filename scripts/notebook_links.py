@@ -82,7 +82,7 @@ def with_links(text: str, figures: dict[str, int]) -> str:
 
 
 def bibliography(texts: list[str]) -> str:
-    """Return the references that texts cite, as a section in Markdown, nothing if they cite none."""
+    """Return the references that texts cite, as a section in Markdown, or nothing."""
     keys = {k.strip() for text in texts for m in CITE.finditer(text) for k in m["keys"].split(",")}
     entries = [references()[key] for key in keys if key in references()]
     lines = []
