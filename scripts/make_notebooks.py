@@ -13,6 +13,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
+from notebook_links import bibliography, figure_numbers, with_links
 from plain_markdown import plain_markdown
 
 __all__ = ["read_chapter", "write_published_notebooks", "without_solutions"]
@@ -90,19 +91,27 @@ def without_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def for_jupyter(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Replace MyST by plain Markdown, and put the captions of figures below their cells."""
-    cells = []
+    """Replace MyST by plain Markdown, number the captions of figures, and add the references."""
+    cells, texts, figures = [], [], figure_numbers(notebook.cells)
+
+    def plain(text: str) -> str:
+        texts.append(text)
+        return plain_markdown(with_links(text, figures))
+
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell = new_markdown_cell(plain_markdown(cell.source))
+            cell = new_markdown_cell(plain(cell.source))
         if "skip-execution" in tags_of(cell):  # a page has no kernel, they have
             cell.metadata["tags"] = [t for t in cell.metadata["tags"] if t != "skip-execution"]
         if "remove-cell" in tags_of(cell):  # the checks of exercises: folded, as a page hides them
             cell.metadata["jupyter"] = {"source_hidden": True}
         cells.append(cell)
-        caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption")
-        if caption:
-            cells.append(new_markdown_cell(f"*Figure.* {plain_markdown(caption.strip())}"))
+        figure = cell.metadata.get("mystnb", {}).get("figure", {})
+        if caption := figure.get("caption"):
+            number = figures[figure.get("name", "")]
+            cells.append(new_markdown_cell(f"*Figure {number}.* {plain(caption.strip())}"))
+    if references := bibliography(texts):
+        cells.append(new_markdown_cell(references))
     return with_stable_ids(nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata))
 
 

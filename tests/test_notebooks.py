@@ -132,11 +132,13 @@ def test_markdown_is_what_jupyter_can_show(chapter):
     assert "{" + "eq}" not in text
     assert "```{" not in text
     assert "(ch:x)=" not in text
-    assert "See (one), [kingma2014] and the glossary." in text
+    assert "See (one), [Kingma and Welling 2014] and [the glossary](https://" in text
+    assert "/book/glossary.html)." in text
     assert "$$\na = b \\tag{one}\n$$" in text
     assert "> **Note**\n>\n> Mind the gap." in text
     assert "#### Exercise: One and one" in text
-    assert "*Figure.* The caption, see [kingma2014]." in text
+    assert "*Figure 1.* The caption, see [Kingma and Welling 2014]." in text
+    assert "## References\n\n- Kingma and Welling (2014). Auto-encoding" in text
 
 
 @pytest.mark.parametrize("page", PAGES)
