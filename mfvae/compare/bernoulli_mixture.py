@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from mfvae._validation import check_count, check_number, check_seed
-from mfvae.compare.independent import IndependentModel, Rival
+from mfvae.compare.rival import IndependentModel, Rival
 
 __all__ = ["BernoulliMixture"]
 
@@ -26,8 +26,7 @@ class BernoulliMixture(Rival):
     Args:
         n_components: Number of components K.
         n_init: Number of random initialisations.
-        max_iter: Most iterations of the final run.
-        tol: Stop when the mean log likelihood gains less than ``tol`` nats a word in an iteration.
+        max_iter, tol: The final run ends after so many iterations, or gaining less nats a word.
         random_state: Seed of the initialisations.
 
     Attributes:
@@ -114,8 +113,7 @@ class BernoulliMixture(Rival):
         rng = np.random.default_rng(seed)
         words = np.empty((n_samples, self.n_features_in_), dtype=np.uint8)
         cumulative = np.cumsum(self.weights_ / self.weights_.sum())
-        for i in range(0, n_samples, _BLOCK):
-            block = words[i : i + _BLOCK]
+        for block in (words[i : i + _BLOCK] for i in range(0, n_samples, _BLOCK)):
             component = np.searchsorted(cumulative[:-1], rng.random(len(block)), side="right")
             block[:] = rng.random(block.shape) < self.probabilities_[component]
         return words

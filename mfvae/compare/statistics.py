@@ -20,16 +20,9 @@ class StatisticsTable(dict):
     """A dict of statistics for every model, as ``compare_statistics`` says; its text is a table."""
 
     def __repr__(self) -> str:
-        titles = (
-            "JS P(K)",
-            "JS P(q)",
-            "pairs r",
-            "slope",
-            "triplets r",
-            f"JS {N_PATTERN_CELLS} cells",
-        )
-        width = max(5, *map(len, self))
-        rows = [("model", *titles)]
+        cells = f"JS {N_PATTERN_CELLS} cells"
+        heads = "JS P(K)", "JS P(q)", "pairs r", "slope", "triplets r", cells
+        rows, width = [("model", *heads)], max(5, *map(len, self))
         for name, row in self.items():
             digits = (5, 5, 3, 3, 3, 5)
             rows.append((name, *(f"{x:.{n}f}" for x, n in zip(row.values(), digits, strict=True))))
@@ -43,11 +36,10 @@ def compare_statistics(
     """Return how far samples of models are from data, statistic by statistic.
 
     For every model: ``spike_count`` and ``overlap``, Jensen-Shannon divergences of P(K) and P(q),
-    nats; ``covariance`` and ``triplet``, correlation coefficients with the data's pair covariances
-    and with the third joint cumulants of a thousand triplets; ``covariance_slope``, the model's
-    covariances regressed on the data's; ``patterns``, the mean Jensen-Shannon divergence, nats, of
-    the laws of words of ten cells. Triplets and sets of ten are random ones of the forty most
-    active cells of the data.
+    nats; ``covariance`` and ``triplet``, correlations with the data's pair covariances and with the
+    third joint cumulants of a thousand triplets; ``covariance_slope``, the model's covariances
+    regressed on the data's; ``patterns``, the mean Jensen-Shannon divergence, nats, of words of ten
+    cells. Triplets and sets of ten are random ones of the forty most active cells of the data.
 
     Args:
         samples: Words drawn from each model, uint8 (n_words, n_cells); other words of the data

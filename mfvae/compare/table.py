@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mfvae._validation import check_choice, check_seed
+from mfvae._validation import check_choice, check_count, check_seed, check_trained
+from mfvae.vae.estimator import MeanFieldVAE
 
-__all__ = ["Comparison", "Difference", "compare_models"]
+__all__ = ["Comparison", "Difference", "ScoredVAE", "compare_models"]
 
 _N_BOOTSTRAP, _LEVEL = 2000, 0.95  # of the intervals
 
@@ -27,12 +29,10 @@ class Comparison:
     """What ``compare_models`` found; its text is a table, best model first.
 
     Attributes:
-        rows (list of dict): One plain dict a model, best first, ready for JSON or a data frame:
-            ``model``; ``nats``, the mean of ``-ln p(x)`` a held-out word, with its interval
-            ``low``, ``high``; ``behind``, ``behind_low``, ``behind_high``, how far behind the best
-            on the same words; ``log_prob_stderr``, the error that all words of a model share (that
-            of an estimated ln Z); ``n_parameters``; ``fit_seconds``. The last two are None where a
-            model does not say.
+        rows (list of dict): One plain dict a model, best first: ``model``; ``nats``, the mean of
+            ``-ln p(x)`` a held-out word, and its interval ``low``, ``high``; ``behind`` the best on
+            the same words, ``behind_low``, ``behind_high``; ``log_prob_stderr``, the error that all
+            words share (that of ln Z); ``n_parameters`` and ``fit_seconds``, or None.
         n_groups (int): Independent units of the bootstrap.
     """
 
@@ -48,10 +48,9 @@ class Comparison:
         for index in range(_N_BOOTSTRAP):  # percentile bootstrap (Efron & Tibshirani 1993)
             drawn = resampling.integers(self.n_groups, size=self.n_groups)
             means[:, index] = [values[drawn].sum() for values in sums] / sizes[drawn].sum()
-        self._means = {
-            name: mean + facts[name]["log_prob_stderr"] * shared.standard_normal(_N_BOOTSTRAP)
-            for name, mean in zip(log_prob, means, strict=True)
-        }
+        for mean, fact in zip(means, facts.values(), strict=True):
+            mean += fact["log_prob_stderr"] * shared.standard_normal(_N_BOOTSTRAP)
+        self._means = dict(zip(log_prob, means, strict=True))
         nats = {name: -float(np.mean(values)) for name, values in log_prob.items()}
         ranking = sorted(nats, key=nats.__getitem__)
         self.rows = []
@@ -104,15 +103,14 @@ def compare_models(
     """Return held-out nats a word of models fitted to the same words, with paired intervals.
 
     Args:
-        models: Each with ``fit(X)``, ``score_samples(X)`` (ln p of every word, nats: else
-            ValueError) and ``sample`` (else TypeError); ``n_parameters``, ``log_prob_stderr`` and
-            ``fit_seconds`` are used where present.
+        models: Each with ``fit(X)``, ``score_samples(X)``, finite ln p of every word in nats, and
+            ``sample``; ``n_parameters``, ``log_prob_stderr``, ``fit_seconds`` are used if present.
         train: Training words, (n_train, n_cells), in letters that every model takes; None takes
             the models as they are, fitted before.
         test: Held-out words, (n_test, n_cells).
         groups: What words belong together, shape (n_test,), the trial of each for a recording: the
             bootstrap draws whole groups, two at least, since words of a trial are not independent.
-            None: every word is a group of its own, too narrow intervals for recordings.
+            None: every word for itself, intervals too narrow for recordings.
         seed: Source of the bootstrap.
 
     >>> from mfvae.compare import BernoulliMixture, IndependentModel, compare_models
@@ -125,15 +123,13 @@ def compare_models(
     """
     if not isinstance(models, Mapping) or not models:
         raise TypeError("models must be a mapping of names to models, with at least one")
-    for name, model in models.items():
-        for method in ("fit", "score_samples", "sample"):
-            if not callable(getattr(model, method, None)):
-                raise TypeError(f"the model {name!r} has no method {method}")
+    for (name, model), method in product(models.items(), ("fit", "score_samples", "sample")):
+        if not callable(getattr(model, method, None)):
+            raise TypeError(f"the model {name!r} has no method {method}")
     groups = np.arange(len(test)) if groups is None else np.asarray(groups)
-    if groups.shape != (len(test),):
-        raise ValueError(f"groups must have shape ({len(test)},), got {groups.shape}")
-    if len(np.unique(groups)) < 2:
-        raise ValueError("groups must hold at least two different groups")
+    if groups.shape != (len(test),) or len(np.unique(groups)) < 2:
+        wanted = f"groups must have shape ({len(test)},) and hold two different groups"
+        raise ValueError(f"{wanted}, got shape {groups.shape}")
     seed, log_prob, facts = check_seed(seed), {}, {}
     for name, model in models.items():
         seconds = getattr(model, "fit_seconds", None)
@@ -145,9 +141,56 @@ def compare_models(
         if scores.shape != (len(test),) or not np.all(np.isfinite(scores)):
             raise ValueError(f"the model {name!r} must give one finite ln p a word")
         log_prob[name] = scores
-        facts[name] = {
-            "log_prob_stderr": float(getattr(model, "log_prob_stderr", 0.0)),
+        facts[name] = {"log_prob_stderr": float(getattr(model, "log_prob_stderr", 0.0))}
+        facts[name] |= {
             "n_parameters": getattr(model, "n_parameters", None),
             "fit_seconds": seconds,
         }
     return Comparison(log_prob, facts, groups, seed)
+
+
+class ScoredVAE:
+    """A ``MeanFieldVAE`` whose ``score_samples`` uses one method, for ``compare_models``.
+
+    Args:
+        vae: Trained or not; ``fit`` trains it.
+        method: How ln p(x) is found: "quadrature" (to 1e-4 nats); or "iwae", "elbo", on average
+            bounds from below: the comparison is then unfair to the VAE, never to its rivals.
+        n_importance: Latents drawn for each word ("iwae", "elbo").
+
+    >>> words = (np.random.default_rng(0).random((200, 6)) < 0.3).astype(np.uint8)
+    >>> vae = MeanFieldVAE(1, encoder="mlp", decoder="linear", n_epochs=1, progress=False)
+    >>> ScoredVAE(vae, "quadrature").fit(words).score_samples(words[:2]).shape
+    (2,)
+    """
+
+    def __init__(self, vae: MeanFieldVAE, method: str = "iwae", *, n_importance: int = 64) -> None:
+        if not isinstance(vae, MeanFieldVAE):
+            raise TypeError(f"vae must be a MeanFieldVAE, got {type(vae).__name__}")
+        self.vae = vae
+        self.method = check_choice(method, "method", ("iwae", "elbo", "quadrature"))
+        self.n_importance = check_count(n_importance, "n_importance")
+
+    def fit(self, X: np.ndarray, y: object = None) -> ScoredVAE:
+        """Train the VAE on words ``X``, (n_words, n_cells), in any letters that it takes."""
+        self.vae.fit(X)
+        return self
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        """Return ln p(x) of each word by the method, float64 (n_words,) nats."""
+        return self.vae.score_samples(X, method=self.method, n_importance=self.n_importance)
+
+    def sample(self, n_samples: int, *, seed: int | np.random.SeedSequence) -> np.ndarray:
+        """Draw words, (n_samples, n_cells), in the letters of the training data."""
+        return self.vae.sample(n_samples, seed=seed)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters of the words' law, in decoder and prior, not in the encoder."""
+        module = check_trained(self.vae).module_
+        return sum(p.numel() for part in (module.decoder, module.prior) for p in part.parameters())
+
+    @property
+    def fit_seconds(self) -> float:
+        """Wall-clock time of training, also that of a model read from a file."""
+        return self.vae.training_seconds_

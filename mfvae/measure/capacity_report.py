@@ -14,9 +14,9 @@ from mfvae._validation import (
     check_trained,
     check_two_letters,
 )
-from mfvae.measure._jackknife import jackknife, weighted_sum
 from mfvae.measure.demand import CapacityDemand, capacity_demand
 from mfvae.measure.gap import ElboSurgery, capacity_supply, condition_groups, elbo_surgery
+from mfvae.measure.observables import jackknife, weighted_sum
 from mfvae.measure.rate_gap import Floor, Packing, RateGapBound, bound_of_data, bound_of_system
 from mfvae.systems.base import Estimate, Seed, System
 from mfvae.vae.estimator import MeanFieldVAE

@@ -10,7 +10,7 @@ from scipy.special import xlogy
 from sklearn.linear_model import LogisticRegression
 
 from mfvae._validation import check_finite_array, check_temperature, check_two_letters
-from mfvae.measure._jackknife import blocks_of, jackknife, jackknife_of_means, weighted_sum
+from mfvae.measure.observables import blocks_of, jackknife, jackknife_of_means, weighted_sum
 from mfvae.systems.base import Estimate, Seed, System
 
 __all__ = ["CapacityDemand", "capacity_demand", "cut_information", "table_information"]

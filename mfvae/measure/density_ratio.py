@@ -25,9 +25,8 @@ from mfvae._validation import (
     check_seed,
     check_trained,
 )
+from mfvae.measure import ratio_network as ratios
 from mfvae.measure.gap import condition_groups
-from mfvae.measure.ratio_network import attribute, autocorrelation, cross_fit, log_resolved
-from mfvae.measure.tied_sites import log_ratio_within, tied_groups, tied_triples
 from mfvae.systems.base import Estimate, Seed
 from mfvae.vae.director_likelihood import to_components
 from mfvae.vae.estimator import MeanFieldVAE
@@ -148,7 +147,7 @@ def total_correlation(
     draws, training, calibration, resampling = check_seed(seed).spawn(4)
     n_drawn, apart = _N_REFERENCES + bool(null), np.arange(X.shape[1])
     if vae is None:
-        apart, table = tied_groups(X, members), check_conditions(conditions, len(X))
+        apart, table = ratios.tied_groups(X, members), check_conditions(conditions, len(X))
         values, mean = _independent_sites(X, members, n_drawn, draws, apart)
         table = (table - table.mean(axis=0)) / np.where(
             np.ptp(table, axis=0) > 0, table.std(axis=0), 1
@@ -163,16 +162,16 @@ def total_correlation(
     residuals = [residual.div_(spread) for residual in residuals]
     sites, seen = [residual.flatten(1) for residual in residuals], [summaries]
     if lattice_shape is not None:
-        seen.append([autocorrelation(r, lattice_shape) for r in residuals])
-    if vae is not None and len(triples := tied_triples(sites[0])[:_N_PRODUCTS]):
+        seen.append([ratios.autocorrelation(r, lattice_shape) for r in residuals])
+    if vae is not None and len(triples := ratios.tied_triples(sites[0])[:_N_PRODUCTS]):
         seen.append([u[:, triples].prod(dim=2).clamp(-_LARGEST, _LARGEST) for u in sites])
     samples = [TensorDataset(u, torch.cat(s, dim=1)) for u, *s in zip(sites, *seen, strict=True)]
     drawn, spare = samples[: 1 + _N_REFERENCES], [samples[-1], *samples[1 : 1 + _N_REFERENCES]]
     with torch.random.fork_rng(devices=[]):
-        on_joint, on_references = cross_fit(drawn, folds, groups, n_epochs, training)
-        at_null = cross_fit(spare, folds, groups, n_epochs, calibration) if null else None
+        on_joint, on_references = ratios.cross_fit(drawn, folds, groups, n_epochs, training)
+        at_null = ratios.cross_fit(spare, folds, groups, n_epochs, calibration) if null else None
     rng = np.random.default_rng(resampling)
-    (gain, at_reference), excess = log_ratio_within(values[:2], members, folds, apart)
+    (gain, at_reference), excess = ratios.log_ratio_within(values[:2], members, folds, apart)
     every = np.arange(len(X))
     overall, *each = (
         _summarize(on_joint[r], on_references[:, r], blocks[r], rng, gain[r], excess[r])
@@ -182,7 +181,7 @@ def total_correlation(
     by_condition = dict(zip(names, each, strict=False))
     unresolved = [name for name, found in by_condition.items() if found.saturated]
     on_both = np.concatenate([on_joint + gain, on_references[0] + at_reference])
-    one_point, two_point = attribute(torch.cat(residuals[:2]), torch.from_numpy(on_both))
+    one_point, two_point = ratios.attribute(torch.cat(residuals[:2]), torch.from_numpy(on_both))
     if overall.saturated or unresolved:
         warnings.warn(
             f"the total correlation is more than {len(X)} samples can resolve (at conditions "
@@ -211,7 +210,7 @@ def _summarize(
 ) -> TotalCorrelationAt:
     """Estimate, lower limit and whether it is saturated, from held-out log ratios."""
     # The bound holds for every g, so also for g cut where e^g would be carried by a few rows.
-    cut = log_resolved(on_references.size)
+    cut = ratios.log_resolved(on_references.size)
     weights = np.exp(np.minimum(on_references, cut)).mean(axis=0)
     total, bounded = on_joint + gain, np.minimum(on_joint, cut) - weights + 1 + gain - excess
     n_rows = np.bincount(blocks)

@@ -14,7 +14,7 @@ from mfvae._validation import (
     check_temperatures,
     check_trained,
 )
-from mfvae.measure._jackknife import spread, weighted_sum
+from mfvae.measure.observables import spread, weighted_sum
 from mfvae.systems.base import Estimate, Seed, System
 from mfvae.vae.estimator import MeanFieldVAE
 

@@ -19,9 +19,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from mfvae._validation import check_number, check_seed, check_temperature, check_two_letters
-from mfvae.measure._jackknife import blocks_of, jackknife, weighted_sum
 from mfvae.measure.demand import cut_information, table_information
-from mfvae.measure.tied_sites import tied_triples
+from mfvae.measure.observables import blocks_of, jackknife, weighted_sum
+from mfvae.measure.ratio_network import tied_triples
 from mfvae.systems.base import Estimate, Seed, System
 from mfvae.systems.curie_weiss import CurieWeiss
 from mfvae.systems.ising import Ising2D

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import xlogy
 
-import mfvae.measure.tied_sites as tied_sites
+import mfvae.measure.ratio_network as ratio_network
 from mfvae import MeanFieldVAE
 from mfvae.measure import SaturationWarning, exact_gap, total_correlation
 from mfvae.measure.ratio_network import attribute, relative_loss
@@ -148,18 +148,18 @@ def test_products_of_three_spins(agreement, monkeypatch):
     assert not found.saturated
     assert np.abs(found.two_point).max() < 0.1
     # Negative control: pairs alone do not see a third of it.
-    monkeypatch.setattr(tied_sites, "_TIED", np.inf)
+    monkeypatch.setattr(ratio_network, "_TIED", np.inf)
     blind = total_correlation(None, x, seed=1, n_epochs=2)
     assert blind.nats < 0.3 * exact
 
 
 def test_no_triple_is_made_up():
     x = np.random.default_rng(4).choice([-1, 1], size=(20_000, 63))
-    assert len(tied_sites.tied_triples(torch.from_numpy(x.astype(np.float32)))) == 0
+    assert len(ratio_network.tied_triples(torch.from_numpy(x.astype(np.float32)))) == 0
     # A few coincidences of rare letters are not a tie.
     rare = (np.random.default_rng(5).random((4000, 40)) < 0.003).astype(np.float32)
     rare = torch.from_numpy((rare - rare.mean(axis=0)) / np.maximum(rare.std(axis=0), 1e-6))
-    assert len(tied_sites.tied_triples(rare)) == 0
+    assert len(ratio_network.tied_triples(rare)) == 0
     found = total_correlation(None, x, seed=1, n_epochs=2, null=True)
     assert abs(found.nats) < 1e-3
     assert abs(found.null) < 1e-3
