@@ -171,8 +171,8 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             straight = two_letters and self.configuration_["decoder"] == "linear"
             pays = straight and given["beta"] == 1 and given["n_epochs"] is None
             given["polish_steps"] = 400 if pays else 0
+        n_batches = -(-len(training[0]) // given["batch_size"])
         if given["n_epochs"] is None:
-            n_batches = -(-len(training[0]) // given["batch_size"])
             given["n_epochs"] = max(20, -(-given["n_steps"] // n_batches))
         if given["learning_rate"] is None:
             given["learning_rate"] = 1e-2 if self.configuration_["decoder"] == "linear" else 3e-3
@@ -183,7 +183,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         if given["polish_steps"]:
             polish(self.module_, training, held_out or training, given)
         self.module_.eval()
-        if held_out and two_letters:
+        if held_out and two_letters and given["n_epochs"] * n_batches >= 100:  # less is a trial
             check_gain(self.module_, training[0], *held_out, seed=given["random_state"])
         self.history_ = {key: [r[key] for r in records if key in r] for key in records[-1]}
         self.training_seconds_ = time.perf_counter() - started

@@ -22,7 +22,7 @@ __all__ = [
     "standardized",
 ]
 
-FEW = 10  # a column with fewer ones, or zeros, is near-dead
+FEW = 10  # a column with fewer ones, or zeros, and fewer than one in a hundred, is near-dead
 DUPLICATE = 0.97  # correlation coefficient above which two columns count as one
 
 
@@ -40,19 +40,19 @@ def check_columns(x: np.ndarray, names: list[str], *, least: float = DUPLICATE) 
     Columns are doubles where they correlate by more than ``least``, up to the sign.
     """
     n, texts = len(x), []
-    if n < x.shape[1]:
+    if x.shape[1] >= max(50, 2 * n):
         texts.append(
             f"transposed? {n} rows of {x.shape[1]} columns: rows must be words (bins of time), "
             "columns cells; hand in X.T if it is the other way round"
         )
     ones = x.sum(axis=0, dtype=np.int64)
     few = np.minimum(ones, n - ones)
-    dead, near = few == 0, (few > 0) & (few < FEW)
+    dead, near = few == 0, (few > 0) & (few < min(FEW, n / 100))
     if dead.any():
         texts.append(f"{dead.sum()} dead columns never change: {first_names(names, dead)}")
     if near.any():
         which = first_names(names, near)
-        texts.append(f"{near.sum()} near-dead columns change in fewer than {FEW} rows: {which}")
+        texts.append(f"{near.sum()} near-dead columns hardly ever change: {which}")
     doubles: dict[int, int] = {}
     z = standardized(x[:: max(1, n // 50_000)])
     for i, j in np.argwhere(np.triu(np.abs(z.T @ z) > least * len(z), 1)):
@@ -95,10 +95,11 @@ def check_rows(x: np.ndarray, n_latents: int, *, in_time: bool) -> None:
     correlated where a slow series has more than a third of its variance in common with its next
     row's, which makes two rows less than one.
     """
-    n, found = len(x), check_columns(x, [str(i) for i in range(x.shape[1])], least=0.999)
-    texts = list(found.warnings)
-    if n < 10 * (n_latents + 1):
-        texts.append(f"too few rows: {n} for {n_latents + 1} weights of every column")
+    if len(x) < 10 * (n_latents + 1):  # nor can anything else be seen
+        text = f"too few rows: {len(x)} for {n_latents + 1} weights of every column"
+        warnings.warn(text, stacklevel=3)
+        return
+    texts = check_columns(x, [str(i) for i in range(x.shape[1])], least=0.999).warnings
     if in_time:
         series = slow_series(x[:50_000])
         series -= series.mean(axis=1, keepdims=True)

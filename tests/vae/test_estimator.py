@@ -160,7 +160,8 @@ def test_categories_and_real_values_and_directors() -> None:
 def test_constant_columns() -> None:
     s = spins()
     s[:, 2] = -1
-    model = vae(n_epochs=3).fit(s)
+    with pytest.warns(UserWarning, match="1 dead columns never change: 2"):
+        model = vae(n_epochs=3).fit(s)
     assert (model.sample(500, seed=0)[:, 2] == -1).mean() > 0.9
     assert np.isfinite(model.score_samples(s)).all()
     x = np.random.default_rng(0).normal(size=(60, 4))
@@ -170,6 +171,7 @@ def test_constant_columns() -> None:
     assert abs(model.sample(200, seed=0)[:, 1].mean() - 4) < 0.5
 
 
+@pytest.mark.filterwarnings("ignore:too few rows")
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "categorical"])
 def test_one_sample(likelihood: str) -> None:
     x = np.array([[0, 1, 1, 0, 1]])
@@ -198,7 +200,7 @@ def test_any_number_of_sites(n_sites: int) -> None:
     ],
 )
 def test_what_auto_means(n_latents: int, options: dict, names: tuple[str, str, str]) -> None:
-    model = MeanFieldVAE(n_latents, n_epochs=1, progress=False, **options).fit(spins(20, 16))
+    model = MeanFieldVAE(n_latents, n_epochs=1, progress=False, **options).fit(spins(40, 16))
     assert tuple(model.configuration_[kind] for kind in ("encoder", "decoder", "prior")) == names
 
 

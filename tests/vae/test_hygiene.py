@@ -30,7 +30,7 @@ def slow_words(n: int = 1500) -> np.ndarray:
     return (rng.random((n, 20)) < 1 / (1 + np.exp(-2 * z[:, None]))).astype(np.uint8)
 
 
-def short(n_latents: int = 1, n_epochs: int = 10, **options) -> MeanFieldVAE:
+def short(n_latents: int = 1, n_epochs: int = 20, **options) -> MeanFieldVAE:
     options |= {"n_epochs": n_epochs, "learning_rate": 2e-2, "progress": False}
     return MeanFieldVAE(n_latents, **options)
 

@@ -60,6 +60,7 @@ def test_answers_do_not_depend_on_the_company_after_training(lattice_shape: tupl
     torch.testing.assert_close(decoder(z)[:1], decoder(z[:1]))
 
 
+@pytest.mark.filterwarnings("ignore:too few rows")
 def test_a_last_batch_of_one_row_trains() -> None:
     x = np.random.default_rng(0).choice([-1, 1], (9, 16))
     for n_rows in (9, 1):
