@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-FEW = ["body without end", "head a byte at a time", "zip that unpacks to 300 MB", "wrong content"]
+FEW = ["body without end", "head a byte at a time", "zip that unpacks to 100 MB", "wrong content"]
 
 
-@pytest.mark.parametrize(("name", "n"), [("store", 3), ("fit with patience", 3), ("sweep", 3)])
+@pytest.mark.parametrize(("name", "n"), [("store", 2), ("fit with patience", 2), ("sweep", 3)])
 def test_a_few_kills(name: str, n: int) -> None:
     figures = _disturb.kills(name, n, seed=1)
     assert (figures["wrong"], figures["left over"]) == (0, 0), figures
@@ -32,7 +32,7 @@ def test_a_few_at_once() -> None:
 
 
 def test_a_few_flips() -> None:
-    figures = _damage.flips(25, seed=3)
+    figures = _damage.flips(20, seed=3)
     assert [figures[k] for k in ("wrong", "obscure", "executed")] == [0, 0, 0], figures
 
 
@@ -46,8 +46,8 @@ def test_a_few_hostile_servers() -> None:
 
 
 def test_a_few_hostile_arguments() -> None:
-    figures = _fuzz.fuzz(25, 0.5, seed=5, only="CurieWeiss.")
-    assert figures["calls"] > 100
+    figures = _fuzz.fuzz(8, 0.1, seed=5, only="CurieWeiss.")
+    assert figures["calls"] > 60
     for end in ("undocumented", "NaN", "mutated", "hung", "crashed"):
         assert figures[end] == 0, figures
 
