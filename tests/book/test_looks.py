@@ -107,6 +107,7 @@ def opened(browser, site):
             page.set_viewport_size({"width": width, "height": min(height + 2000, 60_000)})
             page.wait_for_function(ALL_SET)
             page.set_viewport_size({"width": width, "height": 900})
+            assert page.locator("mjx-merror").count() == 0, "an equation that MathJax cannot read"
         page.weight = sum(int(r.headers.get("content-length", 0)) for r in sizes)
         return page
 
