@@ -53,8 +53,8 @@ def check_number(
 
 
 def check_temperature(value: object, name: str = "temperature") -> float:
-    """Return one temperature in units of J/k_B: a float in [1e-9, 1e9], where 1/T is harmless."""
-    return check_number(value, name, minimum=1e-9, maximum=1e9, positive=True)
+    """Return one temperature in units of J/k_B: a positive float, not so small that 1/T is none."""
+    return check_number(value, name, minimum=1e-300, positive=True)
 
 
 def check_temperatures(value: object, name: str = "temperature") -> tuple[np.ndarray, bool]:

@@ -129,6 +129,7 @@ def name_controls(name: str, text: str) -> str:
         r'\1\2\3<summary aria-label="Pages below: \2">',
         text,
     )
+    text = text.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
     return re.sub(r'(<button onclick="toggleFullScreen\(\)")', r'\1 aria-label="Full screen"', text)
 
 

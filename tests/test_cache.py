@@ -166,4 +166,4 @@ def test_long_arrays_in_a_configuration_are_told_apart() -> None:
 def test_a_failed_draw_leaves_nothing(folder) -> None:
     with pytest.raises(ValueError, match="temperature"):
         sample_cached(CurieWeiss(8), -1.0, 3, seed=0)
-    assert list(folder.iterdir()) == []
+    assert list(folder.glob("*")) == []

@@ -201,9 +201,15 @@ def _batch(target: Target, number: int, first: int, n: int, seconds: float, out:
     os._exit(0)
 
 
-def fuzz(n_calls: int, seconds: float, seed: int, only: str = "") -> dict[str, Any]:
-    """Call every target up to ``n_calls`` times, for ``seconds`` at most; return the figures."""
-    found = [t for t in targets() if only in f"{t.owner}.{t.name}"]
+def fuzz(
+    n_calls: int, seconds: float, seed: int, only: str = "", share: tuple[int, int] = (0, 1)
+) -> dict[str, Any]:
+    """Call every target up to ``n_calls`` times, for ``seconds`` at most; return the figures.
+
+    Of all targets those whose name holds ``only``, and of these every n-th from the first, as
+    ``share`` says.
+    """
+    found = [t for t in targets() if only in f"{t.owner}.{t.name}"][share[0] :: share[1]]
     names = ("callables", "reached", "calls", "answered", "refused", "named", "undocumented")
     figures = dict.fromkeys((*names, "NaN", "mutated", "hung", "crashed"), 0)
     examples: dict[str, list] = {}

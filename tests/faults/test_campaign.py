@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 
 import _damage
@@ -15,11 +14,13 @@ import campaign
 import numpy as np
 import pytest
 
+import mfvae
+
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-FEW = ["body without end", "head a byte at a time", "zip that unpacks to 300 MB", "wrong content"]
+FEW = ["body without end", "head a byte at a time", "zip that unpacks to 100 MB", "wrong content"]
 
 
-@pytest.mark.parametrize(("name", "n"), [("store", 3), ("fit with patience", 3), ("sweep", 3)])
+@pytest.mark.parametrize(("name", "n"), [("store", 2), ("fit with patience", 2), ("sweep", 3)])
 def test_a_few_kills(name: str, n: int) -> None:
     figures = _disturb.kills(name, n, seed=1)
     assert (figures["wrong"], figures["left over"]) == (0, 0), figures
@@ -32,7 +33,7 @@ def test_a_few_at_once() -> None:
 
 
 def test_a_few_flips() -> None:
-    figures = _damage.flips(25, seed=3)
+    figures = _damage.flips(20, seed=3)
     assert [figures[k] for k in ("wrong", "obscure", "executed")] == [0, 0, 0], figures
 
 
@@ -46,8 +47,8 @@ def test_a_few_hostile_servers() -> None:
 
 
 def test_a_few_hostile_arguments() -> None:
-    figures = _fuzz.fuzz(25, 0.5, seed=5, only="CurieWeiss.")
-    assert figures["calls"] > 100
+    figures = _fuzz.fuzz(8, 0.1, seed=5, only="CurieWeiss.")
+    assert figures["calls"] > 60
     for end in ("undocumented", "NaN", "mutated", "hung", "crashed"):
         assert figures[end] == 0, figures
 
@@ -117,24 +118,19 @@ def test_a_server_without_limits_is_noticed(monkeypatch) -> None:
 
 
 def test_the_kept_figures_are_good() -> None:
-    import mfvae
-
-    rows = {(r["fault"], r["of"]): r["figures"] for r in mfvae.load_results("faults")["rows"]}
-    assert set(rows) == set(campaign.ROWS)
-    for key, figures in rows.items():
-        assert figures.get("wrong", 0) == 0, key
-    assert all(rows["killed", name]["kills"] >= n for name, n in campaign.KILLS.items())
-    arguments = rows["hostile", "arguments"]
-    assert arguments["calls"] >= 50_000
+    kept = campaign.table(mfvae.load_results("faults")["rows"])
+    assert set(kept) == set(campaign.KINDS)
+    bad = ("wrong", "left over", "obscure", "executed", "kept", "too long", "too much")
+    bad += ("undocumented", "NaN", "mutated", "hung", "crashed")
+    assert {(kind, b): f[b] for kind, f in kept.items() for b in bad if f.get(b)} == {}
+    arguments = kept["hostile", "arguments"]
     assert arguments["named"] >= 0.95 * arguments["refused"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("row", campaign.ROWS, ids=lambda row: "-".join(row))
-def test_a_fifth_of_the_campaign(row: tuple[str, str]) -> None:
-    work = campaign.PARTS[row]
-    smaller = [max(20, a // 5) if isinstance(a, int) and a > 20 else a for a in work.args]
-    figures = partial(work.func, *smaller, **work.keywords)()
-    ends = ("wrong", "obscure", "executed", "undocumented", "NaN", "mutated", "hung", "crashed")
-    assert {end: figures[end] for end in ends if figures.get(end)} == {}, figures
+@pytest.mark.parametrize("kind", campaign.KINDS, ids=lambda kind: "-".join(kind))
+def test_a_tenth_of_the_campaign(kind: tuple[str, str]) -> None:
+    row = campaign.compute_row(*kind, part=0)
+    bad = ("wrong", "obscure", "executed", "undocumented", "NaN", "mutated", "hung", "crashed")
+    assert {b: row["figures"][b] for b in bad if row["figures"].get(b)} == {}, row
