@@ -124,16 +124,16 @@ def test_the_polish_takes_the_bias_out_of_couplings(n_latents: int) -> None:
     held = x[:500], None
     plain = short(n_latents, 40, polish_steps=0).fit(x[500:], validation=held)
     polished = short(n_latents, 40, polish_steps=400).fit(x[500:], validation=held)
-    assert polished.score(x[:500]) > plain.score(x[:500]) - 0.005
-    assert abs(slope(polished) - 1) < 0.15
-    assert abs(slope(polished) - 1) < abs(slope(plain) - 1) + 0.02
+    # The ELBO draws couplings towards zero; 3,500 words of 30 cells give the slope to some 0.03.
+    assert slope(plain) + 0.02 < slope(polished) < 1.15
+    assert polished.score(x[:500]) > plain.score(x[:500]) - 0.01
 
 
 def test_the_polish_keeps_what_it_cannot_improve() -> None:
     x = words(600)
     vae = short(n_epochs=40, polish_steps=0).fit(x)
     before, rows = vae.score_samples(x), vae.as_tensors(x, None)
-    options = vae.get_params() | {"polish_steps": 20}
+    options = vae.get_params() | {"polish_steps": 100}
     polish(vae.module_, rows, rows, options | {"learning_rate": 1e3})
     assert np.array_equal(vae.score_samples(x), before)
     polish(vae.module_, rows, rows, options)
