@@ -33,12 +33,11 @@ class NotEquilibratedWarning(UserWarning):
 def autocorrelation_time(series: np.ndarray) -> float:
     """Return the integrated autocorrelation time ``τ = 1/2 + Σ_{t≥1} ρ(t)``, in records.
 
-    Independent records have τ = 1/2; the variance of a mean over n records is ``2τ σ²/n``.
-    The autocorrelations of all chains are combined with the variance between chains, so
-    that stuck chains show, and summed over Geyer's initial monotone sequence (Vehtari et al.
-    2021, Bayesian Analysis 16, 667, eqs. 10-11).
-    ``series`` is one observable along each chain, ``(n_chains, n_records)``; of fewer than 4
-    records nothing can be said, and NaN is returned.
+    Independent records have τ = 1/2; the variance of a mean over n records is ``2τ σ²/n``. The
+    autocorrelations of all chains are combined with the variance between them, so that stuck
+    chains show, and summed over Geyer's initial monotone sequence (Vehtari et al. 2021, Bayesian
+    Analysis 16, 667, eqs. 10-11). ``series`` is one observable along each chain, ``(n_chains,
+    n_records)``; the result is NaN for fewer than 4 records.
 
     >>> rng = np.random.default_rng(0)
     >>> 0.4 < autocorrelation_time(rng.standard_normal((8, 1000))) < 0.6
@@ -89,9 +88,8 @@ def split_r_hat(series: np.ndarray) -> float:
 def drift(series: np.ndarray) -> tuple[float, float]:
     """Return the drift of ``(n_chains, n_records)`` between halves of the chains, and its t.
 
-    A burn-in that was too short moves all chains in the same direction. The difference between
-    the means of the two halves, in standard deviations of the observable, is averaged over the
-    chains and compared with its scatter between them (Student's t, ``n_chains − 1`` degrees).
+    A burn-in that was too short moves all chains in the same direction: the mean difference of
+    the halves, in standard deviations of the observable, and Student's t of it over the chains.
     """
     series = check_finite_array(series, "series", ndim=2)
     n = series.shape[1] // 2
@@ -101,8 +99,8 @@ def drift(series: np.ndarray) -> tuple[float, float]:
     scale, error = series.std(), change.std(ddof=1) / np.sqrt(len(change))
     if scale == 0.0:
         return 0.0, 0.0
-    t = change.mean() / error if error > 0 else np.inf * np.sign(change.mean())
-    return float(change.mean() / scale), float(np.nan_to_num(t, posinf=np.inf, neginf=-np.inf))
+    t = change.mean() / error if error > 0 else np.copysign(np.inf, change.mean())
+    return float(change.mean() / scale), float(t if change.mean() else 0.0)
 
 
 def diagnose(series: np.ndarray) -> np.ndarray:
@@ -111,9 +109,8 @@ def diagnose(series: np.ndarray) -> np.ndarray:
     for c in np.moveaxis(series.reshape(*series.shape[:2], -1), 2, 0):
         time = autocorrelation_time(c)
         rows.append((time, c.size / (2 * time), split_r_hat(c), *drift(c)))
-    rows = np.array(rows)
-    worst = rows[np.argmax(np.abs(rows[:, 4]))]
-    return np.array([rows[:, 0].max(), rows[:, 1].min(), rows[:, 2].max(), worst[3], worst[4]])
+    times, sizes, r_hats, _, t = columns = np.array(rows).T
+    return np.array([times.max(), sizes.min(), r_hats.max(), *columns[3:, np.argmax(np.abs(t))]])
 
 
 @dataclass(frozen=True, eq=False)

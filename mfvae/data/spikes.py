@@ -28,7 +28,7 @@ def words_from_spikes(
 
     Args:
         trials: For each trial, for each cell, the times of its spikes in seconds from the trial's
-            beginning, in any order, possibly none; a continuous recording is one trial.
+            beginning, in any order; a continuous recording is one trial.
         stop, start, bin_width: Window of every trial and width w of its bins, in seconds.
         source: A sentence that names the recording.
 

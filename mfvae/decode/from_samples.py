@@ -1,11 +1,9 @@
 """What samples say without a decoder: how many patterns, which subspace, couplings, single bits.
 
 Above the edge of the noise, every pattern of a Hopfield model adds one eigenvalue to the
-correlation matrix of the spins; to lowest order in α = P/N it is ``1/(1 - β(1 ± √α)²)`` at the
-ends of the band, the patterns' Gram matrix having the Marchenko-Pastur eigenvalues
-``(1 ± √α)²``. The rest lies below 1, since the trace is N: a spiked model whose bulk has an edge
-where eigenvalues follow ``λ_j ≈ a - b (j - 1/4)^{2/3}`` (square-root edge; Johnstone 2001,
-Ann. Stat. 29, 295).
+correlation matrix of the spins, to lowest order in α = P/N between ``1/(1 - β(1 ± √α)²)``. The
+rest lies below 1, since the trace is N: a spiked model whose bulk has an edge where eigenvalues
+follow ``λ_j ≈ a - b (j - 1/4)^{2/3}`` (square-root edge; Johnstone 2001, Ann. Stat. 29, 295).
 
 Couplings and bits are found by pseudo-likelihood, logistic regressions of every spin on the others
 (Besag 1975; Ravikumar, Wainwright & Lafferty 2010, Ann. Stat. 38, 1287; Aurell & Ekeberg 2012,
@@ -37,11 +35,8 @@ def correlation_spectrum(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return eigenvalues and eigenvectors of the correlation matrix of spins, largest first.
 
     They are float64 (n_sites,), of sum ``n_sites``, and orthonormal columns (n_sites, n_sites); the
-    first P columns are the simple method's span, input for `unmix`. Second moments are taken
-    without subtracting means: the spins of the model have none.
-
-    Args:
-        X: Spins -1 and +1, ``(n_samples, n_sites)``.
+    first P are the simple method's span, input for `unmix`. Means of the spins -1 and +1, ``X``
+    ``(n_samples, n_sites)``, are not subtracted: those of the model have none.
     """
     x = check_spins(X, name="X")
     moment = np.zeros((x.shape[1], x.shape[1]))
@@ -56,13 +51,11 @@ def estimate_n_patterns(X: np.ndarray) -> int:
     """Return the number of eigenvalues above the edge of the bulk, 0 to ``n_sites // 2``.
 
     For every k the edge law of this module is fitted to the eigenvalues after the k-th, a sixth
-    of them; k counts as a signal where the k-th lies more than 8 b above what the law predicts,
-    and the largest such k is returned. Fitting the edge instead of taking it from the number of
-    samples allows for correlated samples and for a bulk that is not white. It needs a gap: deep
-    in the condensed phase, where each sample shows one pattern only, there may be none.
+    of them; the largest k is returned whose eigenvalue lies more than 8 b above what the law
+    predicts. The fit allows for correlated samples and for a bulk that is not white. It needs a
+    gap: deep in the condensed phase, where each sample shows one pattern only, there may be none.
 
-    Args:
-        X: Spins -1 and +1, ``(n_samples, n_sites)``, at least 16 sites.
+    ``X`` are spins -1 and +1, ``(n_samples, n_sites)``, at least 16 sites.
 
     >>> from mfvae.systems import Hopfield
     >>> estimate_n_patterns(Hopfield.random(64, 2, seed=0).sample(1.2, 4000, seed=1))
@@ -88,13 +81,8 @@ def pseudo_likelihood_couplings(X: np.ndarray, *, ridge: float = 1e-4) -> np.nda
 
     Maximises the mean over samples of ``Σ_i ln σ(2 s_i Σ_j K_ij s_j)`` less ``ridge Σ_{i<j} K_ij²``
     over symmetric K with a zero diagonal, by L-BFGS: concave, so the maximum is the only one.
-
-    Args:
-        X: Spins -1 and +1 of one temperature, ``(n_samples, n_sites)``.
-        ridge: Weight of the penalty, at least 0.
-
-    Raises:
-        RuntimeError: If 200 iterations do not suffice.
+    RuntimeError if 200 iterations do not suffice. ``X`` are spins -1 and +1 of one temperature,
+    ``(n_samples, n_sites)``.
     """
     s = check_spins(X, name="X").astype(np.float32)
     ridge = check_number(ridge, "ridge", minimum=0.0)
@@ -111,12 +99,10 @@ def pseudo_likelihood_couplings(X: np.ndarray, *, ridge: float = 1e-4) -> np.nda
         return couplings
 
     def loss(packed: np.ndarray) -> tuple[float, np.ndarray]:
-        exact = couplings_of(packed)
-        couplings = exact.astype(np.float32)
-        value, gradient = 0.0, np.zeros((n_sites, n_sites))
+        exact, value, gradient = couplings_of(packed), 0.0, np.zeros((n_sites, n_sites))
         for start in range(0, n_samples, _BLOCK):
             block = s[start : start + _BLOCK]
-            argument = 2 * block * (block @ couplings)
+            argument = 2 * block * (block @ exact.astype(np.float32))
             value += float(np.logaddexp(np.float32(0), -argument).sum(dtype=np.float64))
             gradient -= 2 * ((block * expit(-argument)).T @ block)
         value = value / n_samples + ridge * np.sum(exact**2) / 2
@@ -135,13 +121,12 @@ def pseudo_likelihood_couplings(X: np.ndarray, *, ridge: float = 1e-4) -> np.nda
 def polish_patterns(patterns: np.ndarray, X: np.ndarray) -> np.ndarray:
     """Return patterns whose bits agree with the samples, site by site: int8 (n_sites, n_patterns).
 
-    In a Hopfield model a spin follows ``P(s_i | others) = σ(2β s_i ξ_i·m)`` with m the overlaps of
-    all other spins. If most bits are right, m is known well, and the row ξ_i is the vector of signs
-    of a logistic regression on P overlaps. At most five sweeps over all sites.
+    A spin follows ``P(s_i | others) = σ(2β s_i ξ_i·m)`` with m the overlaps of all other spins. If
+    most bits are right, m is known well, and the row ξ_i is the vector of signs of a logistic
+    regression on P overlaps. At most five sweeps over all sites.
 
-    Args:
-        patterns: Spins -1 and +1, mostly right, ``(n_sites, n_patterns)``, or a PatternRecovery.
-        X: Spins -1 and +1 in equilibrium at one temperature, ``(n_samples, n_sites)``.
+    ``patterns`` are spins -1 and +1, mostly right, or a PatternRecovery; ``X`` spins in equilibrium
+    at one temperature, ``(n_samples, n_sites)``.
 
     >>> from mfvae.systems import Hopfield
     >>> system = Hopfield.random(128, 3, seed=0)
@@ -153,8 +138,7 @@ def polish_patterns(patterns: np.ndarray, X: np.ndarray) -> np.ndarray:
     """
     current = check_spins(getattr(patterns, "patterns", patterns), name="patterns")
     spins = check_spins(X, len(current), name="X").astype(np.float32)
-    columns = np.ascontiguousarray(spins.T)
-    weights = np.zeros(current.shape)
+    columns, weights = np.ascontiguousarray(spins.T), np.zeros(current.shape)
     for _ in range(_N_SWEEPS):
         xi = current.astype(np.float32)
         overlaps = spins @ xi / len(xi)

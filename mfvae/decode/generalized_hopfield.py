@@ -5,9 +5,8 @@ Spins given the latent follow ``p(s_i | z) = e^{s_i h_i} / 2cosh h_i`` with the 
 
     p(s) = Z₀ exp(b·s + Φ(Wᵀs)),   Φ(u) = ln E_p̃[e^{u·z}],   p̃(z) = p(z) Π_i (2cosh h_i(z))⁻¹ / Z₀.
 
-Φ is the cumulant generating function of the tilted latent law p̃; where it is quadratic the
-model is the ordinary Hopfield model with the columns of W as patterns (Hopfield 1982), else
-one of the dense kind (Krotov & Hopfield 2016).
+Φ is the cumulant generating function of the tilted latent law p̃; where it is quadratic the model
+is the Hopfield model with the columns of W as patterns, else a dense one (Krotov & Hopfield 2016).
 """
 
 from __future__ import annotations
@@ -39,15 +38,11 @@ class GeneralizedHopfield:
 
     Args:
         patterns: W ``(n_sites, n_latents)``, one or two latents: what one unit of each adds to the
-            field on each spin.
+            field on each spin, in units of the temperature; kept, like ``field``, as float64.
         field: b ``(n_sites,)``: the field on each spin at z = 0.
         prior: Law p(z) of the latents; None is Normal(0, 1) for each.
-        condition: Standardised conditions ``(n_conditions,)`` handed to the prior, where it has
-            any.
+        condition: Standardised conditions ``(n_conditions,)`` of the prior, where it has any.
         tolerance: Error, in nats, allowed to the quadrature over the latents.
-
-    Attributes:
-        patterns, field: W and b, float64, in units of the temperature.
 
     >>> model = GeneralizedHopfield([[0.5], [0.5]], [0.0, 0.0])
     >>> s = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
@@ -88,13 +83,11 @@ class GeneralizedHopfield:
         Words of 0 and 1 are taken as spins -1 and +1; the law is the VAE's own.
 
         Args:
-            vae: Trained with ``decoder="linear"``, ``likelihood="bernoulli"``, one or two latents.
+            vae: With ``decoder="linear"``, ``likelihood="bernoulli"``, one or two latents, else
+                ValueError.
             condition: The condition (temperature, …), a number or ``(n_conditions,)``, at which the
-                prior is taken, where it has one.
+                prior is taken; ValueError if it is missing.
             **options: ``tolerance`` of the constructor.
-
-        Raises:
-            ValueError: If the VAE is not of this kind or lacks its condition.
         """
         settings = check_trained(vae).configuration_
         if (settings["decoder"], settings["likelihood"]) != ("linear", "bernoulli"):
@@ -108,8 +101,7 @@ class GeneralizedHopfield:
     def cumulant(self, u: np.ndarray) -> np.ndarray:
         """Return Φ(u) = ln E_p̃[e^{u·z}] of the tilted latent law, float64 (n,) nats, Φ(0) = 0.
 
-        Args:
-            u: Conjugate to the latents, ``(n, n_latents)``; configurations have u = Wᵀs.
+        ``u`` is conjugate to the latents, ``(n, n_latents)``; configurations have u = Wᵀs.
         """
         u = check_finite_array(u, "u", shape=(None, self.patterns.shape[1]))
         return np.where(u.any(axis=1), self._log_integral(u) - self._log_z0, 0.0)

@@ -1,11 +1,10 @@
 """From latents to the order tensor of directors: by a small network, a line, or in closed form.
 
-The order tensor is ``q = Σ_i (n_i n_iᵀ - 1/3)/N``, five components in an orthonormal basis of
-the symmetric traceless matrices. A trained latent is the Hubbard-Stratonovich tensor only up
-to a smooth invertible map: rotations, scales and bends of the latent leave the model as it was
-(frame freedom), so the tensor is read off by regression. Where the decoder is linear in the
-natural parameters of the Bingham law, the frame is in its weights: the site average of the
-natural matrix is a·A with a = 3/2T, A the field, and ``E[A | n] = q`` exactly (Maier-Saupe).
+The order tensor is ``q = Σ_i (n_i n_iᵀ - 1/3)/N``. A trained latent is the Hubbard-Stratonovich
+tensor only up to a smooth invertible map (frame freedom), so the tensor is read off by regression.
+Where the decoder is linear in the natural parameters of the Bingham law, the frame is in its
+weights: the site average of the natural matrix is a·A with a = 3/2T, A the field, and
+``E[A | n] = q`` exactly (Maier-Saupe).
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ def regress_order_tensor(
 ) -> np.ndarray:
     """Return order tensors of held-out configurations read off their latents, (n_test, 5) float64.
 
-    Compare with ``to_components(MaierSaupe(n_sites).tensor(test[0]))``, in whose basis they are, by
-    `sklearn.metrics.r2_score` with ``multioutput="raw_values"`` for example.
+    Compare with ``to_components(MaierSaupe(n_sites).tensor(test[0]))``, in whose basis they are.
 
     Args:
         vae: Trained on directors.
@@ -45,12 +43,9 @@ def regress_order_tensor(
             their conditions, the temperature first.
         test: Held-out configurations and conditions of the same kind.
         method: "network": two hidden layers of 64 tanh units, Adam, stopped early on a tenth held
-            out; "ridge": a linear map; "closed-form": from the decoder's weights, nothing fitted.
+            out; "ridge": a linear map; "closed-form": from the decoder's weights, nothing fitted,
+            for ``likelihood="bingham"``, a linear decoder and temperatures (else ValueError).
         seed: Source of the network's initial weights and of its split.
-
-    Raises:
-        ValueError: If the closed form is asked of another model than ``likelihood="bingham"`` with
-            a linear decoder and the temperature as first condition.
     """
     check_choice(method, "method", ("network", "ridge", "closed-form"))
     settings = check_trained(vae).configuration_

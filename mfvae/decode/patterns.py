@@ -1,8 +1,7 @@
 """Stored patterns off a trained decoder: its logit Jacobian spans them.
 
-The exact decoder of a Hopfield model at temperature T = 1/β has logits ``2β ξ_i·m(z)``, hence
-the Jacobian ``∂logit_i/∂z = 2β ξ_i·∂m/∂z``: the patterns times an invertible P x P matrix, which
-`mfvae.decode.unmix` undoes because the patterns are signs.
+The exact decoder of a Hopfield model has logits ``2β ξ_i·m(z)``, hence the Jacobian
+``∂logit_i/∂z = 2β ξ_i·∂m/∂z``: the patterns times an invertible matrix, which `unmix` undoes.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from mfvae.vae.estimator import MeanFieldVAE
 
 __all__ = ["Alignment", "align_patterns", "decoder_jacobian", "recover_patterns"]
 
-# Variance of the field along a pattern, in units of its noise, below which it counts as unused:
-# training on independent spins leaves up to 0.4.
+# Variance of the field along a pattern in use, in units of its noise; independent spins reach 0.4.
 _LEAST_SIGNAL = 0.5
 _N_POINTS = 256  # latents over which the Jacobian is averaged
 
@@ -29,11 +27,7 @@ def decoder_jacobian(vae: MeanFieldVAE, z: np.ndarray) -> np.ndarray:
     """Return the decoder's Jacobian at latents ``z``, float64 (n_points, n_sites, n_latents).
 
     It is that of the logit of the larger letter, per unit of the latent; half of it is that of the
-    fields. By automatic differentiation, one pass for each latent and all of ``z`` at once.
-
-    Args:
-        vae: Trained, with the Bernoulli likelihood.
-        z: Latents ``(n_points, n_latents)``.
+    fields. ``z`` are ``(n_points, n_latents)``, the likelihood is Bernoulli (else ValueError).
     """
     likelihood = check_trained(vae).configuration_["likelihood"]
     if likelihood != "bernoulli":
@@ -62,25 +56,23 @@ def recover_patterns(
 
     With J(z) the logit Jacobian and Σ the covariance of the latents under the prior, the span is
     that of the leading eigenvectors of ``M = E_z[J Σ Jᵀ]/4``. A plain mean of J would cancel where
-    a non-linear decoder turns its frame or its sign between wells; M does not, and is the same
-    for every linear reparameterisation of z. Its eigenvalues are the variances of the local
-    fields along their patterns in units of their noise.
+    a non-linear decoder turns its frame or its sign between wells; M does not. Its eigenvalues are
+    the variances of the local fields along their patterns in units of their noise.
 
     Args:
         vae: Trained on spins or 0/1 words, with the Bernoulli likelihood.
         n_patterns: Number P of patterns, at most ``n_latents``; None counts the eigenvalues of M
             above 0.5.
-        condition: Condition of the prior from which z is drawn, for example the temperature; needed
-            if the model was trained with conditions.
+        condition: Condition of the prior from which z is drawn, where the model has conditions.
         unmixing: "binary" or "ica", see `unmix`.
         seed: Source of the latents and of the starts.
 
     Returns:
-        PatternRecovery: With ``jacobian_variation = 1 - |E J|²/E|J|²``, the part of the Jacobian
-            that depends on z (0 for a linear decoder), ``span_variation``, the part of M outside
-            the P leading directions, and the eigenvalues of M as ``spectrum``. Without a single
-            pattern the arrays are empty and ``is_reliable`` is False. A single uniform pattern is
-            no evidence against short-range order: its direction follows from symmetry alone.
+        PatternRecovery: With ``jacobian_variation = 1 - |E J|²/E|J|²`` (0 for a linear decoder),
+            ``span_variation``, the part of M outside the P leading directions, and the eigenvalues
+            of M as ``spectrum``. Without a single pattern the arrays are empty and ``is_reliable``
+            is False. A single uniform pattern is no evidence against short-range order: its
+            direction follows from symmetry alone.
     """
     check_choice(unmixing, "unmixing", ("binary", "ica"))
     latent_seed, unmix_seed = check_seed(seed).spawn(2)
@@ -116,10 +108,8 @@ class Alignment:
     """Recovered patterns in the order and with the signs of a reference.
 
     Attributes:
-        patterns: int8 (n_sites, n_patterns): column μ belongs to column μ of the reference; 0 where
-            nothing was recovered for it.
-        overlaps: float64 (n_patterns, n_patterns), ``patterns.T @ reference / n_sites``: row
-            recovered, column reference.
+        patterns: int8 (n_sites, n_patterns), 0 where nothing was recovered for a column.
+        overlaps: ``patterns.T @ reference / n_sites``, float64 (n_patterns, n_patterns).
     """
 
     patterns: np.ndarray
@@ -141,10 +131,8 @@ def align_patterns(recovered: np.ndarray | PatternRecovery, reference: np.ndarra
 
     The assignment has the largest sum of absolute overlaps (Kuhn 1955).
 
-    Args:
-        recovered: Spins -1 and +1 ``(n_sites, n_recovered)``, in any order and with any signs; more
-            or fewer than the reference. Those matched to nothing are left out.
-        reference: Spins -1 and +1 ``(n_sites, n_patterns)``.
+    Both are spins -1 and +1, ``(n_sites, n_patterns)``, the recovered ones (or a PatternRecovery)
+    of any number, order and signs; those matched to nothing are left out.
 
     >>> reference = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
     >>> aligned = align_patterns(-reference[:, ::-1], reference)

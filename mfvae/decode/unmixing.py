@@ -1,10 +1,9 @@
 """Binary patterns out of a mixture of them: finite-alphabet separation and ICA.
 
-A matrix ``mixed`` (n_sites, k) whose columns span, up to noise, the same space as P patterns of
--1 and +1 determines them up to order and signs. Π being the projector on the span, the patterns
-are sign vectors x for which the residual ``1 - |Πx|²/N`` is smallest; ``x ← sign(Πx)`` cannot
-raise it (Talwar, Viberg & Paulraj 1996, IEEE Trans. Signal Process. 44, 1184, for the alternating
-projections; the descent from many starts and the deflation are this module's).
+A matrix whose columns span, up to noise, the same space as P patterns of -1 and +1 determines them
+up to order and signs. Π being the projector on the span, the patterns are sign vectors x for which
+the residual ``1 - |Πx|²/N`` is smallest; ``x ← sign(Πx)`` cannot raise it (alternating projections:
+Talwar, Viberg & Paulraj 1996, IEEE Trans. Signal Process. 44, 1184).
 """
 
 from __future__ import annotations
@@ -35,13 +34,12 @@ class PatternRecovery:
     """Patterns read off a subspace, with what can be said of them without a reference.
 
     Attributes:
-        patterns: Spins -1 and +1, int8 (n_sites, n_patterns), nearest to the span first; of
-            arbitrary signs.
+        patterns: Spins -1 and +1, int8 (n_sites, n_patterns), nearest to the span first.
         residuals: ``1 - |Πx|²/N``, float64 (n_patterns,): 0 in the span, 1 orthogonal to it.
         stability: Mean over the other restarts of the largest absolute overlap with one of their
             patterns, float64 (n_patterns,).
-        runner_up: Smallest residual among the sign vectors found that are not among the patterns; 1
-            if there is none. Where the span holds no patterns it is no larger than the residuals.
+        runner_up: Smallest residual among the other sign vectors found, 1 if there is none. Where
+            the span holds no patterns it is no larger than the residuals.
         null_residual: Residual that sign vectors do not reach in a random span of this size: five
             standard deviations below the mean of the smallest that the binary search finds.
         dimension: Dimension of the span; fewer patterns than this were found if some are missing.
@@ -102,13 +100,10 @@ def unmix(
     Args:
         mixed: Columns ``(n_sites, k)`` that span the patterns: a decoder's Jacobian, eigenvectors
             of a covariance; of more columns than patterns, the leading left singular vectors do.
-        n_patterns: Number P of patterns, at most k and below n_sites; None takes k.
+        n_patterns: Number P of patterns, at most k, the rank and n_sites - 1; None takes k.
         method: "binary": descent ``x ← sign(Πx)`` and single flips from random starts, with
             deflation by what was found; "ica": signs of independent components (FastICA).
         seed: Source of the starts.
-
-    Raises:
-        ValueError: For a matrix that is not finite or has rank below P.
 
     >>> rng = np.random.default_rng(0)
     >>> patterns = rng.choice([-1, 1], size=(128, 3))
@@ -125,7 +120,7 @@ def unmix(
     if singular[n_patterns - 1] <= 1e-10 * singular[0]:
         raise ValueError(f"mixed has rank below n_patterns = {n_patterns}")
     basis = left[:, :n_patterns]
-    rngs = [np.random.default_rng(child) for child in check_seed(seed).spawn(_N_RESTARTS)]
+    rngs = np.random.default_rng(check_seed(seed)).spawn(_N_RESTARTS)
     if method == "ica":
         options = {"whiten": "unit-variance", "max_iter": 1000, "tol": 1e-5}
         with warnings.catch_warnings():  # what does not converge shows in the stability
@@ -160,8 +155,7 @@ def unmix(
 def _null_residual(n_sites: int, n_patterns: int) -> float:
     """Return the residual that sign vectors do not reach in eight random spans (fixed seed)."""
     smallest = []
-    for child in np.random.SeedSequence([n_sites, n_patterns]).spawn(8):
-        rng = np.random.default_rng(child)
+    for rng in np.random.default_rng([n_sites, n_patterns]).spawn(8):
         basis = np.linalg.qr(rng.standard_normal((n_sites, n_patterns)))[0]
         x = _descend(basis, _signs(basis @ rng.standard_normal((n_patterns, 256))))
         smallest.append(_residuals(x, basis).min())
@@ -187,8 +181,7 @@ def _residuals(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
 def _search(basis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return distinct sign vectors near the span, nearest first, from many starts.
 
-    Later rounds start in what the best vectors so far leave of the span, where the patterns
-    not yet found are fewer and their basins larger.
+    Later rounds start in what the best vectors so far leave of the span: basins are larger there.
     """
     n_patterns = basis.shape[1]
     n_starts = int(np.clip(16 * n_patterns, 64, 768))
@@ -207,8 +200,7 @@ def _search(basis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         chosen = _select(pool, basis)
         residuals = _residuals(pool, basis)
         total = residuals[chosen].sum() + n_patterns - len(chosen)
-        settled = settled + 1 if total >= before - 1e-9 else 0
-        before = total
+        settled, before = settled + 1 if total >= before - 1e-9 else 0, total
         left_out = np.delete(residuals, chosen).min(initial=1.0)
         clear = len(chosen) == n_patterns and residuals[chosen].max() < _GAP * left_out
         if settled >= (2 if clear else 8):

@@ -30,8 +30,8 @@ def _nodes(n_nodes: int, octave: int) -> tuple[np.ndarray, np.ndarray]:
 def axis_nodes(spread: float, *, double: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Return quadrature nodes ``s = 1 - t²`` and weights of ``∫ dt`` over 0 <= t <= 1.
 
-    ``spread`` is the largest minus the smallest eigenvalue, the largest of a batch. The relative
-    error is below 1e-12, without ``double`` below 1e-6 (float32).
+    ``spread`` is the largest distance of two eigenvalues. The relative error is below 1e-12,
+    without ``double`` below 1e-6 (float32).
     """
     octave = max(0, int(np.ceil(np.log2(max(spread, 1.0)))))
     n_nodes = (11 + 2.7 * octave) if double else (6.5 + 1.5 * octave)
@@ -41,10 +41,9 @@ def axis_nodes(spread: float, *, double: bool = True) -> tuple[np.ndarray, np.nd
 def log_normalizer_sorted(eigenvalues: np.ndarray) -> np.ndarray:
     """Return ``ln ∫ exp(nᵀAn) dn``, float64 ``(...)``, for ascending eigenvalues ``(..., 3)``."""
     lowest, middle, top = np.moveaxis(eigenvalues, -1, 0)
-    s, weight = axis_nodes(float(np.max(top - lowest)))
     total = np.zeros_like(top)
-    for node, w in zip(s, weight, strict=True):
-        total += w * np.exp(-node * (top - middle)) * i0e(0.5 * node * (middle - lowest))
+    for s, weight in zip(*axis_nodes(float(np.max(top - lowest))), strict=True):
+        total += weight * np.exp(-s * (top - middle)) * i0e(0.5 * s * (middle - lowest))
     return np.log(4.0 * np.pi * total) + top
 
 

@@ -19,8 +19,7 @@ from scipy.special import logsumexp
 from mfvae.systems._special import binary_negentropy, log_binomial, log_cosh
 
 MAX_PATTERNS = 3
-#: Quadrature step for the field, in standard deviations of exp(-Nβm²/2): the trapezoidal rule is
-#: then exact up to 2 exp(-2π²/step²) = 1e-17 of the largest term.
+#: Quadrature step for the field, in standard deviations of exp(-Nβm²/2): exact up to 1e-17.
 _STEP = 0.7
 _MAX_NODES = 100_000_000
 
@@ -59,8 +58,7 @@ class SolvedHopfield:
             log_sum = logsumexp(log_weights)
             self.class_laws.append(np.exp(log_weights - log_sum))
             total += log_sum + gain * float(size) ** 2
-        # Mean of exp(-βM₄²/2N) over independent classes; 1 for P < 3.
-        self.fourth_mean = 1.0
+        self.fourth_mean = 1.0  # of exp(-βM₄²/2N) over independent classes
         if self.n_patterns == 3:
             factor = self._fourth_factor(_sums(self.n_sites))
             self.fourth_mean = float(self._fourth_law() @ factor)
@@ -83,8 +81,7 @@ class SolvedHopfield:
         own, values = self.class_laws[k], _sums(self.class_sizes[k])
         if self.n_patterns < 3:
             return own[:, None], values, np.zeros(1, dtype=int)
-        rest = self._fourth_law(skip=k)
-        fourth = _sums(self.n_sites)
+        rest, fourth = self._fourth_law(skip=k), _sums(self.n_sites)
         joint = np.zeros((len(values), len(fourth)))
         for i, c in enumerate(values):
             start = (self.class_sizes[k] + self.fourth_signs[k] * c) // 2
@@ -158,9 +155,8 @@ class SolvedHopfield:
         half = int(np.ceil((1 + 10 * deviation) / step))
         if (2 * half + 1) ** self.n_patterns > _MAX_NODES:
             raise NotImplementedError(
-                f"the quadrature over the field needs {2 * half + 1}^{self.n_patterns} nodes at "
-                f"temperature {1 / self.beta:.3g} with {self.n_sites} sites, more than "
-                f"{_MAX_NODES:,}; use a higher temperature or fewer sites"
+                f"the quadrature over the field needs {2 * half + 1}^{self.n_patterns} nodes, more "
+                f"than {_MAX_NODES:,}; use a higher temperature or fewer sites"
             )
         return step * np.arange(-half, half + 1), step
 
@@ -191,26 +187,26 @@ class SolvedHopfield:
 
     def half_cut(self) -> float:
         """I between the first N // 2 sites and the others."""
-        half = self.n_sites // 2
-        parts = [
-            np.bincount(part, minlength=self.n_classes)
-            for part in (self.class_of_site[:half], self.class_of_site[half:])
-        ]
-        if self.n_patterns < 3:
-            return sum(self._class_cut(*sizes) for sizes in zip(*parts, strict=True))
-        information = self.negentropy
-        for sizes, others in (parts, parts[::-1]):
-            information -= self._part_negentropy(sizes, others)
-        return max(information, 0.0)
+        first = np.bincount(self.class_of_site[: self.n_sites // 2], minlength=self.n_classes)
+        rest = self.class_sizes - first
+        if self.n_patterns == 3:
+            information = self.negentropy - self._part_negentropy(first, rest)
+            return max(information - self._part_negentropy(rest, first), 0.0)
+        information = 0.0
+        for log_joint in map(self._log_joint, first, rest):
+            # In logarithms: the product of two tails underflows where their joint law does not.
+            log_sides = logsumexp(log_joint, axis=1)[:, None] + logsumexp(log_joint, axis=0)
+            information += float(np.sum(np.exp(log_joint) * (log_joint - log_sides)))
+        return information
 
     def subset_entropy(self, sites: np.ndarray) -> float:
         """H of some sites, nats."""
         chosen = np.bincount(self.class_of_site[sites], minlength=self.n_classes)
-        entropy = len(sites) * float(np.log(2))
+        entropy, rest = len(sites) * float(np.log(2)), self.class_sizes - chosen
         if self.n_patterns == 3:
-            return entropy - self._part_negentropy(chosen, self.class_sizes - chosen)
-        for n, size in zip(chosen, self.class_sizes, strict=True):
-            log_law = logsumexp(self._log_joint(n, size - n), axis=1)
+            return entropy - self._part_negentropy(chosen, rest)
+        for n, left in zip(chosen, rest, strict=True):
+            log_law = logsumexp(self._log_joint(n, left), axis=1)
             entropy -= float(np.exp(log_law) @ (log_law - _log_free(n)))
         return entropy
 
@@ -220,13 +216,6 @@ class SolvedHopfield:
         gain = self.beta * self.n_classes / (2 * self.n_sites)
         log_joint = _log_free(left)[:, None] + _log_free(right) + gain * values**2
         return log_joint - logsumexp(log_joint)
-
-    def _class_cut(self, left: int, right: int) -> float:
-        """Mutual information of two parts of one class, P < 3."""
-        log_joint = self._log_joint(left, right)
-        # In logarithms: the product of two tails underflows where their joint law does not.
-        log_sides = logsumexp(log_joint, axis=1)[:, None] + logsumexp(log_joint, axis=0)
-        return float(np.sum(np.exp(log_joint) * (log_joint - log_sides)))
 
     def _part_negentropy(self, sizes: np.ndarray, others: np.ndarray) -> float:
         """|A| ln 2 - H(s_A), P = 3.
@@ -253,9 +242,8 @@ class SolvedHopfield:
             plane = kernel @ (kernel[i] @ rest).reshape(2 * [len(nodes)]) @ kernel.T
             log_ratio = np.log(plane, out=np.full(plane.shape, -np.inf), where=plane > 0)
             log_ratio += constant + squares[i] + squares[:, None] + squares
-            more = _sum_over_classes(i, log_ratio, *free)
-            weight += more[0]
-            negentropy += more[1]
+            sums = _sum_over_classes(i, log_ratio, *free)
+            weight, negentropy = weight + sums[0], negentropy + sums[1]
         if abs(weight - 1) > 1e-9:
             raise RuntimeError(f"the law of half the sites sums to {weight}, not 1")
         return negentropy
@@ -263,10 +251,9 @@ class SolvedHopfield:
 
 def _sum_and_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Joint law of (a + b, a - b) of independent a and b, indexed from their lowest values."""
-    n_first, n_second = len(first) - 1, len(second) - 1
-    joint = np.zeros((n_first + n_second + 1,) * 2)
-    i, j = np.arange(n_first + 1)[:, None], np.arange(n_second + 1)
-    joint[i + j, i + n_second - j] = np.outer(first, second)
+    i, j = np.arange(len(first))[:, None], np.arange(len(second))
+    joint = np.zeros((len(first) + len(second) - 1,) * 2)
+    joint[i + j, i + j[::-1]] = np.outer(first, second)
     return joint
 
 

@@ -10,10 +10,8 @@ from scipy.special import logsumexp, xlogy
 
 from mfvae.systems.base import Estimate
 
-#: The largest length that is enumerated: 2^16 configurations.
-ENUMERABLE = 4
-#: Above this κ the variance of the energy, e^{-8κ}, is below rounding and is taken from its series.
-_FROZEN = 4.0
+ENUMERABLE = 4  # the largest length that is enumerated: 2^16 configurations
+_FROZEN = 4.0  # κ above which the variance of the energy, e^{-8κ}, is taken from its series
 
 
 @lru_cache(maxsize=4096)
@@ -31,8 +29,8 @@ def log_partition_derivatives(length: int, kappa: float) -> tuple[float, float, 
 
         (2x)^{L/2} · 2cosh(Lγ/2) = e^{Lg/2} (1 + w^L),   g = ln 2(D + u),   w = x/(D + u) = e^{-γ},
 
-    and sinh with the minus sign. Nothing overflows at low temperature or cancels at high
-    temperature, and at T_c the vanishing factor of Z4 is kept as a factor, never divided by.
+    and sinh with the minus sign. Nothing overflows or cancels, and the factor of Z4 that vanishes
+    at T_c is never divided by.
     """
     n_sites = length * length
     # x and its derivatives by κ; (2S)^{N/2} = (2x)^{N/2} e^{extra}.
@@ -55,7 +53,7 @@ def log_partition_derivatives(length: int, kappa: float) -> tuple[float, float, 
     sign = -1.0 if above else 1.0
     terms = [(*z, 1.0, 0.0, 0.0) for z in (z1, z2, z3)]
     terms.append((*z4, sign * (1 - v), -sign * v1, -sign * v2))
-    total, total1, total2 = 0.0, 0.0, 0.0
+    total = total1 = total2 = 0.0
     for log, log1, log2, h, h1, h2 in terms:
         # Relative to Z1, so that derivatives are differences and the variance does not cancel.
         weight = np.exp(log - z1[0])
@@ -87,22 +85,19 @@ def _products(length: int, x: float, parity: int) -> list[tuple[float, float, fl
     minus, plus = (1 - x) ** 2 + x * gap, 1 + x**2 + x * gap
     minus1, plus1 = 2 * (x - 1) + gap, 2 * x + gap
     u = np.sqrt(minus * plus)
-    if parity == 0:  # l = 0: u = (1 - x) √(1 + x²), smooth though it vanishes
+    if parity == 0:
         u[0] = 1.0  # keeps the general formula finite; replaced below
     q1, q2 = minus1 * plus + minus * plus1, 2 * plus + 2 * minus1 * plus1 + 2 * minus
     u1 = q1 / (2 * u)
     u2 = (q2 - 2 * u1**2) / (2 * u)
-    if parity == 0:
+    if parity == 0:  # l = 0: u = (1 - x) √(1 + x²), smooth though it vanishes
         r = np.sqrt(1 + x**2)
         u[0], u1[0] = (1 - x) * r, -r + (1 - x) * x / r
         u2[0] = (1 - 3 * x) / r - (1 - x) * x**2 / r**3
-    scale = 1 / (d + u)
-    g = np.log(2 * (d + u))
-    g1 = (d1 + u1) / (d + u)
+    g, g1 = np.log(2 * (d + u)), (d1 + u1) / (d + u)
     g2 = (d2 + u2) / (d + u) - g1**2
-    w = x * scale
-    w1 = scale * (1 - x * g1)
-    w2 = scale * (x * g1**2 - 2 * g1 - x * g2)
+    scale = 1 / (d + u)
+    w, w1, w2 = x * scale, scale * (1 - x * g1), scale * (x * g1**2 - 2 * g1 - x * g2)
     v = w**length
     v1 = length * w ** (length - 1) * w1
     v2 = length * w ** (length - 2) * ((length - 1) * w1**2 + w * w2)
@@ -136,9 +131,7 @@ def cylinder_information(circumference: int, kappa: float) -> float:
     states = np.arange(size)
     rotated = (states >> 1) | ((states & 1) << (circumference - 1))
     # Broken bonds of a row; energies are taken from the ground state, so that nothing overflows.
-    broken = np.zeros(size)
-    for bit in range(circumference):
-        broken += ((states ^ rotated) >> bit) & 1
+    broken = np.bitwise_count(states ^ rotated)
     row = np.exp(-kappa * broken)  # e^{V/2}, scaled by e^{-κL/2}
     flip = np.exp(-2 * kappa)
     aligned = np.array([[1.0, flip], [flip, 1.0]])
@@ -183,13 +176,11 @@ def mean_conditional_entropy(
 ) -> Estimate:
     """Return Σ_i H(s_i | neighbours), nats, averaged over independent chains of a square torus.
 
-    The known mean energy serves as control variate: the means of the ``chains`` of spins, int8
-    ``(n_chains, n_records, n_sites)``, are regressed on those of their ``energies``, ``(n_chains,
-    n_records)``, and the line is read off at the known value.
+    The means of the ``chains`` of spins, int8 ``(n_chains, n_records, n_sites)``, are regressed on
+    those of their ``energies``, ``(n_chains, n_records)``, and read off at the known value.
     """
     n_chains, n_records, n_sites = chains.shape
-    table = _conditional_entropy(kappa)
-    conditional = np.empty(n_chains)
+    table, conditional = _conditional_entropy(kappa), np.empty(n_chains)
     for k, chain in enumerate(chains):
         sums = _fields(chain, round(np.sqrt(n_sites)))
         counts = np.bincount(((sums + 4) // 2).ravel(), minlength=5)

@@ -10,9 +10,10 @@ absorbed by ``sin 3φ dφ``. What is left is analytic, and Gauss-Legendre conver
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import roots_legendre
 
@@ -40,8 +41,16 @@ class TensorLaw:
         self.n_sites = n_sites
         self.a = 1.5 / temperature
         self.width = 1.0 / np.sqrt(self.a * n_sites)
-        self._bounds()
-        (r_low, r_high), (c_low, c_high) = self._r_range, self._c_range
+        # The rectangle outside which the weight is negligible.
+        reach = np.sqrt(2.0 / 3.0) + 12.0 * self.width
+        r = np.linspace(0.0, reach, 200 + int(2.0 * reach / self.width))[1:]
+        c = np.cos(np.linspace(np.pi, 0.0, 41))
+        log_weight = self._log_weight(r, c)
+        kept = log_weight > log_weight.max() - _DEPTH
+        rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
+        step = r[1] - r[0]
+        self._r_range = r_low, r_high = max(0.0, r[rows[0]] - step), r[rows[-1]] + step
+        self._c_range = c_low, c_high = c[max(0, columns[0] - 1)], c[min(40, columns[-1] + 1)]
         n_r = int(refine * (60 + 4.0 * (r_high - r_low) / self.width))
         # The nematic law falls off within 1/N of c = 1, where nodes have distances 1/n_c².
         n_c = int(refine * max(64, 1.5 * np.sqrt(n_sites)))
@@ -49,7 +58,7 @@ class TensorLaw:
         y, w_c = roots_legendre(n_c)
         r = r_low + 0.5 * (r_high - r_low) * (x + 1.0)
         c = c_low + 0.5 * (c_high - c_low) * (y + 1.0)
-        log_weight = self._log_smooth(r[:, None], c[None, :]) + 4.0 * np.log(r)[:, None]
+        log_weight = self._log_weight(r, c)
         peak = log_weight.max()
         mass = np.exp(log_weight - peak) * w_r[:, None] * w_c[None, :]
         total = mass.sum()
@@ -67,25 +76,15 @@ class TensorLaw:
         log_z = log_normalizer_sorted(self.a * _chamber_eigenvalues(r, c))
         return self.n_sites * (log_z - 0.5 * self.a * r**2)
 
-    def _bounds(self) -> None:
-        """Find the rectangle outside which the weight is negligible."""
-        reach = np.sqrt(2.0 / 3.0) + 12.0 * self.width
-        r = np.linspace(0.0, reach, 200 + int(2.0 * reach / self.width))[1:]
-        c = np.cos(np.linspace(np.pi, 0.0, 41))
-        log_weight = self._log_smooth(r[:, None], c[None, :]) + 4.0 * np.log(r)[:, None]
-        kept = log_weight > log_weight.max() - _DEPTH
-        rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
-        step = r[1] - r[0]
-        self._r_range = (max(0.0, r[rows[0]] - step), r[rows[-1]] + step)
-        self._c_range = (c[max(0, columns[0] - 1)], c[min(len(c) - 1, columns[-1] + 1)])
+    def _log_weight(self, r: np.ndarray, c: np.ndarray) -> np.ndarray:
+        return self._log_smooth(r[:, None], c[None, :]) + 4.0 * np.log(r)[:, None]
 
+    @cached_property
     def _envelope(self) -> tuple[np.ndarray, ...]:
         """Edges of cells in r and c, a bound of the log weight in each, their cumulated masses."""
         r_edges = np.linspace(*self._r_range, 60 + int(4 * np.ptp(self._r_range) / self.width))
         c_edges = np.cos(np.linspace(*np.arccos(self._c_range), 49))
         smooth = self._log_smooth(r_edges[:, None], c_edges[None, :])
-        corners = np.maximum(smooth[:-1], smooth[1:])
-        corners = np.maximum(corners[:, :-1], corners[:, 1:])
         # Between two nodes a function exceeds the larger by at most h²|f''|/8; the largest
         # of the neighbouring second differences stands for h²|f''|, and is taken twice.
         bend = np.zeros_like(smooth)
@@ -93,8 +92,7 @@ class TensorLaw:
         bend[:, 1:-1] += np.abs(np.diff(smooth, 2, axis=1))
         bend[0], bend[-1] = bend[1], bend[-2]
         bend[:, 0], bend[:, -1] = bend[:, 1], bend[:, -2]
-        bend = np.maximum(bend[:-1], bend[1:])
-        bend = np.maximum(bend[:, :-1], bend[:, 1:])
+        corners, bend = (sliding_window_view(v, (2, 2)).max(axis=(2, 3)) for v in (smooth, bend))
         bound = corners + 0.25 * bend + _MARGIN
         log_mass = bound + 4.0 * np.log(r_edges[1:])[:, None]
         log_mass = log_mass + np.log(np.diff(r_edges))[:, None] + np.log(np.diff(c_edges))
@@ -102,11 +100,8 @@ class TensorLaw:
         return r_edges, c_edges, bound, cumulated / cumulated[-1]
 
     def sample_eigenvalues(self, n_samples: int, generator: np.random.Generator) -> np.ndarray:
-        """Draw eigenvalues of A, ``(n_samples, 3)``, ascending: rejection from a law constant on
-        cells. RuntimeError if the weight exceeds its bound somewhere (it would bias the draws)."""
-        if not hasattr(self, "_cells"):
-            self._cells = self._envelope()
-        r_edges, c_edges, bound, cumulated = self._cells
+        """Draw ascending eigenvalues of A, ``(n_samples, 3)``, by rejection from constant cells."""
+        r_edges, c_edges, bound, cumulated = self._envelope
         accepted, missing = [], n_samples
         while missing > 0:
             u = generator.random((4, missing + missing // 2 + 16))
@@ -115,7 +110,7 @@ class TensorLaw:
             r = r_edges[i] + u[1] * (r_edges[i + 1] - r_edges[i])
             c = c_edges[j] + u[2] * (c_edges[j + 1] - c_edges[j])
             excess = self._log_smooth(r, c) - bound[i, j]
-            if excess.max() > 0.0:
+            if excess.max() > 0.0:  # it would bias the draws
                 raise RuntimeError("the envelope of the tensor law is too low: please report this")
             accept = u[3] < (r / r_edges[i + 1]) ** 4 * np.exp(excess)
             accepted.append(_chamber_eigenvalues(r[accept], c[accept]))
@@ -136,7 +131,6 @@ def branch(field: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ``h = 3S/(2T)``, gives T once S(h) is known, and the free energy per director relative to
     the isotropic phase is ``S²/2 + T (h/3 - ln[Z_B(h)/4π])``.
     """
-    field = np.asarray(field, dtype=np.float64)
     zero = np.zeros_like(field)
     log_z, squares = integrate_bingham(np.stack([zero, zero, field], axis=-1))
     # 1 - <P2> from the small squares, exact where the order is nearly perfect.

@@ -24,11 +24,10 @@ def log_binomial(n: int) -> np.ndarray:
     Stirling's series about the binary entropy (Loader 2000) in place of three large lnΓ, whose
     difference would lose ten digits at n = 10⁵.
     """
-    k = np.arange(n + 1.0)
     log_binomial = np.full(n + 1, -n * np.log(2))
-    inner = slice(1, n)
-    up, down = k[inner], n - k[inner]
-    log_binomial[inner] = (
+    up = np.arange(1.0, n)
+    down = n - up
+    log_binomial[1:n] = (
         -n * binary_negentropy((up - down) / n)
         + 0.5 * np.log(n / (2 * np.pi * up * down))
         + _stirling_error(np.array([n]))

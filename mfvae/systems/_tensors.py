@@ -24,8 +24,7 @@ BASIS.flags.writeable = False
 def to_components(tensor: np.ndarray) -> np.ndarray:
     """Return the five components ``(..., 5)`` of symmetric tensors ``(..., 3, 3)``.
 
-    A trace is projected out; the squares of the components add up to the squared Frobenius norm of
-    the traceless part.
+    A trace is projected out; their squares add up to the squared norm of the traceless part.
 
     >>> to_components(np.diag([-1.0, -1.0, 2.0])).round(4).tolist()
     [2.4495, 0.0, 0.0, 0.0, 0.0]

@@ -26,10 +26,8 @@ Seed = int | np.random.SeedSequence
 class Estimate(float):
     """A number with its standard error: a ``float`` that remembers how well it is known.
 
-    Args:
-        value: The number itself, in the unit of the quantity it stands for.
-        stderr: Its standard error, in the same unit; 0 for an exact value, infinity if unknown.
-        exact: Whether the value is exact up to rounding; by default, whether ``stderr`` is 0.
+    ``stderr`` is in the same unit as the number; 0 for an exact value, infinity if unknown.
+    ``exact`` is whether it is exact up to rounding; by default, whether ``stderr`` is 0.
 
     >>> gap = Estimate(0.25, stderr=0.01)
     >>> gap
@@ -38,14 +36,12 @@ class Estimate(float):
     (1.25, 0.25, 0.01, False)
     """
 
-    __slots__ = ("exact", "stderr")
-
     stderr: float
     exact: bool
 
     def __new__(cls, value: float, stderr: float = 0.0, exact: bool | None = None) -> Estimate:
         estimate = super().__new__(cls, value)
-        unknown = np.ndim(stderr) == 0 and stderr == float("inf")
+        unknown = np.ndim(stderr) == 0 and stderr == np.inf
         estimate.stderr = np.inf if unknown else check_number(stderr, "stderr", minimum=0.0)
         estimate.exact = estimate.stderr == 0.0 if exact is None else bool(exact)
         return estimate
@@ -60,9 +56,6 @@ class Estimate(float):
 
     def __str__(self) -> str:
         return f"{float(self):.6g}" if self.exact else f"{float(self):.6g} ± {self.stderr:.2g}"
-
-    def __reduce__(self) -> tuple:
-        return type(self), (float(self), self.stderr, self.exact)
 
 
 def over_temperatures(exact: Callable[[float], float], temperature: Any) -> Estimate | np.ndarray:
@@ -80,16 +73,6 @@ def each_temperature(method: Callable) -> Callable:
         return over_temperatures(lambda t: method(self, t, *args, **options), temperature)
 
     return over
-
-
-def check_sites(value: object, n_sites: int) -> np.ndarray:
-    """Return numbers of distinct sites, at least one, as int64."""
-    sites = np.asarray(value)
-    if sites.ndim != 1 or sites.size == 0 or not np.issubdtype(sites.dtype, np.integer):
-        raise ValueError("sites must be a list of one or more site numbers")
-    if sites.min() < 0 or sites.max() >= n_sites or len(np.unique(sites)) < len(sites):
-        raise ValueError(f"sites must be distinct numbers from 0 to {n_sites - 1}")
-    return sites.astype(np.int64)
 
 
 class System:
@@ -111,8 +94,7 @@ class System:
     #: whether neighbouring configurations come from different chains.
     _n_chains: int | None = None
     _interleaved = False
-    #: Entropy of one site by itself, nats.
-    _site_entropy = float(np.log(2))
+    _site_entropy = float(np.log(2))  #: Of one site by itself, nats.
 
     def __repr__(self) -> str:
         arguments = list(self.configuration().items())[1:]
@@ -127,8 +109,8 @@ class System:
     def from_configuration(cls, configuration: Mapping[str, Any]) -> System:
         """Return the system that ``configuration()`` described, possibly after a trip through JSON.
 
-        ``System.from_configuration`` knows every system of this package by name, a subclass only
-        itself. Raises ValueError for another name or arguments that do not fit.
+        ``System`` knows every system of this package by name, a subclass only itself; ValueError
+        for another name or arguments that do not fit.
 
         >>> System.from_configuration({"class": "CurieWeiss", "n_sites": 64})
         CurieWeiss(n_sites=64)
@@ -166,8 +148,7 @@ class System:
             temperature: One temperature, or ``(n_temperatures,)``, units of J/k_B; a vector gives
                 the result a leading axis ``n_temperatures``.
             n_samples: Number of configurations for each temperature.
-            seed: Source of randomness: the same seed gives the same bits, whatever the number of
-                threads.
+            seed: The same seed gives the same bits, whatever the number of threads.
             n_chains: Number of independent chains that they are the records of. Curie–Weiss and
                 Maier–Saupe draw every configuration independently by default; Ising takes 32
                 chains, one after another; Hopfield 256, neighbours from different ones.
@@ -196,24 +177,16 @@ class System:
     ) -> np.ndarray:
         """Draw configurations as chains, ``(n_temperatures, n_chains, n_records, n_sites[, 3])``.
 
-        Args:
-            temperatures: One temperature, or ``(n_temperatures,)``, units of J/k_B.
-            n_chains, n_records: Independent chains for each temperature, and records of each.
-            burn_in, thinning: Steps before the first record, and from record to record; by default
-                enough for equilibrium.
-            seed: Source of randomness; parts of the result use children that it spawns.
-            **options: Those of the system, see there.
+        ``burn_in`` and ``thinning`` are the steps before the first record and from record to
+        record, by default enough for equilibrium; ``options`` are those of the system, see there.
         """
-        return self._draw(
-            check_temperatures(temperatures, "temperatures")[0],
-            (check_count(n_chains, "n_chains"), check_count(n_records, "n_records")),
-            (
-                None if burn_in is None else check_count(burn_in, "burn_in", minimum=0),
-                None if thinning is None else check_count(thinning, "thinning"),
-            ),
-            check_seed(seed),
-            **options,
+        shape = check_count(n_chains, "n_chains"), check_count(n_records, "n_records")
+        steps = (
+            None if burn_in is None else check_count(burn_in, "burn_in", minimum=0),
+            None if thinning is None else check_count(thinning, "thinning"),
         )
+        temperatures, _ = check_temperatures(temperatures, "temperatures")
+        return self._draw(temperatures, shape, steps, check_seed(seed), **options)
 
     def _draw(
         self, temperatures: np.ndarray, shape: tuple, steps: tuple, seed: np.random.SeedSequence
@@ -263,8 +236,8 @@ class System:
     def dual_total_correlation(self, temperature: Any, *, seed: Seed = 0) -> Any:
         """Return D = H(x) - Σ_i H(x_i | the others), nats.
 
-        It is at least the mutual information across any cut (Han 1978). ``seed`` serves where D is
-        an average over samples (Ising, Maier–Saupe), with its standard error in the `Estimate`.
+        At least the mutual information across any cut (Han 1978). ``seed`` serves where D is an
+        average over samples (Ising, Maier–Saupe), with its standard error in the `Estimate`.
         """
         raise self._unknown("dual total correlation")
 
@@ -279,10 +252,18 @@ class System:
     def field_information(self, temperature: Any) -> Any:
         """Return the exact I(x; m) of the sites and their Hubbard–Stratonovich field m, nats.
 
-        ``I = h(m) - h(m | x)``, where m given x is Gaussian, by quadrature over the field. It is at
-        least `dual_total_correlation`.
+        At least `dual_total_correlation`; h(m) by quadrature, and m given x is Gaussian.
         """
         raise self._unknown("field information")
+
+    def _check_sites(self, value: object) -> np.ndarray:
+        """Return numbers of distinct sites, at least one, as int64."""
+        sites = np.asarray(value)
+        if sites.ndim != 1 or sites.size == 0 or not np.issubdtype(sites.dtype, np.integer):
+            raise ValueError("sites must be a list of one or more site numbers")
+        if not np.isin(sites, np.arange(self.n_sites)).all() or len(np.unique(sites)) < len(sites):
+            raise ValueError(f"sites must be distinct numbers from 0 to {self.n_sites - 1}")
+        return sites.astype(np.int64)
 
     def _unknown(self, what: str) -> NotImplementedError:
         return NotImplementedError(f"{type(self).__name__} has no {what}")

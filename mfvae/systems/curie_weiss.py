@@ -15,17 +15,15 @@ from mfvae._validation import (
     check_temperature,
 )
 from mfvae.systems._special import binary_negentropy, log_binomial, log_cosh
-from mfvae.systems.base import Seed, System, check_sites, each_temperature
+from mfvae.systems.base import Seed, System, each_temperature
 
 __all__ = ["CurieWeiss"]
 
-#: Log weight, relative to the largest, below which a quadrature node is left out.
-_NEGLIGIBLE = -80.0
-#: Quadrature step in standard deviations of the Gaussian e^{-N β m²/2}: the trapezoidal rule is
-#: then exact up to 2 exp(-2π²/step²) = 1e-34 (the integrand is entire and Gaussian-smoothed).
+_NEGLIGIBLE = -80.0  # log weight, relative to the largest, of nodes that are left out
+#: Quadrature step in standard deviations of e^{-N β m²/2}: the trapezoidal rule is then exact up
+#: to 2 exp(-2π²/step²) = 1e-34 (the integrand is entire and Gaussian-smoothed).
 _STEP = 0.5
-#: Above this β every spin is aligned up to exp(-2β) = 1e-87 and informations are at their limit.
-_FROZEN = 100.0
+_FROZEN = 100.0  # β above which every spin is aligned up to exp(-2β) = 1e-87
 
 
 class CurieWeiss(System):
@@ -37,9 +35,7 @@ class CurieWeiss(System):
     thinning are of no effect, temperature number i uses child i of the seed. The critical
     temperature is 1, the order parameter M/N. Kac, M. (1968), in *Statistical Physics: Phase
     Transitions and Superfluidity*, vol. 1; Hubbard, J. (1959), Phys. Rev. Lett. 3, 77.
-
-    Args:
-        n_sites: Number N of spins, at least 2 (tried up to 100,000).
+    ``n_sites`` is the number N of spins, at least 2 (tried up to 100,000).
 
     >>> system = CurieWeiss(256)
     >>> round(float(system.entropy(1.0)) / 256, 6)
@@ -150,9 +146,8 @@ class CurieWeiss(System):
     def mutual_information(self, temperature: Any, cut: str = "half") -> Any:
         """Return the exact mutual information between N // 2 spins and the others, nats.
 
-        ``I = H(s_A) + H(s_B) - H(s)``. The law of one half, relative to free spins, is the integral
-        ``∫ dm p(m) exp(β m M_A)/cosh(βm)^{N/2}`` over the field, taken by a trapezoidal rule that
-        is exact to rounding; the joint law of (M_A, M_B) is never formed.
+        ``I = H(s_A) + H(s_B) - H(s)``. The law of one half, relative to free spins, is
+        ``∫ dm p(m) exp(β m M_A)/cosh(βm)^{N/2}``, by a trapezoidal rule that is exact to rounding.
         """
         check_choice(cut, "cut", ("half",))
         half, total = self.n_sites // 2, self.total_correlation(temperature)
@@ -161,7 +156,7 @@ class CurieWeiss(System):
 
     @each_temperature
     def subset_entropy(self, temperature: Any, sites: np.ndarray) -> Any:
-        size = len(check_sites(sites, self.n_sites))
+        size = len(self._check_sites(sites))
         return size * np.log(2) - self._part_negentropy(size, temperature)
 
     def _part_negentropy(self, size: int, temperature: float) -> float:
@@ -172,12 +167,8 @@ class CurieWeiss(System):
         values = 2 * np.arange(size + 1) - size
         free = log_field - size * log_cosh(beta * m)
         n_blocks = 1 + values.size * m.size // 2_000_000  # bounds the memory
-        log_ratio = np.concatenate(
-            [
-                logsumexp(beta * block[:, None] * m + free, axis=1)
-                for block in np.array_split(values, n_blocks)
-            ]
-        )
+        blocks = np.array_split(beta * values[:, None], n_blocks)
+        log_ratio = np.concatenate([logsumexp(block * m + free, axis=1) for block in blocks])
         law = np.exp(log_binomial(size) + log_ratio)
         return float(law @ log_ratio / law.sum())
 
@@ -185,8 +176,7 @@ class CurieWeiss(System):
         """Return the exact density of the Hubbard–Stratonovich field at finite N, one temperature.
 
         ``p(m) = √(Nβ/2π) exp(-N [βm²/2 - ln 2cosh βm]) / Z``; equivalently, m is M/N plus a
-        Gaussian of variance 1/(βN). ``m`` holds values of any shape, in the unit of M/N (the energy
-        of a spin is Jm); the integral of the density over the real line is 1.
+        Gaussian of variance 1/(βN). ``m`` holds values of any shape, in the unit of M/N.
         """
         beta = 1 / check_temperature(temperature)
         return np.exp(self._log_field_density(check_finite_array(m, "m"), beta))

@@ -8,7 +8,7 @@ import numpy as np
 
 from mfvae._validation import check_choice, check_count, check_seed, check_spins, check_temperature
 from mfvae.systems._hopfield_exact import MAX_PATTERNS, SolvedHopfield
-from mfvae.systems.base import Seed, System, check_sites, each_temperature
+from mfvae.systems.base import Seed, System, each_temperature
 from mfvae.systems.kernels import hopfield as kernel
 
 __all__ = ["Hopfield"]
@@ -26,15 +26,14 @@ class Hopfield(System):
     H. & Sompolinsky, H. (1985), Phys. Rev. A 32, 1007.
 
     Args:
-        patterns: The patterns ξ, ``(n_sites, n_patterns)`` of -1 and +1; a column is a pattern. At
-            least two sites and one pattern, else ValueError.
+        patterns: The patterns ξ, ``(n_sites, n_patterns)`` of -1 and +1, at least two sites.
 
     Options of sample and sample_chains:
         burn_in, thinning: Sweeps, O(NP) each; by default 1000 and 50, times N/256 for larger
             systems, measured to be enough for P <= 48 and T >= 0.6.
-        start: "random", independent random spins in all replicas; "patterns", all replicas of chain
-            i in pattern i modulo P. That the two agree after ``burn_in`` is a test of equilibrium.
-        n_threads: Threads to share the chains between, sixteen at a time, at the cost of one.
+        start: "random" spins in all replicas; "patterns", all replicas of chain i in pattern i
+            modulo P. That the two agree after ``burn_in`` is a test of equilibrium.
+        n_threads: Threads to share the chains between, sixteen at a time.
 
     Every chain is a ladder of replicas that stand at the given temperatures and, below the
     disordered phase, at as many more as exchange needs: up to ``1.15 (1 + √(P/N))``, and between
@@ -50,17 +49,14 @@ class Hopfield(System):
     _n_chains, _interleaved = 256, True
 
     def __init__(self, patterns: Any) -> None:
-        array = check_spins(patterns, name="patterns")
-        if array.shape[0] < 2:
-            raise ValueError(f"patterns must have at least 2 sites (rows), got {array.shape}")
-        if array.shape[0] ** 2 * array.shape[1] >= 2**33:
-            raise ValueError(
-                f"n_sites**2 * n_patterns must stay below 2**33, got shape {array.shape}"
-            )
         #: The patterns ξ, int8 (n_sites, n_patterns), read-only.
-        self.patterns = np.array(array)
+        self.patterns = np.array(check_spins(patterns, name="patterns"))
         self.patterns.setflags(write=False)
-        self.n_sites, self.n_patterns = self.patterns.shape
+        self.n_sites, self.n_patterns = shape = self.patterns.shape
+        if self.n_sites < 2:
+            raise ValueError(f"patterns must have at least 2 sites (rows), got {shape}")
+        if self.n_sites**2 * self.n_patterns >= 2**33:
+            raise ValueError(f"n_sites**2 * n_patterns must stay below 2**33, got shape {shape}")
 
     @classmethod
     def random(cls, n_sites: int, n_patterns: int, *, seed: Seed) -> Hopfield:
@@ -110,10 +106,8 @@ class Hopfield(System):
 
     def _solved(self, temperature: float) -> SolvedHopfield:
         if self.n_patterns > MAX_PATTERNS:
-            raise NotImplementedError(
-                f"exact results need at most {MAX_PATTERNS} patterns, this model has "
-                f"{self.n_patterns}"
-            )
+            known = f"exact results need at most {MAX_PATTERNS} patterns"
+            raise NotImplementedError(f"{known}, this model has {self.n_patterns}")
         return SolvedHopfield(self.patterns, 1 / temperature)
 
     def overlap_law(
@@ -121,21 +115,14 @@ class Hopfield(System):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the exact law of one ξ^μ·s, or the joint law of two.
 
-        A finite sum over the sums of the classes of sites with equal ±ξ_i.
-
-        Args:
-            temperature: One temperature, units of J/k_B.
-            pattern: One pattern, or a pair of two, from 0; else ValueError.
-
-        Returns:
-            The values -N, -N+2, …, N of ξ^μ·s (N times the overlap), and their probabilities, as
-            many, or a square of them for a pair, whose first axis belongs to the first pattern.
+        ``pattern`` is the number of one pattern, or a pair of two. The result are the values -N,
+        -N+2, …, N of ξ^μ·s (N times the overlap), and their probabilities, as many, or a square of
+        them for a pair, whose first axis belongs to the first pattern.
         """
         solved = self._solved(check_temperature(temperature))
-        indices = [
+        indices = pattern if isinstance(pattern, tuple) else (pattern,)
+        for mu in indices:
             check_count(mu, "pattern", minimum=0, maximum=self.n_patterns - 1)
-            for mu in (pattern if isinstance(pattern, tuple) else (pattern,))
-        ]
         if len(indices) > 2 or len(set(indices)) < len(indices):
             raise ValueError(f"pattern must be one index or a pair of two, got {pattern}")
         law = solved.overlap_law(*indices) if len(indices) == 1 else solved.pair_law(*indices)
@@ -168,7 +155,7 @@ class Hopfield(System):
 
     @each_temperature
     def subset_entropy(self, temperature: Any, sites: np.ndarray) -> Any:
-        return self._solved(temperature).subset_entropy(check_sites(sites, self.n_sites))
+        return self._solved(temperature).subset_entropy(self._check_sites(sites))
 
     @each_temperature
     def field_information(self, temperature: Any) -> Any:

@@ -15,21 +15,8 @@ from mfvae._validation import (
     check_temperature,
     check_temperatures,
 )
-from mfvae.systems._ising_exact import (
-    ENUMERABLE,
-    Enumeration,
-    cylinder_information,
-    log_partition_derivatives,
-    mean_conditional_entropy,
-)
-from mfvae.systems.base import (
-    Estimate,
-    Seed,
-    System,
-    check_sites,
-    each_temperature,
-    over_temperatures,
-)
+from mfvae.systems import _ising_exact as exact
+from mfvae.systems.base import Estimate, Seed, System, each_temperature, over_temperatures
 
 __all__ = ["Ising2D"]
 
@@ -37,21 +24,20 @@ __all__ = ["Ising2D"]
 class Ising2D(System):
     """Spins on an L × L torus that feel their four neighbours: E(s) = -J Σ_⟨ij⟩ s_i s_j.
 
-    On a torus of even length the antiferromagnet (J < 0) is the ferromagnet at |J| with one
-    sublattice flipped. On odd length it is frustrated: it is sampled by single flips, and exact
-    results exist by enumeration for L = 3 only. At J = 1 the critical temperature is
-    2/ln(1 + √2) = 2.269185. The order parameter is the magnetisation. ln Z is that of Kaufman, B.
-    (1949), Phys. Rev. 76, 1232, eq. 79; Onsager, L. (1944), Phys. Rev. 65, 117.
+    On even length the antiferromagnet (J < 0) is the ferromagnet at |J| with one sublattice
+    flipped. On odd length it is frustrated: it is sampled by single flips, and exact results exist
+    by enumeration for L = 3 only. At J = 1 the critical temperature is 2/ln(1 + √2) = 2.269185. The
+    order parameter is the magnetisation. ln Z is that of Kaufman, B. (1949), Phys. Rev. 76, 1232,
+    eq. 79; Onsager, L. (1944), Phys. Rev. 65, 117.
 
     Args:
         length: L, at least 3; site number i is in row i // L and column i % L.
         coupling: J, not zero; energies and temperatures are in the same unit.
 
     Options of sample and sample_chains:
-        algorithm: "wolff", clusters (Wolff 1989); "metropolis", single random spins (Metropolis et
-            al. 1953); "auto" takes clusters unless the torus is frustrated, where they would be
-            wrong (ValueError).
-        burn_in, thinning: Clusters or sweeps, fixed before the run; by default those of `schedule`.
+        algorithm: "wolff", clusters; "metropolis", single random spins; "auto" takes clusters
+            unless the torus is frustrated, where they would be wrong (ValueError).
+        burn_in, thinning: Clusters or sweeps, by default those of `schedule`.
 
     Chains start ordered (up or down at random) and run in as many threads as Numba is set to use.
     Chain number k at temperature number i uses child k of child i of the seed.
@@ -103,8 +89,8 @@ class Ising2D(System):
             kappa = self.coupling / float(temperatures[i])
             defaults = self.schedule(temperatures[i], algorithm) if None in steps else steps
             chosen = [d if s is None else s for s, d in zip(steps, defaults, strict=True)]
-            for k, grandchild in enumerate(child.spawn(shape[0])):
-                chains.append((grandchild, kappa, *chosen, records[i, k]))
+            for grandchild, out in zip(child.spawn(shape[0]), records[i], strict=True):
+                chains.append((grandchild, kappa, *chosen, out))
         wolff.run_chains(self.length, chains, clusters)
         if clusters and self.coupling < 0:
             records *= self._chessboard
@@ -119,10 +105,9 @@ class Ising2D(System):
         """
         from mfvae.systems.kernels.wolff import wolff_schedule
 
-        temperature = check_temperature(temperature)
+        kappa = abs(self.coupling) / check_temperature(temperature)
         if self._algorithm(algorithm) == "metropolis":
             return 2000, 10
-        kappa = abs(self.coupling) / temperature
         return wolff_schedule(self.length, kappa, 40.0), wolff_schedule(self.length, kappa, 2.0)
 
     def _algorithm(self, algorithm: str) -> str:
@@ -133,18 +118,17 @@ class Ising2D(System):
             raise ValueError(f"algorithm must be 'metropolis' on a frustrated torus: {self!r}")
         return algorithm
 
-    def _enumeration(self, temperature: float, what: str) -> Enumeration:
-        if self.length > ENUMERABLE:
-            raise NotImplementedError(
-                f"{what} is exact by enumeration to L = {ENUMERABLE} only, L is {self.length}"
-            )
-        return Enumeration(self.length, self.coupling / temperature)
+    def _enumeration(self, temperature: float, what: str) -> exact.Enumeration:
+        if self.length > exact.ENUMERABLE:
+            limit = f"by enumeration to L = {exact.ENUMERABLE} only, L is {self.length}"
+            raise NotImplementedError(f"{what} is exact {limit}")
+        return exact.Enumeration(self.length, self.coupling / temperature)
 
     def _thermodynamics(self, temperature: float) -> tuple[float, float, float]:
         """ln Z and its first two derivatives by κ = J/T."""
         kappa = self.coupling / temperature
         if self.unfrustrated:
-            log_z, first, second = log_partition_derivatives(self.length, abs(kappa))
+            log_z, first, second = exact.log_partition_derivatives(self.length, abs(kappa))
             return log_z, np.sign(kappa) * first, second
         small = self._enumeration(temperature, "the frustrated antiferromagnet of odd length")
         mean = small.average(small.bonds)
@@ -174,9 +158,9 @@ class Ising2D(System):
         """Return D = H(s) - Σ_i H(s_i | its neighbours), nats: exact for L <= 4, else estimated.
 
         H(s) is exact; the conditional entropies, ``ln 2cosh(κh) - κh tanh(κh)`` of the sum h of
-        four neighbours, are averaged over samples, with the exactly known energy as control
-        variate. The standard error is that of the regression over the means of independent
-        chains, and so holds whatever the autocorrelation within them.
+        four neighbours, are averaged over samples, with the known energy as control variate. The
+        standard error, of a regression over the means of independent chains, holds whatever the
+        autocorrelation within them.
 
         Args:
             temperature: One temperature, or ``(n_temperatures,)`` for a list of `Estimate`.
@@ -191,13 +175,13 @@ class Ising2D(System):
         n_records = check_count(n_records, "n_records")
         children, results = check_seed(seed).spawn(len(temperatures)), []
         for t, child in zip(temperatures.tolist(), children, strict=True):
-            if self.length <= ENUMERABLE:
+            if self.length <= exact.ENUMERABLE:
                 results.append(Estimate(self._enumeration(t, "").dual_total_correlation()))
                 continue
             known = self.internal_energy(t)
             chains = self.sample_chains(t, n_chains, n_records, seed=child)[0]
             energies = np.array([self.energy(chain) for chain in chains])
-            conditional = mean_conditional_entropy(chains, self.coupling / t, energies, known)
+            conditional = exact.mean_conditional_entropy(chains, self.coupling / t, energies, known)
             value = self.entropy(t) - conditional
             results.append(Estimate(value, stderr=conditional.stderr, exact=False))
         return results[0] if single else results
@@ -205,27 +189,28 @@ class Ising2D(System):
     def mutual_information(self, temperature: Any, cut: str = "half", **options: Any) -> Any:
         """Return the mutual information between two sets of sites, nats.
 
-        With ``cut="half"`` of the first L // 2 rows and the rest (two boundaries, on a torus),
-        exact by enumeration for L <= 4. With "checkerboard" of the two colours: for even L spins of
-        one colour are independent given the other, so that it equals, and is obtained (with its
-        ``options``) as, `dual_total_correlation`; for odd L by enumeration, L = 3.
+        With ``cut="half"`` of the first L // 2 rows and the rest (two boundaries), by enumeration
+        for L <= 4. With "checkerboard" of the two colours: for even L spins of one colour are
+        independent given the other, so that it equals, and is obtained (with its ``options``) as,
+        `dual_total_correlation`; for odd L by enumeration, L = 3.
         """
         cut = check_choice(cut, "cut", ("half", "checkerboard"))
-        if self.length > ENUMERABLE and cut == "checkerboard" and self.length % 2 == 0:
-            return self.dual_total_correlation(temperature, **options)
-        if self.length > ENUMERABLE and cut == "half":
-            raise NotImplementedError(
-                f"half of a torus is exact to L = {ENUMERABLE} only, L is {self.length}; across "
-                "one cut of an infinite cylinder use Ising2D.cylinder_mutual_information"
-            )
+        if self.length > exact.ENUMERABLE:
+            if cut == "half":
+                raise NotImplementedError(
+                    f"half of a torus is exact to L = {exact.ENUMERABLE} only, L is {self.length}; "
+                    "across one cut of an infinite cylinder use Ising2D.cylinder_mutual_information"
+                )
+            if self.length % 2 == 0:
+                return self.dual_total_correlation(temperature, **options)
         return over_temperatures(
             lambda t: self._enumeration(t, "this cut").mutual_information(cut), temperature
         )
 
     @each_temperature
     def subset_entropy(self, temperature: Any, sites: np.ndarray) -> Any:
-        sites = check_sites(sites, self.n_sites)
-        return self._enumeration(temperature, "the entropy of a subset").subset_entropy(sites)
+        small = self._enumeration(temperature, "the entropy of a subset")
+        return small.subset_entropy(self._check_sites(sites))
 
     @staticmethod
     def cylinder_mutual_information(circumference: int, temperature: Any) -> Any:
@@ -237,5 +222,5 @@ class Ising2D(System):
         >>> round(float(Ising2D.cylinder_mutual_information(8, 2.269185314213022)), 6)
         0.780493
         """
-        circumference = check_count(circumference, "circumference", minimum=3, maximum=20)
-        return over_temperatures(lambda t: cylinder_information(circumference, 1 / t), temperature)
+        n = check_count(circumference, "circumference", minimum=3, maximum=20)
+        return over_temperatures(lambda t: exact.cylinder_information(n, 1 / t), temperature)

@@ -7,14 +7,8 @@ from typing import Any
 import numpy as np
 
 from mfvae._validation import check_choice, check_count, check_directors, check_temperature
+from mfvae.systems import _maier_saupe_exact as exact
 from mfvae.systems._bingham_quadrature import integrate_bingham
-from mfvae.systems._maier_saupe_exact import (
-    TensorLaw,
-    branch,
-    nematic_order_parameter,
-    tensor_law,
-    transition_fields,
-)
 from mfvae.systems.base import Estimate, Seed, System, each_temperature, over_temperatures
 from mfvae.systems.kernels.bingham import draw_rows
 from mfvae.systems.kernels.maier_saupe import random_frames, run_ladders
@@ -39,15 +33,12 @@ class MaierSaupe(System):
     Densities and differential entropies refer to the surface measure of every sphere (total 4π),
     so that the uniform law has entropy N ln 4π. N/T must stay below 1e8 (ValueError).
 
-    Args:
-        n_sites: Number N of directors, at least 1.
-
     Options of sample and sample_chains:
         algorithm: "direct", where every record is an independent draw: the eigenvalues of A from
-            their exact two-dimensional law, a uniform rotation, then Bingham sites. "gibbs"
-            alternates A and the sites and is there to be compared: a chain is a ladder of replicas
-            at the temperatures asked for and at as many more as exchanges need; chains start in
-            turn from isotropic and from parallel directors. `sample` takes 8 by default.
+            their exact law, a uniform rotation, then Bingham sites. "gibbs" alternates A and the
+            sites and is there to be compared: a chain is a ladder of replicas at the temperatures
+            asked for and as many more as exchanges need; chains start in turn from isotropic and
+            from parallel directors. `sample` takes 8 by default.
         burn_in, thinning: Sweeps of "gibbs", by default 400 and 5.
 
     Temperature number i ("gibbs": chain number i) uses child i of the seed.
@@ -115,16 +106,14 @@ class MaierSaupe(System):
     def order_parameter(self, x: np.ndarray) -> np.ndarray:
         """Return S, the largest eigenvalue of (3/2)q, between 0 and 1: float64 (n_samples,).
 
-        Being a largest eigenvalue it is biased upward, by O(N^{-1/2}) in the isotropic phase
-        (about 0.2 at N = 64), where S is 0 as N → ∞.
+        In the isotropic phase, where S is 0 as N → ∞, it is O(N^{-1/2}), about 0.2 at N = 64.
         """
         return 1.5 * np.linalg.eigvalsh(self.tensor(x))[:, -1]
 
-    def _law(self, temperature: float) -> TensorLaw:
-        if self.n_sites / temperature > _LARGEST:
-            lowest = self.n_sites / _LARGEST
+    def _law(self, temperature: float) -> exact.TensorLaw:
+        if temperature < (lowest := self.n_sites / _LARGEST):
             raise ValueError(f"every temperature must be at least n_sites/1e8 = {lowest:g}")
-        return tensor_law(self.n_sites, float(temperature))
+        return exact.tensor_law(self.n_sites, float(temperature))
 
     @each_temperature
     def log_partition(self, temperature: Any) -> Any:
@@ -150,16 +139,15 @@ class MaierSaupe(System):
         """Return ``D = H - Σ_i H(n_i | the others)`` at one temperature, from direct samples.
 
         Given the others a director is a Bingham draw with matrix ``(3/2TN) Σ_{j≠i} Q_j``, whose
-        entropy h_i is known. The average is of ``-ln p(x) - Σ_i h_i(x)``, in which the fluctuations
-        of the energy nearly cancel; what is left is regressed on the energy and on tr q³,
-        whose means are exact. ``n_samples`` configurations are drawn, at least 10.
+        entropy h_i is known. The average is of ``-ln p(x) - Σ_i h_i(x)``, regressed on the energy
+        and on tr q³, whose means are exact, over ``n_samples`` configurations, at least 10.
         """
         temperature = check_temperature(temperature)
         n_samples = check_count(n_samples, "n_samples", minimum=10)
         law, x = self._law(temperature), self.sample(temperature, n_samples, seed=seed)
-        values, controls = [], []
-        for start in range(0, n_samples, max(1, _BLOCK // self.n_sites)):
-            block = x[start : start + max(1, _BLOCK // self.n_sites)].astype(np.float64)
+        values, controls, n_block = [], [], max(1, _BLOCK // self.n_sites)
+        for start in range(0, n_samples, n_block):
+            block = x[start : start + n_block].astype(np.float64)
             q = self.tensor(block)
             own = np.einsum("nsi,nsj->nsij", block, block) / self.n_sites
             eigenvalues = np.linalg.eigvalsh(law.a * (q[:, None] - own))
@@ -170,8 +158,8 @@ class MaierSaupe(System):
             values.append(-log_prob - entropy.sum(axis=1))
             controls.append(np.stack([square, cube], axis=1))
         value, control = np.concatenate(values), np.concatenate(controls)
-        exact = np.array([law.mean_square - 5.0 / (law.a * self.n_sites), law.mean_cube])
-        design = np.column_stack([np.ones(n_samples), control - exact])
+        known = np.array([law.mean_square - 5.0 / (law.a * self.n_sites), law.mean_cube])
+        design = np.column_stack([np.ones(n_samples), control - known])
         solution, *_ = np.linalg.lstsq(design, value, rcond=None)
         rest = value - design @ solution
         return Estimate(solution[0], float(np.sqrt(rest @ rest / (n_samples - 3) / n_samples)))
@@ -181,7 +169,7 @@ class MaierSaupe(System):
         """Return the N → ∞ transition: ``temperature`` (0.2201935) and ``order_parameter`` there
         (0.429029), and the limits of metastability ``superheating_temperature`` (0.222833, with
         ``superheating_order_parameter`` 0.3236) and ``supercooling_temperature`` (0.2)."""
-        temperature, order, _ = branch(np.array(transition_fields()))
+        temperature, order, _ = exact.branch(np.array(exact.transition_fields()))
         return {
             "temperature": float(temperature[0]),
             "order_parameter": float(order[0]),
@@ -194,15 +182,13 @@ class MaierSaupe(System):
     def mean_field_order_parameter(temperature: Any, *, phase: str = "stable") -> Any:
         """Return S as N → ∞, where ``S = ⟨P₂⟩`` in the field ``3S/(2T)``.
 
-        Args:
-            temperature: One temperature, or ``(n_temperatures,)``, units of J/k_B.
-            phase: "stable", the state of lowest free energy, 0 above 0.2201935; or "nematic",
-                metastable up to 0.222833 and 0 above.
+        ``phase`` is "stable", the state of lowest free energy, 0 above 0.2201935; or "nematic",
+        metastable up to 0.222833 and 0 above.
         """
         stable = check_choice(phase, "phase", ("stable", "nematic")) == "stable"
         limit = MaierSaupe.transition()["temperature"] if stable else np.inf
         return over_temperatures(
-            lambda t: nematic_order_parameter(t) if t <= limit else 0.0, temperature
+            lambda t: exact.nematic_order_parameter(t) if t <= limit else 0.0, temperature
         )
 
     @staticmethod
@@ -212,4 +198,5 @@ class MaierSaupe(System):
         Float64 (n_points,) each, unstable solutions included, at equal ratios of the field between
         1e-3 and 100; the energy is in J per director, relative to the isotropic phase.
         """
-        return branch(np.geomspace(1e-3, 100.0, check_count(n_points, "n_points", minimum=2)))
+        n_points = check_count(n_points, "n_points", minimum=2)
+        return exact.branch(np.geomspace(1e-3, 100.0, n_points))

@@ -1,9 +1,8 @@
 """Decoders: from a latent to what the likelihood needs at every site.
 
-A decoder maps latents ``(n_samples, n_latents)`` to ``(n_samples, n_sites, n_parameters)``.
-It never sees the conditions: given the latent, the law of a site is the same at every
-temperature, and only the prior knows which latents occur there. ``calibrate`` sets its output
-bias to the independent model's, ``(n_sites, n_parameters)``: training is spent on the rest.
+A decoder maps latents ``(n_samples, n_latents)`` to ``(n_samples, n_sites, n_parameters)`` and
+never sees the conditions: only the prior knows which latents occur at a temperature. ``calibrate``
+sets its output bias to the independent model's, ``(n_sites, n_parameters)``.
 """
 
 from __future__ import annotations
@@ -14,14 +13,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mfvae.vae.encoder import (
-    BatchNorm1d,
-    BatchNorm2d,
-    Sizes,
-    check_convolutions,
-    check_widths,
-    multilayer,
-)
+from mfvae.vae.encoder import BatchNorm, Sizes, check_convolutions, check_widths, multilayer
 
 __all__ = ["CNNDecoder", "LinearDecoder", "MLPDecoder"]
 
@@ -63,10 +55,8 @@ class _Upsample(nn.Module):
     def __init__(self, n_inputs: int, n_outputs: int, padding_mode: str) -> None:
         super().__init__()
         self.circular = padding_mode == "circular"
-        padding = 0 if self.circular else 1
-        self.convolution = nn.ConvTranspose2d(
-            n_inputs, n_outputs, 3, 2, padding, output_padding=padding
-        )
+        pad = 0 if self.circular else 1
+        self.convolution = nn.ConvTranspose2d(n_inputs, n_outputs, 3, 2, pad, output_padding=pad)
 
     def forward(self, image: Tensor) -> Tensor:
         if not self.circular:
@@ -97,22 +87,20 @@ class CNNDecoder(nn.Module):
         channels, self.pooled = check_convolutions(sizes, channels, padding_mode, width)
         self.lattice_shape, self.normalized = tuple(sizes.lattice_shape), width is not None
         n_pooled = math.prod(self.pooled)
+        numbers = list(pairwise([*reversed(channels), sizes.n_parameters]))
         steps: list[nn.Module] = []
         if width is None:
             self.affine = nn.Linear(sizes.n_latents, n_pooled)
-        else:
+            for pair in numbers:
+                steps += [nn.SiLU(), _Upsample(*pair, padding_mode)]
+        else:  # a bias before a batch normalisation would be subtracted again
             dense = nn.Linear(sizes.n_latents, width, bias=False)
             onto_grid = nn.Linear(width, n_pooled, bias=False)
-            steps += [dense, BatchNorm1d(width), nn.ReLU(), onto_grid]
+            steps += [dense, BatchNorm(width), nn.ReLU(), onto_grid]
             steps.append(nn.Unflatten(1, self.pooled))
-        numbers = pairwise([*reversed(channels), sizes.n_parameters])
-        for block, (n_inputs, n_outputs) in enumerate(numbers, start=1):
-            if width is None:
-                steps += [nn.SiLU(), _Upsample(n_inputs, n_outputs, padding_mode)]
-            else:  # a bias before a batch normalisation would be subtracted again
-                last = block == len(channels)
-                convolution = nn.ConvTranspose2d(n_inputs, n_outputs, 4, 2, 1, bias=last)
-                steps += [BatchNorm2d(n_inputs), nn.ReLU(), convolution]
+            for pair in numbers:
+                convolution = nn.ConvTranspose2d(*pair, 4, 2, 1, bias=pair is numbers[-1])
+                steps += [BatchNorm(pair[0]), nn.ReLU(), convolution]
         self.steps = nn.Sequential(*steps)
 
     def calibrate(self, marginal_parameters: Tensor) -> None:

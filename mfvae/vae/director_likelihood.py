@@ -1,8 +1,7 @@
 """Directors: the Bingham law p(n) = exp(n^T A n) / Z(A) at every site, in two forms.
 
 A is symmetric and traceless, five components in an orthonormal basis. The gradient of ln Z is
-``E[nnᵀ]``, smooth even where eigenvalues meet, and computed without eigenvectors: in Newton's
-form with the eigenvalues λ₃ >= λ₂ >= λ₁,
+``E[nnᵀ]``, computed without eigenvectors, in Newton's form with the eigenvalues λ₃ >= λ₂ >= λ₁:
 
     E[nnᵀ] = E[n₃²] + 2 E[n₃²n₂²] (A - λ₃) + 4 E[n₁²n₂²n₃²] (A - λ₃)(A - λ₂).
 
@@ -42,10 +41,9 @@ _LARGE = (
 class BinghamNatural(Likelihood):
     """The decoder emits the five components of the symmetric traceless matrix A itself.
 
-    In these natural parameters the Hubbard-Stratonovich conditional of the Maier-Saupe
-    model is linear in the field, so that a linear decoder is exact. Densities are with
-    respect to the surface measure of the unit sphere, whose total is 4 pi. Means are
-    ``E[n n^T]``, ``(n_samples, n_sites, 3, 3)``.
+    In these natural parameters the Hubbard-Stratonovich conditional of the Maier-Saupe model is
+    linear in the field, so that a linear decoder is exact. Densities refer to the surface measure,
+    of total 4 pi. Means are ``E[n n^T]``, ``(n_samples, n_sites, 3, 3)``.
     """
 
     n_parameters = n_features = 5
@@ -60,7 +58,7 @@ class BinghamNatural(Likelihood):
         return torch.from_numpy(check_directors(x, "X", ndim=3).astype(np.float32))
 
     def restore(self, x: Tensor) -> np.ndarray:
-        return x.cpu().numpy().astype(np.float32)
+        return x.float().numpy(force=True)
 
     def marginal_parameters(self, x: Tensor) -> Tensor:
         return torch.zeros(x.shape[1], self.n_parameters)
@@ -77,7 +75,7 @@ class BinghamNatural(Likelihood):
         seed = torch.randint(2**31, (1,), generator=generator, device=parameters.device)
         matrices = from_components(self.natural(parameters).double())
         directors = Bingham(matrices.cpu().numpy()).sample(1, seed=int(seed))[..., 0, :]
-        return torch.from_numpy(directors.astype(np.float32)).to(parameters.device)
+        return torch.from_numpy(directors).to(parameters.device)
 
     def mean(self, parameters: Tensor) -> Tensor:
         return moment(self.natural(parameters))
@@ -86,25 +84,23 @@ class BinghamNatural(Likelihood):
 class BinghamRotation(BinghamNatural):
     """The decoder emits a rotation and two eigenvalue gaps (Biroli, Welling & Vitelli 2026).
 
-    Six numbers become a rotation by Gram-Schmidt, two more the eigenvalues
-    0, softplus(a), softplus(a) + softplus(b) of A.
+    Six numbers become a rotation, two the eigenvalues 0, softplus(a), softplus(a) + softplus(b).
     """
 
     n_parameters = 8
 
     def marginal_parameters(self, x: Tensor) -> Tensor:
-        identity = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, -1.0, -1.0])
-        return identity.expand(x.shape[1], -1)
+        return torch.tensor([1.0, 0, 0, 0, 1, 0, -1, -1]).expand(x.shape[1], -1)  # no rotation
 
     def natural(self, parameters: Tensor) -> Tensor:
         first, second, gaps = parameters.split([3, 3, 2], dim=-1)
         first = functional.normalize(first, dim=-1)
         second = second - (first * second).sum(dim=-1, keepdim=True) * first
         second = functional.normalize(second, dim=-1)
-        third = torch.linalg.cross(first, second)
+        axes = second, torch.linalg.cross(first, second)
         values = functional.softplus(gaps).cumsum(dim=-1)[..., None, None].unbind(dim=-3)
-        axes = zip(values, (second, third), strict=True)
-        return to_components(sum(v * n[..., :, None] * n[..., None, :] for v, n in axes))
+        terms = (v * n[..., :, None] * n[..., None, :] for v, n in zip(values, axes, strict=True))
+        return to_components(sum(terms))
 
 
 def _basis(like: Tensor) -> Tensor:
@@ -124,18 +120,17 @@ def from_components(components: Tensor) -> Tensor:
 def log_normalizer(components: Tensor) -> Tensor:
     """Return ``ln ∫ exp(nᵀAn) dn`` over the unit sphere, nats, ``(...)``, differentiable once.
 
-    ``components`` ``(..., 5)`` of A are float32 or float64; lower precisions are computed in
-    float32. The relative error of Z is about 1e-6 in float32 and 1e-10 in float64 for
-    eigenvalues up to 1e3; all is NaN if any entry of the batch is not finite.
+    Lower precisions than float32 of the ``components`` ``(..., 5)`` of A are computed in float32.
+    The relative error of Z is about 1e-6 in float32 and 1e-10 in float64 for eigenvalues up to
+    1e3; all is NaN if any entry of the batch is not finite.
 
     >>> a = torch.zeros(2, 5, dtype=torch.float64)
     >>> torch.allclose(log_normalizer(a).exp(), torch.tensor(4 * math.pi, dtype=a.dtype))
     True
     """
     matrices = from_components(components)
-    if matrices.dtype in (torch.float16, torch.bfloat16):
-        return _LogNormalizer.apply(matrices.float()).to(matrices.dtype)
-    return _LogNormalizer.apply(matrices)
+    precise = torch.promote_types(matrices.dtype, torch.float32)
+    return _LogNormalizer.apply(matrices.to(precise)).to(matrices.dtype)
 
 
 @torch.no_grad()
@@ -160,13 +155,13 @@ class _LogNormalizer(torch.autograd.Function):
 def _log_normalizer_and_moment(matrices: Tensor) -> tuple[Tensor, Tensor]:
     # Rounding in the invariants moves ln Z by its square root times the spread squared.
     values = _eigenvalues(matrices.double() if matrices.device.type != "mps" else matrices)
-    log_z, square, pair, triple = _integrate(values, matrices.dtype)
-    values = values.to(matrices.dtype)
+    log_z, *coefficients = _integrate(values, matrices.dtype)
     identity = torch.eye(3, dtype=matrices.dtype, device=matrices.device)
-    first = matrices - values[..., 2, None, None] * identity
-    second = matrices - values[..., 1, None, None] * identity
-    mean = square[..., None, None] * identity + pair[..., None, None] * first
-    return log_z, mean + triple[..., None, None] * (first @ second)
+    _, middle, top, square, pair, triple = (
+        part[..., None, None] for part in (*values.to(matrices.dtype).unbind(-1), *coefficients)
+    )
+    first, second = matrices - top * identity, matrices - middle * identity
+    return log_z, square * identity + pair * first + triple * (first @ second)
 
 
 def _eigenvalues(matrices: Tensor) -> Tensor:
@@ -185,8 +180,7 @@ def _eigenvalues(matrices: Tensor) -> Tensor:
     scale = 1 / p.clamp_min(torch.finfo(p.dtype).tiny ** 0.25)
     half = 0.5 * (a * (b * c - f2) - b * e2 - c * d2 + 2 * d * e * f) * scale * scale * scale
     phi = torch.acos(half.clamp(-1, 1)) / 3
-    top = 2 * p * torch.cos(phi)
-    lowest = 2 * p * torch.cos(phi + 2 * math.pi / 3)
+    top, lowest = 2 * p * torch.cos(phi), 2 * p * torch.cos(phi + 2 * math.pi / 3)
     return torch.stack([mean + lowest, mean - top - lowest, mean + top], dim=-1)
 
 

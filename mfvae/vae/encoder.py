@@ -1,13 +1,13 @@
 """Encoders: from a configuration and its conditions to the Gaussian q(z | x).
 
 An encoder maps features ``(n_samples, n_features, n_sites)`` and standardised conditions
-``(n_samples, n_conditions)`` to the mean and the log-variance of q(z | x) =
-Normal(mean, diag exp(log_variance)), both ``(n_samples, n_latents)``.
+``(n_samples, n_conditions)`` to the mean and log-variance of q, both ``(n_samples, n_latents)``.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -23,10 +23,9 @@ SLOPE = 0.2  # of the leaky ReLU
 
 
 class Sizes(NamedTuple):
-    """What every encoder, decoder and prior is told, before its own options.
+    """What every encoder and decoder is told, before its own options.
 
-    ``n_features`` are the channels a site that an encoder sees, ``n_parameters`` the numbers a
-    site that a decoder emits; ``lattice_shape`` is rows and columns, or None.
+    ``n_features`` channels a site go into an encoder, ``n_parameters`` come out of a decoder.
     """
 
     n_latents: int
@@ -52,7 +51,7 @@ def check_convolutions(
     """Return channels, and the shape of the last block: each halves the lattice, rounded up."""
     if width is not None:
         check_count(width, "width")
-    modes = ("zeros", "circular") if width is None else ("zeros",)
+    modes = ("zeros", "circular")[: 2 if width is None else 1]
     check_choice(padding_mode, "padding_mode", modes)
     channels = check_widths(channels, "channels")
     return channels, (channels[-1], *(-(-n // 2 ** len(channels)) for n in sizes.lattice_shape))
@@ -61,14 +60,16 @@ def check_convolutions(
 def multilayer(n_inputs: int, widths: tuple[int, ...], n_outputs: int) -> nn.Sequential:
     """Return a fully connected network with SiLU between its affine layers."""
     layers: list[nn.Module] = []
-    for width in widths:
-        layers += [nn.Linear(n_inputs, width), nn.SiLU()]
-        n_inputs = width
-    return nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))
+    for size, width in pairwise([n_inputs, *widths, n_outputs]):
+        layers += [nn.Linear(size, width), nn.SiLU()]
+    return nn.Sequential(*layers[:-1])
 
 
-class _OneRow:
-    """Mixin: a batch that holds one number a channel has no spread; use the running averages."""
+class BatchNorm(nn.BatchNorm2d):
+    """For images and dense layers; one number a channel has no spread: use running averages."""
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        """Any number of axes."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.numel() == x.shape[1]:
@@ -78,17 +79,8 @@ class _OneRow:
         return super().forward(x)
 
 
-class BatchNorm1d(_OneRow, nn.BatchNorm1d): ...
-
-
-class BatchNorm2d(_OneRow, nn.BatchNorm2d): ...
-
-
 class Encoder(nn.Module):
-    """Base: linear heads for mean and log-variance, which is clamped for stability.
-
-    A subclass has ``hidden(features, conditions)``, its last layer, ``(n_samples, n_hidden)``.
-    """
+    """Base: linear heads of ``hidden(features, conditions)``, a subclass's last layer."""
 
     def __init__(self, n_hidden: int, n_latents: int) -> None:
         super().__init__()
@@ -108,15 +100,9 @@ class CNNEncoder(Encoder):
 
     Without ``width`` a block is conv(kernel 3) + SiLU (Biroli, Welling & Vitelli 2026, Methods).
     With it, the network of Huang, Hu & Yang (2022), table I (there: channels (64, 128), width
-    1024): conv(kernel 4) + batch normalisation + leaky ReLU, then a dense layer; lattices are
-    filled up with zeros. In training a batch normalisation uses the batch's own mean and
-    spread, afterwards their running averages, so that answers do not depend on the company.
-
-    Args:
-        sizes: With a ``lattice_shape``.
-        channels: Channels of each block.
-        padding_mode: "zeros", or "circular" for periodic lattices (without ``width`` only).
-        width: Width of the dense layer, or None.
+    1024): conv(kernel 4) + batch normalisation + leaky ReLU, then a dense layer of this width;
+    lattices are filled up with zeros. ``channels`` are those of each block; ``padding_mode`` is
+    "zeros", or "circular" for periodic lattices (without ``width`` only).
     """
 
     def __init__(
@@ -130,25 +116,20 @@ class CNNEncoder(Encoder):
         channels, pooled = check_convolutions(sizes, channels, padding_mode, width)
         super().__init__(width or math.prod(pooled), sizes.n_latents)
         self.lattice_shape = rows, columns = tuple(sizes.lattice_shape)
+        numbers = pairwise([sizes.n_features + sizes.n_conditions, *channels])
         layers: list[nn.Module] = []
-        if width is not None:
-            scale = 2 ** len(channels)
-            layers.append(
-                nn.ZeroPad2d((0, pooled[2] * scale - columns, 0, pooled[1] * scale - rows))
-            )
-        n_inputs = sizes.n_features + sizes.n_conditions
-        for n_outputs in channels:
-            if width is None:
-                convolution = nn.Conv2d(n_inputs, n_outputs, 3, 2, 1, padding_mode=padding_mode)
-                layers += [convolution, nn.SiLU()]
-            else:  # a bias before a batch normalisation would be subtracted again
-                convolution = nn.Conv2d(n_inputs, n_outputs, 4, 2, 1, bias=False)
-                layers += [convolution, BatchNorm2d(n_outputs), nn.LeakyReLU(SLOPE)]
-            n_inputs = n_outputs
-        layers.append(nn.Flatten())
-        if width is not None:
+        if width is None:
+            for pair in numbers:
+                layers += [nn.Conv2d(*pair, 3, 2, 1, padding_mode=padding_mode), nn.SiLU()]
+            layers.append(nn.Flatten())
+        else:  # a bias before a batch normalisation would be subtracted again
+            n_rows, n_columns = (n * 2 ** len(channels) for n in pooled[1:])
+            layers.append(nn.ZeroPad2d((0, n_columns - columns, 0, n_rows - rows)))
+            for pair in numbers:
+                layers += [nn.Conv2d(*pair, 4, 2, 1, bias=False), BatchNorm(pair[1])]
+                layers.append(nn.LeakyReLU(SLOPE))
             dense = nn.Linear(math.prod(pooled), width, bias=False)
-            layers += [dense, BatchNorm1d(width), nn.LeakyReLU(SLOPE)]
+            layers += [nn.Flatten(), dense, BatchNorm(width), nn.LeakyReLU(SLOPE)]
         self.blocks = nn.Sequential(*layers)
 
     def hidden(self, features: Tensor, conditions: Tensor) -> Tensor:
@@ -158,10 +139,9 @@ class CNNEncoder(Encoder):
 
 
 class MLPEncoder(Encoder):
-    """A fully connected network of all sites and conditions.
+    """A fully connected network of all sites and conditions, with hidden layers of ``widths``.
 
-    ``widths`` are those of the hidden layers; none makes the encoder affine, which is exact for
-    spins in Hubbard-Stratonovich fields.
+    Without any it is affine, which is exact for spins in Hubbard-Stratonovich fields.
     """
 
     def __init__(self, sizes: Sizes, *, widths: tuple[int, ...] = (256,)) -> None:
@@ -178,16 +158,15 @@ class MLPEncoder(Encoder):
 class SetEncoder(Encoder):
     """For exchangeable sites: sees only the average of the features over sites.
 
-    The average is standardised with the mean and spread of a batch of training data (it
-    is O(N^{-1/2}) in a disordered phase), goes through a small network together with the
-    conditions, and directly into the heads as well, times a gain that follows the conditions:
-    where the sites feel a collective field, the mean of the field divided by the temperature
-    is a product of the two. ``widths`` are those of the hidden layers, at least one.
+    The average, standardised with a batch of training data (it is O(N^{-1/2}) in a disordered
+    phase), goes through a network of at least one hidden layer together with the conditions, and
+    directly into the heads as well, times a gain that follows the conditions: the mean of a
+    collective field divided by the temperature is a product of the two.
     """
 
     def __init__(self, sizes: Sizes, *, widths: tuple[int, ...] = (64, 64)) -> None:
-        widths = check_widths(widths, "widths")
-        n_features, n_conditions = sizes.n_features, sizes.n_conditions
+        widths, n_conditions = check_widths(widths, "widths"), sizes.n_conditions
+        n_features = sizes.n_features
         super().__init__(widths[-1] + n_features, sizes.n_latents)
         self.register_buffer("location", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))

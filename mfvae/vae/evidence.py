@@ -1,9 +1,8 @@
 """How probable is this configuration? ELBO, importance weighting, and quadrature.
 
-All three estimate ``ln p(x | c) = ln ∫ dz p(z | c) p(x | z)`` in nats for the whole
-configuration: the ELBO from below by the mean of the log weights
-``ln w = ln p(x|z) + ln p(z|c) - ln q(z|x,c)``, z ~ q; IWAE by the log of the mean weight
-(Burda, Grosse & Salakhutdinov 2016), a tighter lower bound on average; quadrature, for one
+All three estimate ``ln p(x | c) = ln ∫ dz p(z | c) p(x | z)`` in nats: the ELBO by the mean of the
+log weights ``ln w = ln p(x|z) + ln p(z|c) - ln q(z|x,c)``, z ~ q; IWAE by the log of the mean
+weight (Burda, Grosse & Salakhutdinov 2016), a tighter lower bound on average; quadrature, for one
 or two latents, by panels of Gauss-Legendre nodes refined until the value settles.
 """
 
@@ -12,20 +11,18 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
 from mfvae.vae.model import LatentVariableModel
 from mfvae.vae.prior import Prior, distinct_rows, log_normal
 
 __all__ = ["bound", "log_weights", "panel_rule", "quadrature", "settled_integral"]
-
-# (rows, latents) -> ln of the integrand, (n_rows, n_latents_rows)
-LogIntegrand = Callable[[Tensor, Tensor], Tensor]
 
 _ROWS = 4096  # configurations x latents handled at once
 _NODES = 128  # quadrature nodes handled at once for _ROWS rows: 4 MB, not paged in anew each time
@@ -86,8 +83,7 @@ def panel_rule(
     for left, right in pairwise(edges):
         n_pieces = max(1, math.ceil((right - left) / (8 * spacing)))
         width = (right - left) / n_pieces
-        n_nodes = math.ceil(width / spacing) + order
-        unit_nodes, unit_weights = np.polynomial.legendre.leggauss(n_nodes)
+        unit_nodes, unit_weights = leggauss(math.ceil(width / spacing) + order)
         centers = left + width * (np.arange(n_pieces) + 0.5)
         nodes.append((centers[:, None] + width / 2 * unit_nodes).ravel())
         weights.append(np.tile(width / 2 * unit_weights, n_pieces))
@@ -103,9 +99,8 @@ def _grid(axes: tuple[np.ndarray, ...], like: Tensor) -> Tensor:
 def _box(log_integrand, rows, prior, condition, tolerance) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends of a box that holds the integrand of every row, and little else.
 
-    The prior's box holds the prior; a configuration far from what the model expects may pull
-    its latent outside. The box grows until the integrand on its surface is negligible, then
-    shrinks to where it is not.
+    A configuration far from what the model expects may pull its latent out of the prior's box. The
+    box grows until the integrand on its surface is negligible, then shrinks to where it is not.
     """
     low, high = (np.array(edge.tolist()) for edge in prior.box(condition))
     n_points = 129 if len(low) == 1 else 33
@@ -152,7 +147,7 @@ def _integrate(log_integrand, rows, prior, condition, box, level: int, max_nodes
 
 
 def settled_integral(
-    log_integrand: LogIntegrand,
+    log_integrand: Callable[[Tensor, Tensor], Tensor],
     rows: Tensor,
     prior: Prior,
     condition: Tensor,
@@ -164,26 +159,20 @@ def settled_integral(
 
     Gauss-Legendre panels over a box meet where the prior is not smooth. The spacing of the nodes
     is halved, and every panel given three more, until no row's value changes by more than
-    ``tolerance``; the value returned is the finer rule's.
+    ``tolerance``, or RuntimeError beyond ``max_nodes`` nodes; the value is the finer rule's.
 
     Args:
         log_integrand: Takes rows and latents ``(n_nodes, n_latents)`` float64 and returns ln of
             the integrand, the prior's density included, ``(n_rows, n_nodes)``.
         rows: What tells one integral from another, one row each.
-        prior: The law of one or two latents, in float64; gives box and breakpoints.
-        condition: One row of standardised conditions, ``(1, n_conditions)`` float64.
-        tolerance: Largest change, in nats, that the last halving may bring to any row.
-        max_nodes: Nodes after which refinement is given up.
-
-    Raises:
-        RuntimeError: If the tolerance is not reached with ``max_nodes`` nodes.
+        prior, condition: The law of one or two latents, in float64, which gives box and
+            breakpoints, and one row of its standardised conditions.
     """
-    level, change = 0, math.inf
+    estimate = change = math.inf
     place = (log_integrand, rows, prior, condition)
     box = _box(*place, tolerance)
-    estimate = _integrate(*place, box, level, max_nodes)
-    while not change <= tolerance:
-        level, previous = level + 1, estimate
+    for level in count():
+        previous = estimate
         try:
             estimate = _integrate(*place, box, level, max_nodes)
         except RuntimeError as error:
@@ -191,19 +180,17 @@ def settled_integral(
                 f"quadrature did not settle to {tolerance:g} nats (last change "
                 f"{change:.2g}): {error}; use method='iwae' or a larger tolerance"
             ) from None
-        change = float((estimate - previous).abs().max())
-    return estimate
+        if (change := float((estimate - previous).abs().max())) <= tolerance:
+            return estimate
 
 
 @torch.no_grad()
 def quadrature(model: LatentVariableModel, x: Tensor, conditions: Tensor, **limits: Any) -> Tensor:
     """Return ln p(x | c), float64 ``(n_samples,)`` nats, by integrating over one or two latents.
 
-    ValueError if the model has more than two; limits (``tolerance``, ``max_nodes``) and errors as
-    in ``settled_integral``, data and conditions as in ``log_weights``.
+    Limits (``tolerance``, ``max_nodes``) and errors as in ``settled_integral``.
     """
-    n_latents = model.prior.n_latents
-    if n_latents > 2:
+    if (n_latents := model.prior.n_latents) > 2:
         raise ValueError(f"quadrature needs one or two latents, the model has {n_latents}")
     model = copy.deepcopy(model).double()
     conditions = conditions.double()

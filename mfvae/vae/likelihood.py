@@ -2,12 +2,11 @@
 
 Given the latent, sites are independent and each follows an exponential family,
 
-    ln p(x | z) = sum_i [ eta_i(z) . t(x_i) - ln Z_i(z) ] + const,
+    ln p(x | z) = sum_i [ eta_i(z) . t(x_i) - ln Z_i(z) ] + const.
 
-so that a likelihood is defined by its sufficient statistics ``t``, its natural parameters
-``eta`` and its log-normaliser. Tensors of data have shape ``(n_samples, n_sites)``
-(directors: ``(n_samples, n_sites, 3)``), what a decoder emits ``(n_samples, n_sites,
-n_parameters)``; log probabilities are in nats for the whole configuration.
+Tensors of data have shape ``(n_samples, n_sites)`` (directors: ``(n_samples, n_sites, 3)``), what
+a decoder emits ``(n_samples, n_sites, n_parameters)``; log probabilities are in nats for the whole
+configuration.
 """
 
 from __future__ import annotations
@@ -28,16 +27,13 @@ __all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood", "Tempered"]
 class Likelihood(nn.Module):
     """What every observation model offers; a subclass fills in the law of one site.
 
-    Its class method ``settings_from_data(x, **options)`` checks training data and returns the
-    constructor's arguments, options included. Its methods are
-
+    - ``settings_from_data(x, **options)``, of the class: checks training data and returns the
+      constructor's arguments, options included;
     - ``prepare(x)``: data as the model keeps them (ValueError on other letters), and
       ``restore(x)``: back in the user's letters and dtype;
-    - ``marginal_parameters(x)``: what a decoder would emit for independent sites,
-      ``(n_sites, n_parameters)``;
+    - ``marginal_parameters(x)``: what a decoder would emit for independent sites, one row a site;
     - ``statistics(x)``: sufficient statistics, ``(n_samples, n_sites, n_statistics)``;
-    - ``log_normalizer(parameters)``: ln Z summed over sites, constants of the base measure
-      included, ``(n_samples,)`` nats;
+    - ``log_normalizer(parameters)``: ln Z summed over sites, ``(n_samples,)`` nats;
     - ``sample(parameters, generator)``: a configuration a row, as the model keeps data;
     - ``mean(parameters)``: of each site in the user's letters, ``(n_samples, n_sites, …)``.
     """
@@ -72,18 +68,16 @@ class Bernoulli(Likelihood):
 
     For spins the field of Curie-Weiss theory is half the logit, ``p(s | h) = e^{sh} / 2cosh h``.
 
-    Args:
-        letters: The two letters of the user's data: (-1, 1) or (0, 1); found from the data if they
-            show the smaller one.
-        dtype: NumPy's name of the type of the user's data; None is int8 for spins, uint8 for words.
+    The user's ``letters`` are (-1, 1) or (0, 1), found from data that show the smaller one; their
+    ``dtype`` None is int8 for spins, uint8 for words.
     """
 
     def __init__(self, letters: tuple[int, int] = (0, 1), dtype: str | None = None) -> None:
         super().__init__()
         self.letters = (int(letters[0]), int(letters[1]))
-        self.data_dtype = np.dtype(dtype or ("int8" if self.letters[0] < 0 else "uint8"))
         if self.letters not in ((-1, 1), (0, 1)):
             raise ValueError(f"letters must be (-1, 1) or (0, 1), got {self.letters}")
+        self.data_dtype = np.dtype(dtype or ("int8" if self.letters[0] < 0 else "uint8"))
 
     @classmethod
     def settings_from_data(cls, x: np.ndarray, **options: Any) -> dict[str, Any]:
@@ -91,13 +85,13 @@ class Bernoulli(Likelihood):
         if "letters" in options:
             return {**settings, "letters": tuple(options["letters"])}
         values = np.unique(x)
-        if not np.all(np.isin(values, (-1, 0, 1))) or (values.min() < 0 and np.any(values == 0)):
+        if not set(values) <= {-1, 1} and not set(values) <= {0, 1}:
             shown = ", ".join(f"{value:g}" for value in values[:5].astype(float))
             raise ValueError(
                 "the Bernoulli likelihood needs two-letter data, -1/+1 or 0/1; found values "
                 f"{shown}{', …' if len(values) > 5 else ''}"
             )
-        if len(values) == 1 and values[0] == 1:
+        if set(values) == {1}:
             raise ValueError(
                 "all values are 1, so it cannot be told whether the letters are -1/+1 or 0/1: "
                 'say so by likelihood_options={"letters": (0, 1)}'
@@ -111,8 +105,7 @@ class Bernoulli(Likelihood):
         return torch.from_numpy(larger.astype(np.uint8))
 
     def restore(self, x: Tensor) -> np.ndarray:
-        letters = np.array(self.letters, dtype=self.data_dtype)
-        return letters[x.cpu().numpy()]
+        return np.array(self.letters, dtype=self.data_dtype)[x.cpu().numpy()]
 
     def marginal_parameters(self, x: Tensor) -> Tensor:
         n_ones = x.sum(dim=0, dtype=torch.float64)
@@ -141,8 +134,7 @@ class Tempered(Bernoulli):
     """Two letters a site, with probability ``sigmoid(beta_k h_k)`` of the larger one.
 
     The decoder emits h_k and the logit of the local inverse temperature, 0 < beta_k < 1
-    (Huang, Hu & Yang 2022, discussion and table II). Only the product enters the probability
-    of a configuration, so that data cannot tell h_k from beta_k. Arguments as in ``Bernoulli``.
+    (Huang, Hu & Yang 2022, table II). Data cannot tell h_k from beta_k: only the product enters.
     """
 
     n_parameters = 2
@@ -150,8 +142,7 @@ class Tempered(Bernoulli):
     @staticmethod
     def branches(parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Return h and beta, each ``(n_samples, n_sites, 1)``."""
-        field, temperature_logit = parameters.split(1, dim=-1)
-        return field, torch.sigmoid(temperature_logit)
+        return parameters[..., :1], torch.sigmoid(parameters[..., 1:])
 
     def marginal_parameters(self, x: Tensor) -> Tensor:
         logit = super().marginal_parameters(x)
@@ -165,9 +156,7 @@ class Tempered(Bernoulli):
 class Categorical(Likelihood):
     """Codes 0 … n_categories-1 a site; the decoder emits one logit a category.
 
-    Args:
-        n_categories: Number of letters.
-        dtype: NumPy's name of the type of the user's data.
+    ``dtype`` is NumPy's name of the type of the user's data.
     """
 
     def __init__(self, n_categories: int, dtype: str = "uint8") -> None:
@@ -216,10 +205,9 @@ class Categorical(Likelihood):
 class Gaussian(Likelihood):
     """Real values; the decoder emits the mean of each site in units of its spread.
 
-    Args:
-        location, scale: Mean and standard deviation of each site over the training data (1 where
-            the site is constant): the unit in which the network sees and emits values.
-        variance: "learned", one a site, or "unit", exactly the square of ``scale``.
+    ``location`` and ``scale`` are mean and standard deviation of each site in the training data (1
+    where it is constant), in which units the network sees and emits values; ``variance`` is
+    "learned", one a site, or "unit", exactly the square of ``scale``.
     """
 
     min_variance = 1e-4  #: Else the density at a constant site would have no upper bound.

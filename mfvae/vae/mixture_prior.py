@@ -19,15 +19,10 @@ class MixturePrior(Prior):
     """A mixture of Gaussians whose weights, means and covariances follow the conditions.
 
     Component k is ``z = m_k + L_k^{-1} D_k u``, u ~ Normal(0, 1), with D_k diagonal and L_k the
-    identity ("diagonal") or lower triangular with ones on its diagonal ("full"). Full
-    covariances tile a curved orbit of ordered states with flat pieces, which diagonal ones
-    can do only where the orbit runs along the axes.
-
-    Args:
-        n_latents, n_conditions: Sizes of z and c.
-        n_components: Number of Gaussians.
-        covariance: Shape of each Gaussian, "diagonal" or "full".
-        width: Hidden width of the network that turns conditions into shifts of the parameters.
+    identity (``covariance`` "diagonal") or lower triangular with ones on its diagonal ("full").
+    Full covariances tile a curved orbit of ordered states with flat pieces, which diagonal ones
+    can do only where the orbit runs along the axes. ``width`` is the hidden width of the network
+    that turns conditions into shifts of the parameters.
     """
 
     def __init__(
@@ -44,8 +39,7 @@ class MixturePrior(Prior):
         self.n_components = n_components = check_count(n_components, "n_components")
         self.means = nn.Parameter(torch.randn(n_components, n_latents))
         self.log_scales = nn.Parameter(torch.full((n_components, n_latents), -0.7))
-        below = torch.tril_indices(n_latents, n_latents, -1)
-        below = below[:, : 0 if covariance == "diagonal" else None]
+        below = torch.tril_indices(n_latents, n_latents, -1 if covariance == "full" else -n_latents)
         self.register_buffer("rows", below[0], persistent=False)
         self.register_buffer("columns", below[1], persistent=False)
         shape = (n_components, 1 + 2 * n_latents + below.shape[1])
@@ -86,9 +80,9 @@ class MixturePrior(Prior):
     def _grouped_log_prob(self, z: Tensor, distinct: Tensor, group: Tensor) -> Tensor:
         """Return ln p(z) of rows in ``group`` of the conditions: a product of matrices for each.
 
-        ``ln N_k(z) = c_k + z·P_k m_k - z·P_k z / 2`` is linear in the products of latents, with P_k
-        the precision. Differences of large terms lose digits: in single precision some 1e-7 of
-        the largest (z / scale)², which is why one or two latents do not go this way.
+        ``ln N_k(z) = c_k + z·P_k m_k - z·P_k z / 2`` is linear in the products of latents. Terms
+        that cancel lose some 1e-7 of the largest (z / scale)² in single precision, which is why
+        one or two latents do not go this way.
         """
         log_weights, means, log_scales, entries = self._components(distinct, z.dtype)
         root = torch.exp(-log_scales)[..., None] * self._lower(entries)
@@ -100,11 +94,10 @@ class MixturePrior(Prior):
         constant = constant - self.n_latents * math.log(2 * math.pi) / 2
         coefficients = torch.cat([squares, pull], dim=-1).mT
         products = torch.cat([z[:, i] * z[:, j], z], dim=1)
-        order = torch.argsort(group)
-        sizes = torch.bincount(group, minlength=len(distinct)).tolist()
+        order, sizes = torch.argsort(group), torch.bincount(group, minlength=len(distinct))
         log_density = [
             torch.logsumexp(torch.addmm(constant[k], part, coefficients[k]), dim=1)
-            for k, part in enumerate(products[order].split(sizes))
+            for k, part in enumerate(products[order].split(sizes.tolist()))
         ]
         return torch.cat(log_density)[torch.argsort(order)]
 

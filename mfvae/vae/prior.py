@@ -1,7 +1,6 @@
-"""Priors over the latent: p(z | conditions), a fixed Gaussian and flows of splines.
+"""Priors p(z | conditions), a fixed Gaussian and flows of splines, that start as Normal(0, 1).
 
 Latents ``(n_samples, n_latents)`` have standardised conditions ``(n_samples, n_conditions)``.
-All start out as Normal(0, 1), the mixture excepted.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from nflows.transforms.splines.rational_quadratic import (
     unconstrained_rational_quadratic_spline,
 )
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mfvae._validation import check_count, check_number
 from mfvae.vae.encoder import multilayer
@@ -23,8 +23,7 @@ __all__ = ["CouplingPrior", "NormalPrior", "Prior", "SplinePrior", "rational_qua
 
 Pair = tuple[Tensor, Tensor]
 
-# With linear tails the slope is 1 outside the bound; nflows takes softplus of what it is
-# given plus its minimum, so zero is not slope 1 but this is.
+# What nflows turns into slope 1, that of the tails, by softplus and its minimum.
 UNIT_SLOPE = math.log(math.expm1(1 - DEFAULT_MIN_DERIVATIVE))
 
 
@@ -51,8 +50,8 @@ class ConditionalParameters(nn.Module):
         else:
             width = check_count(width, "width")
             self.network = multilayer(n_conditions, (width, width), math.prod(shape))
-            nn.init.zeros_(self.network[-1].weight)
-            nn.init.zeros_(self.network[-1].bias)
+            for parameter in self.network[-1].parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, conditions: Tensor) -> Tensor:
         if hasattr(self, "constant"):
@@ -76,7 +75,7 @@ def rational_quadratic(
 
 
 class Prior(nn.Module):
-    """What every prior offers; a subclass fills in two methods, and ``box`` if its tails are wide.
+    """What every prior offers; a subclass fills in, and ``box`` if its tails are wide:
 
     - ``log_prob(z, conditions)``: ln p(z | conditions) of each row, ``(n_samples,)`` nats;
     - ``sample(conditions, generator)``: a latent a row, ``(n_samples, n_latents)``.
@@ -128,8 +127,7 @@ class NormalPrior(Prior):
 class FlowPrior(Prior):
     """Base: Normal(0, 1) pushed through invertible layers that act on [-bound, bound].
 
-    A layer is a function ``(x, conditions, inverse) -> (y, ln |det|)``, forward from latent to
-    noise. Sampling runs it backward in float64: the inverse of a spline solves a quadratic.
+    A layer is a function ``(x, conditions, inverse) -> (y, ln |det|)``, from latent to noise.
     """
 
     def __init__(self, n_latents: int, bound: float) -> None:
@@ -146,7 +144,7 @@ class FlowPrior(Prior):
         return log_normal(z) + log_determinant
 
     def sample(self, conditions: Tensor, generator: torch.Generator) -> Tensor:
-        z = self.noise(conditions, generator).double()
+        z = self.noise(conditions, generator).double()  # inverse splines solve quadratics
         for layer in reversed(self.layers):
             z, _ = layer(z, conditions, inverse=True)
         return z.to(conditions.dtype)
@@ -169,7 +167,7 @@ class _ElementwiseSpline(nn.Module):
         n_bins = (parameters.shape[-1] + 1) // 3
         widths = torch.softmax(parameters[:, :n_bins], dim=1)
         widths = DEFAULT_MIN_BIN_WIDTH + (1 - DEFAULT_MIN_BIN_WIDTH * n_bins) * widths
-        ends = torch.cat([torch.zeros_like(widths[:, :1]), widths.cumsum(dim=1)], dim=1)
+        ends = functional.pad(widths.cumsum(dim=1), (1, 0))
         return (self.bound * (2 * ends - 1)).clamp(-self.bound, self.bound).T
 
 
@@ -177,7 +175,6 @@ class SplinePrior(FlowPrior):
     """Factorised prior: each latent is Normal(0, 1) pushed through its own splines.
 
     Args:
-        n_latents, n_conditions: Sizes of z and c.
         n_layers, n_bins: Stacked splines, and bins of each (one more than its inner knots).
         bound: The splines act on [-bound, bound]; outside they are the identity.
         width: Hidden width of the networks that turn conditions into spline parameters.
@@ -232,13 +229,9 @@ class _CouplingSpline(ConditionalParameters):
 class CouplingPrior(FlowPrior):
     """Normal(0, 1) pushed through spline couplings (Durkan et al. 2019).
 
-    Which half of the latents bends alternates from layer to layer along random but fixed
-    splits, so that curved orbits of ordered states, which no factorised prior holds, can be
-    represented.
-
-    Args:
-        n_latents, n_conditions: Sizes of z, at least two, and c.
-        n_layers, n_bins, bound, width: As in ``SplinePrior``, of the couplings.
+    Which half of the latents, at least two, bends alternates from layer to layer along random but
+    fixed splits: curved orbits of ordered states, which no factorised prior holds, can be
+    represented. Options as in ``SplinePrior``.
     """
 
     def __init__(

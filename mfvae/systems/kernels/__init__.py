@@ -20,8 +20,7 @@ belongs to a chain and comes from a ``SeedSequence``, so that the bits depend on
 
 *What depends on Numba's insides* (tried with 0.60 to 0.62): the vector types of `lanes`
 (``PrimitiveModel``, ``intrinsic``, ``infer_global``), and the stamp of the cache on disk in
-`running.compiled`, which joins a hash of this whole room to the hash that Numba keeps of a kernel's
-own file. An edit of any file here therefore recompiles every kernel; nothing has to be touched.
+`running.compiled`: an edit of any file here recompiles every kernel.
 
 *A new kernel* gets a file named after its model, `@compiled` on what Python calls, `@inlined` on
 what other kernels are built of, and a plain NumPy twin of a dozen lines in its test under

@@ -1,12 +1,9 @@
 """Block Gibbs with replica exchange for the Hopfield model, sixteen ladders at once.
 
-Sites are kept as bits, 32 to a word. A sweep at one temperature
-
-1. draws the field ``m_μ | s ~ Normal(M_μ/N, 1/(βN))``,
-2. tabulates ``Σ ± 2β m_μ`` over groups of four patterns (all sixteen signs), so that the local
-   field of a site takes one addition for four patterns,
-3. draws every spin from ``P(s_i = +1 | m) = 1/(1 + exp(-2β ξ_i·m))``,
-4. recounts the overlaps by exclusive or and population count.
+Sites are kept as bits, 32 to a word. A sweep at one temperature draws the field
+``m_μ | s ~ Normal(M_μ/N, 1/(βN))``, tabulates ``Σ ± 2β m_μ`` over groups of four patterns (all
+sixteen signs), so that the local field of a site takes one addition for four patterns, draws every
+spin from ``P(s_i = +1 | m) = 1/(1 + exp(-2β ξ_i·m))``, and recounts the overlaps by exclusive or.
 """
 
 from __future__ import annotations
@@ -91,13 +88,11 @@ def draw_spins(n_sites, rows, table, thresholds, state, spins):
     for word in range((n_sites + 31) // 32):
         bits = load(spins, word * LANES) & 0
         sites = range(32 * word, min(32 * word + 32, n_sites))
-        if n_groups == 1:
-            for site in sites:
-                random, s = next_words(s)
+        for site in sites:
+            random, s = next_words(s)
+            if n_groups == 1:
                 up = select(random < load(thresholds, rows[site]), 1, 0)
-                bits = bits | (up << (site & 31))
-        else:
-            for site in sites:
+            else:
                 row = site * n_groups
                 x, y = load(table, rows[row]), load(table, rows[row + 1])
                 for group in range(2, n_groups - 1, 2):  # two chains of additions
@@ -105,12 +100,10 @@ def draw_spins(n_sites, rows, table, thresholds, state, spins):
                     y = y + load(table, rows[row + group + 1])
                 if n_groups % 2:
                     x = x + load(table, rows[row + n_groups - 1])
-                x = x + y
-                random, s = next_words(s)
-                u = uniforms(random)
+                x, u = x + y, uniforms(random)
                 against = u + u * _exp_size(x) < 1.0  # probability 1/(1 + e^|x|)
                 up = select(x < 0.0, 0, 1) ^ select(against, 1, 0)
-                bits = bits | (up << (site & 31))
+            bits = bits | (up << (site & 31))
         store(spins, word * LANES, bits)
     store_state(state, s)
 
@@ -118,12 +111,10 @@ def draw_spins(n_sites, rows, table, thresholds, state, spins):
 @compiled
 def count_wrong(pattern_bits, spins, wrong):
     """Count the sites that differ from each pattern."""
-    n_patterns, n_words = pattern_bits.shape
-    for pattern in range(n_patterns):
+    for pattern, words in enumerate(pattern_bits):
         total = load(spins, 0) & 0
-        for word in range(n_words):
-            differ = load(spins, word * LANES) ^ pattern_bits[pattern, word]
-            total = total + lanes.count_ones(differ)
+        for word in range(len(words)):
+            total = total + lanes.count_ones(load(spins, word * LANES) ^ words[word])
         store(wrong, pattern * LANES, total)
 
 
@@ -184,9 +175,8 @@ def run_block(betas, n_sites, rows, pattern_bits, states, spins, burn_in, thinni
 def ladder(temperatures: np.ndarray, n_sites: int, n_patterns: int) -> np.ndarray:
     """Return the temperatures of the replicas, ascending, among them all of ``temperatures``.
 
-    With a heat capacity of order one a site, neighbours at ``ln T' - ln T = 1.5/√N`` exchange
-    about every third proposal. The paramagnet begins at 1 + √(P/N) (Amit, Gutfreund & Sompolinsky
-    1987); 15 % above, one chain alone equilibrates quickly.
+    Neighbours at ``ln T' - ln T = 1.5/√N`` exchange about every third proposal. The paramagnet
+    begins at 1 + √(P/N) (Amit, Gutfreund & Sompolinsky 1987); 15 % above, a chain is quick alone.
     """
     given = np.sort(temperatures)
     top = 1.15 * (1 + np.sqrt(n_patterns / n_sites))
@@ -199,11 +189,9 @@ def ladder(temperatures: np.ndarray, n_sites: int, n_patterns: int) -> np.ndarra
 
 
 def run(patterns, temperatures, shape, steps, seed, start="random", n_threads=1):
-    """Return spins ``(n_temperatures, *shape, n_sites)`` int8, and exchange rates.
+    """Return spins ``(n_temperatures, *shape, n_sites)`` int8, and exchange rates of neighbours.
 
-    ``shape`` is of chains and records, ``steps`` are burn-in and thinning. The rates belong to
-    neighbours of the ladder, averaged over sweeps and chains (the lanes that fill the last block
-    included).
+    ``shape`` is of chains and records, ``steps`` are burn-in and thinning.
     """
     (n_sites, n_patterns), (n_chains, n_records) = patterns.shape, shape
     # A replica diffuses over about √N temperatures. At N = 256, P = 1…48 and T >= 0.6, energies

@@ -1,8 +1,7 @@
 """Random numbers for kernels, sixteen lanes or one at a time.
 
-Both generators are of one family (Blackman & Vigna, ACM Trans. Math. Softw. 47:36, 2021):
-xoshiro128++ in every lane, xoshiro256++ for what is drawn one by one. A state is an array of four
-numbers (a lane) while it rests, a tuple while a kernel runs.
+xoshiro128++ in every lane, xoshiro256++ for what is drawn one by one (Blackman & Vigna, ACM Trans.
+Math. Softw. 47:36, 2021). A state is an array while it rests, a tuple while a kernel runs.
 """
 
 from __future__ import annotations

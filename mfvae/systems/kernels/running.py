@@ -35,8 +35,7 @@ def thread_count() -> int:
     """Return the number of threads that Numba is set to use, at least 1, starting none.
 
     ``numba.get_num_threads`` starts Numba's pool of OpenMP threads, which contend with those of
-    torch from then on (a small training step took thirty times as long): it is asked only once
-    that pool is there.
+    torch from then on (a small training step took thirty times as long).
     """
     return get_num_threads() if parallel._is_initialized else int(config.NUMBA_NUM_THREADS)
 

@@ -45,12 +45,11 @@ def wolff_clusters(spins, queue, state, neighbours, threshold, n_clusters):
 
     A cluster grows breadth-first from a random site through equal neighbours, each bond open with
     probability 1 - e^{-2κ}, and is flipped as it grows (Wolff 1989, Phys. Rev. Lett. 62, 361).
-    There is no branch to mispredict: a neighbour is always written to the end of the queue, which
-    advances by the 0 or 1 that says whether it joined. Four bonds share one 64-bit draw, 16 bits
-    each; only on a tie with the threshold (once in 16,000 sites) do 16 more bits decide.
+    There is no branch to mispredict: a neighbour is always written to the end of the ``queue``,
+    uint32 (n_sites + 1,), which advances by the 0 or 1 that says whether it joined. Four bonds
+    share one 64-bit draw, 16 bits each; only on a tie with the threshold do 16 more bits decide.
 
-    The number of clusters is to be fixed before the run: one that depends on the flips would bias
-    the sample. ``queue`` is room for the cluster, uint32 (n_sites + 1,).
+    A number of clusters that depends on the flips would bias the sample.
     """
     s = state[0], state[1], state[2], state[3]
     n_sites, flipped = np.uint64(len(spins)), np.uint64(0)
@@ -148,8 +147,7 @@ def run_chains(length: int, chains: list[tuple], wolff: bool) -> None:
 def wolff_schedule(length: int, kappa: float, sweeps: float) -> int:
     """Return the number of clusters that flip ``sweeps`` × n_sites spins on average, at least 1.
 
-    The mean cluster size comes from a pilot run with a fixed seed of its own: the number depends
-    on the system and on κ alone, never on the run it is used for.
+    By a pilot run with a seed of its own: it depends on κ, never on the run it is used for.
     """
     n_sites, batch = length * length, max(1, length * length // 64)
     spins, queue = np.ones(n_sites, np.uint8), np.empty(n_sites + 1, np.uint32)
