@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pooch
 
+from mfvae._validation import check_temperatures
 from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.storage import content_hash, plain, replace_file
 
@@ -76,9 +77,12 @@ def sample_cached(
     system: Any, temperature: Any, n_samples: int, *, seed: int, **options: Any
 ) -> np.ndarray:
     """Return ``system.sample(temperature, n_samples, seed=seed, **options)``, drawn once."""
+    if not hasattr(system, "configuration"):
+        raise TypeError(f"system must have a method configuration: {type(system).__name__}")
+    temperatures, single = check_temperatures(temperature)
     about = {
         "system": system.configuration(),
-        "temperature": np.asarray(temperature, dtype=float).tolist(),
+        "temperature": [temperatures.tolist(), single],
         "n_samples": n_samples,
         "seed": seed,
         "options": options,
@@ -117,12 +121,15 @@ def fit_cached(
     >>> vae.transform(x).shape
     (200, 1)
     """
+    if not isinstance(vae, MeanFieldVAE):
+        raise TypeError(f"vae must be a MeanFieldVAE, got {type(vae).__name__}")
     given = isinstance(validation, tuple)
     parameters = vae.get_params()
     for shown_only in ("progress", "checkpoint_path"):
         del parameters[shown_only]
     about = {"parameters": parameters, "validation": "given" if given else validation}
     arrays = (X, conditions, *(validation if given else (None, None)))
+    arrays = [None if array is None else np.asanyarray(array) for array in arrays]
     path = _path("vae-{}.pt", ("systems", "vae"), vae, about, *arrays)
     try:
         trained = MeanFieldVAE.load(path)

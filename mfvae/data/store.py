@@ -84,6 +84,8 @@ class EquilibriumSamples:
         self._files = StoreFiles(self.path, attributes)
         self.temperatures = np.array(attributes["temperatures"])
         self.n_chunks = self._files.n_chunks
+        if not (chunks is None or isinstance(chunks, range)):
+            raise TypeError(f"chunks must be a range or None, got {chunks!r}")
         self._chunks = range(self.n_chunks) if chunks is None else chunks
         per_chunk = attributes["chains_per_chunk"] * attributes["n_records"]
         start, stop = self._chunks.start * per_chunk, self._chunks.stop * per_chunk
