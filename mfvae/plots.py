@@ -169,12 +169,11 @@ def table(
     """
     from IPython.display import HTML
 
-    head = "".join(f'<th scope="col">{html.escape(str(column))}</th>' for column in columns)
-    body = ""
-    for row in rows:
-        if len(row) != len(columns):
-            raise ValueError(f"rows must have {len(columns)} entries, got {len(row)}")
-        body += f"<tr>{''.join(f'<td>{html.escape(str(entry))}</td>' for entry in row)}</tr>"
+    cells = [[html.escape(str(entry)) for entry in row] for row in rows]
+    if any(len(row) != len(columns) for row in cells):
+        raise ValueError(f"rows must have {len(columns)} entries each")
+    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+    body = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in cells)
     return HTML(
         f'<table class="results" id="{html.escape(name)}"><caption>{html.escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -23,7 +23,8 @@ class Visit:
 
     def __init__(self, browser, site: str, path: str, width: int) -> None:
         self.problems: list[str] = []
-        self.context = browser.new_context(viewport={"width": width, "height": 900})
+        size = {"width": width, "height": 900}
+        self.context = browser.new_context(viewport=size, has_touch=width < 500)
         self.page = self.context.new_page()
         self.page.on("console", self.on_console)
         self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
@@ -106,7 +107,7 @@ def test_no_page_loads_a_widget_library():
 
 @pytest.mark.parametrize("window", WIDTHS)
 @pytest.mark.parametrize("path", frame_pages())
-def test_frames_move_by_mouse_and_by_keyboard(browser, site, path, window):
+def test_frames_move_by_mouse_touch_and_keyboard(browser, site, path, window):
     with Visit(browser, site, path, WIDTHS[window]) as visit:
         bars = visit.page.locator(".mfvae-frames")
         for i in range(bars.count()):
@@ -118,7 +119,8 @@ def test_frames_move_by_mouse_and_by_keyboard(browser, site, path, window):
             seen = []
             for place in (0.02, 0.98):
                 size = bar.bounding_box()
-                bar.click(position={"x": place * size["width"], "y": size["height"] / 2})
+                where = {"x": place * size["width"], "y": size["height"] / 2}
+                (bar.tap if window == "phone" else bar.click)(position=where)
                 seen.append(image.get_attribute("src"))
             assert seen[0] != seen[1], "the first and the last frame"
             label = bar.get_attribute("aria-valuetext")
