@@ -183,7 +183,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         if given["polish_steps"]:
             polish(self.module_, training, held_out or training, given)
         self.module_.eval()
-        if held_out and two_letters and given["n_epochs"] * n_batches >= 100:  # less is a trial
+        if held_out and two_letters and len(records) * n_batches >= 100:  # less is a trial
             check_gain(self.module_, training[0], *held_out, seed=given["random_state"])
         self.history_ = {key: [r[key] for r in records if key in r] for key in records[-1]}
         self.training_seconds_ = time.perf_counter() - started

@@ -203,6 +203,7 @@ def test_redraw_must_keep_the_number_of_rows_and_the_letters() -> None:
         vae().fit(data(), redraw=lambda epoch: (np.zeros((180, N_SITES)), None))
 
 
+@pytest.mark.filterwarnings("ignore:too few rows")
 def test_an_epoch_is_a_permutation_of_the_rows_fixed_by_seed_and_epoch() -> None:
     class Look(Callback):
         def on_train_batch_start(self, trainer, module, batch, index) -> None:
