@@ -17,10 +17,13 @@ import pkgutil
 import re
 import resource
 import select
+import shutil
 import signal
+import tempfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -184,7 +187,9 @@ def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
     return result
 
 
-def _batch(target: Target, number: int, first: int, n: int, seconds: float, out: int) -> None:
+def _batch(
+    target: Target, number: int, first: int, n: int, seconds: float, out: int, folder: Path
+) -> None:
     """Call up to ``n`` times within the seconds; a line before and one after each call."""
     import time
 
@@ -192,6 +197,7 @@ def _batch(target: Target, number: int, first: int, n: int, seconds: float, out:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     os.dup2(1, 2)
+    os.chdir(folder)  # a path may be "abc"
     started = time.monotonic()
     with os.fdopen(out, "w", buffering=1) as stream:
         for index in range(first, n):
@@ -219,8 +225,9 @@ def fuzz(
         number = seed + zlib.crc32(f"{target.owner}.{target.name}".encode())
         figures["callables"] += 1
         index, answered = 0, False
+        folder = Path(tempfile.mkdtemp(prefix="mfvae-faults-"))
         while index < n_calls:
-            results, index, end = _run(target, number, index, n_calls, seconds)
+            results, index, end = _run(target, number, index, n_calls, seconds, folder)
             for result in results:
                 figures["calls"] += 1
                 figures[result["end"]] += 1
@@ -237,6 +244,7 @@ def fuzz(
             figures[end] += 1
             changed = f"call {index - 1}"
             examples.setdefault(end, []).append(f"{target.owner}.{target.name}: {changed}")
+        shutil.rmtree(folder)
         figures["reached"] += answered
         if not answered:
             examples.setdefault("never answered", []).append(f"{target.owner}.{target.name}")
@@ -244,7 +252,7 @@ def fuzz(
 
 
 def _run(
-    target: Target, number: int, first: int, n: int, seconds: float
+    target: Target, number: int, first: int, n: int, seconds: float, folder: Path
 ) -> tuple[list[dict], int, str]:
     back, out = os.pipe()
     with warnings.catch_warnings():
@@ -253,7 +261,7 @@ def _run(
     if pid == 0:
         try:
             os.close(back)
-            _batch(target, number, first, n, seconds, out)
+            _batch(target, number, first, n, seconds, out, folder)
         finally:
             os._exit(1)
     os.close(out)

@@ -107,6 +107,21 @@ def test_the_second_fit_on_one_folder_is_refused(tmp_path: Path) -> None:
             assert answer == expected or "another fit is at work" in answer
 
 
+def test_a_fit_holds_its_folder_to_the_end(tmp_path: Path) -> None:
+    told = []
+
+    def redraw(epoch: int):
+        if epoch == 1:  # in the middle of the first, a second
+            with pytest.raises(RuntimeError, match="another fit is at work"):
+                vae(checkpoint_path=tmp_path).fit(X, redraw=redraw)
+            told.append(epoch)
+        return X[:108], None
+
+    first = vae(checkpoint_path=tmp_path).fit(X, redraw=redraw)
+    assert told == [1]
+    assert same(vae(checkpoint_path=tmp_path).fit(X, redraw=redraw), first)  # and then lets go
+
+
 def sweep_and_tell(path: Path, barrier, own: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     order = [(name, n) for name in "ab" for n in range(12)]
