@@ -137,8 +137,9 @@ def draw_rows(eigenvalues, frames, seed, out):
 def eigen_symmetric(matrix, frame):
     """Diagonalise ``matrix`` (3, 3) in place by cyclic Jacobi, much faster than by LAPACK;
     eigenvectors in columns of ``frame``."""
-    frame[:] = 0.0
-    frame[0, 0] = frame[1, 1] = frame[2, 2] = 1.0
+    for i in range(3):
+        for j in range(3):
+            frame[i, j] = 1.0 if i == j else 0.0
     for _ in range(30):
         off = matrix[0, 1] ** 2 + matrix[0, 2] ** 2 + matrix[1, 2] ** 2
         size = matrix[0, 0] ** 2 + matrix[1, 1] ** 2 + matrix[2, 2] ** 2
@@ -155,17 +156,25 @@ def eigen_symmetric(matrix, frame):
                 for k in range(3):
                     u, v = matrix[k, p], matrix[k, q]
                     matrix[k, p], matrix[k, q] = c * u - s * v, s * u + c * v
-                    u, v = frame[k, p], frame[k, q]
-                    frame[k, p], frame[k, q] = c * u - s * v, s * u + c * v
                 for k in range(3):
                     u, v = matrix[p, k], matrix[q, k]
                     matrix[p, k], matrix[q, k] = c * u - s * v, s * u + c * v
+                for k in range(3):
+                    u, v = frame[k, p], frame[k, q]
+                    frame[k, p], frame[k, q] = c * u - s * v, s * u + c * v
 
 
 @compiled
 def _decompose(matrices, frames):
     for row in range(len(matrices)):
-        eigen_symmetric(matrices[row], frames[row])
+        matrix, frame = matrices[row], frames[row]
+        eigen_symmetric(matrix, frame)
+        for p in (0, 1, 0):
+            q = p + 1
+            if matrix[q, q] < matrix[p, p]:
+                matrix[p, p], matrix[q, q] = matrix[q, q], matrix[p, p]
+                for i in range(3):
+                    frame[i, p], frame[i, q] = frame[i, q], frame[i, p]
 
 
 def eigen_decomposition(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,7 +185,5 @@ def eigen_decomposition(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     diagonal = np.array(matrices, dtype=np.float64, order="C").reshape(-1, 3, 3)
     frames = np.empty_like(diagonal)
     _decompose(diagonal, frames)
-    values = np.diagonal(diagonal, axis1=1, axis2=2)
-    order = np.argsort(values, axis=1, kind="stable")
-    values = np.take_along_axis(values, order, axis=1).reshape(matrices.shape[:-1])
-    return values, np.take_along_axis(frames, order[:, None], axis=2).reshape(matrices.shape)
+    values = np.diagonal(diagonal, axis1=1, axis2=2).copy()
+    return values.reshape(matrices.shape[:-1]), frames.reshape(matrices.shape)

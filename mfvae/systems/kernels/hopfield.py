@@ -88,11 +88,13 @@ def draw_spins(n_sites, rows, table, thresholds, state, spins):
     for word in range((n_sites + 31) // 32):
         bits = load(spins, word * LANES) & 0
         sites = range(32 * word, min(32 * word + 32, n_sites))
-        for site in sites:
-            random, s = next_words(s)
-            if n_groups == 1:
+        if n_groups == 1:
+            for site in sites:
+                random, s = next_words(s)
                 up = select(random < load(thresholds, rows[site]), 1, 0)
-            else:
+                bits = bits | (up << (site & 31))
+        else:
+            for site in sites:
                 row = site * n_groups
                 x, y = load(table, rows[row]), load(table, rows[row + 1])
                 for group in range(2, n_groups - 1, 2):  # two chains of additions
@@ -100,10 +102,12 @@ def draw_spins(n_sites, rows, table, thresholds, state, spins):
                     y = y + load(table, rows[row + group + 1])
                 if n_groups % 2:
                     x = x + load(table, rows[row + n_groups - 1])
-                x, u = x + y, uniforms(random)
+                x = x + y
+                random, s = next_words(s)
+                u = uniforms(random)
                 against = u + u * _exp_size(x) < 1.0  # probability 1/(1 + e^|x|)
                 up = select(x < 0.0, 0, 1) ^ select(against, 1, 0)
-            bits = bits | (up << (site & 31))
+                bits = bits | (up << (site & 31))
         store(spins, word * LANES, bits)
     store_state(state, s)
 
@@ -111,10 +115,12 @@ def draw_spins(n_sites, rows, table, thresholds, state, spins):
 @compiled
 def count_wrong(pattern_bits, spins, wrong):
     """Count the sites that differ from each pattern."""
-    for pattern, words in enumerate(pattern_bits):
+    n_patterns, n_words = pattern_bits.shape
+    for pattern in range(n_patterns):
         total = load(spins, 0) & 0
-        for word in range(len(words)):
-            total = total + lanes.count_ones(load(spins, word * LANES) ^ words[word])
+        for word in range(n_words):
+            differ = load(spins, word * LANES) ^ pattern_bits[pattern, word]
+            total = total + lanes.count_ones(differ)
         store(wrong, pattern * LANES, total)
 
 

@@ -71,13 +71,20 @@ def run_ladder(temperatures, place, burn_in, thinning, ordered, state, lanes, ou
             sample_bingham(values, frames, lanes, sites)
             if record:
                 out[place[k], after // thinning] = sites[0]
-            q[k] = 0.0
+            xx = yy = zz = xy = xz = yz = 0.0
             for site in sites[0]:
-                for i in range(3):
-                    for j in range(3):
-                        q[k, i, j] += np.float64(site[i]) * np.float64(site[j])
-            third = (q[k, 0, 0] + q[k, 1, 1] + q[k, 2, 2]) / 3.0
-            q[k] = (q[k] - third * np.eye(3)) / n_sites
+                x, y, z = np.float64(site[0]), np.float64(site[1]), np.float64(site[2])
+                xx += x * x
+                yy += y * y
+                zz += z * z
+                xy += x * y
+                xz += x * z
+                yz += y * z
+            third = (xx + yy + zz) / 3.0
+            q[k, 0, 0], q[k, 0, 1], q[k, 0, 2] = xx - third, xy, xz
+            q[k, 1, 0], q[k, 1, 1], q[k, 1, 2] = xy, yy - third, yz
+            q[k, 2, 0], q[k, 2, 1], q[k, 2, 2] = xz, yz, zz - third
+            q[k] /= n_sites
             square[k] = np.sum(q[k] ** 2)
         for k in range(n - 1):
             inverse = 1.0 / temperatures[k] - 1.0 / temperatures[k + 1]
