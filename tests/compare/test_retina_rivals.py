@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import mfvae
+import mfvae.compare.table as table_module
 from mfvae.compare import compare_models
 from mfvae.data import RetinaWords, load_retina
 
@@ -44,7 +45,8 @@ def test_rows_are_labelled_and_belong_to_the_table(rivals, kept):
             assert row["elbo_nats"] > row["nats"]
 
 
-def test_a_lead_is_the_paired_difference_of_the_words(rivals, small):
+def test_a_lead_is_the_paired_difference_of_the_words(rivals, small, monkeypatch):
+    monkeypatch.setattr(table_module, "_N_BOOTSTRAP", 4000)
     split, rows = "bins", []
     for name in ("independent", "mixture of 2"):
         rows.append(rivals.compute_row(small, split, name))
@@ -53,7 +55,7 @@ def test_a_lead_is_the_paired_difference_of_the_words(rivals, small):
     train, test = small.split(split)
     groups = small.split_rows(split)[1] // small.n_bins
     models = {name: rivals.build(name) for name in ("independent", "mixture of 2")}
-    table = compare_models(models, train, test, groups=groups, n_bootstrap=4000)
+    table = compare_models(models, train, test, groups=groups)
     found = table.difference("mixture of 2", "independent")
     assert value == pytest.approx(found.value, abs=1e-3)
     assert low == pytest.approx(found.low, abs=0.1 * (found.high - found.low))
