@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from mfvae._validation import standardized
 from mfvae.report.words import FALSE_ALARM, Words
-from mfvae.vae.hygiene import standardized
 
 __all__ = ["Moments", "residuals", "screen"]
 

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse, stats
 
-from mfvae._validation import check_path
+from mfvae._validation import check_columns, check_path, first_names, slow_series
 from mfvae.data.diagnostics import autocorrelation_time
 from mfvae.data.spikes import words_from_spikes
-from mfvae.vae.hygiene import check_columns, first_names, slow_series
 
 __all__ = ["FALSE_ALARM", "Words", "clean", "read_words"]
 

@@ -21,9 +21,9 @@ from mfvae._validation import (
     check_fraction,
     check_number,
     check_path,
+    check_rows,
 )
 from mfvae.vae import evidence
-from mfvae.vae.hygiene import check_gain, check_rows
 from mfvae.vae.likelihood import Bernoulli
 from mfvae.vae.model import LIKELIHOODS, build_model, check_parameters, configure
 from mfvae.vae.polish import polish
@@ -184,7 +184,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
             polish(self.module_, training, held_out or training, given)
         self.module_.eval()
         if held_out and two_letters and len(records) * n_batches >= 100:  # less is a trial
-            check_gain(self.module_, training[0], *held_out, seed=given["random_state"])
+            evidence.check_gain(self.module_, training[0], *held_out, seed=given["random_state"])
         self.history_ = {key: [r[key] for r in records if key in r] for key in records[-1]}
         self.training_seconds_ = time.perf_counter() - started
         return self

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from itertools import count, pairwise
 from typing import Any
@@ -22,7 +23,7 @@ from torch import Tensor
 from mfvae.vae.model import LatentVariableModel
 from mfvae.vae.prior import Prior, distinct_rows, log_normal
 
-__all__ = ["bound", "log_weights", "panel_rule", "quadrature", "settled_integral"]
+__all__ = ["bound", "check_gain", "log_weights", "panel_rule", "quadrature", "settled_integral"]
 
 _ROWS = 4096  # configurations x latents handled at once
 _NODES = 128  # quadrature nodes handled at once for _ROWS rows: 4 MB, not paged in anew each time
@@ -207,3 +208,21 @@ def quadrature(model: LatentVariableModel, x: Tensor, conditions: Tensor, **limi
         estimate = settled_integral(log_joint, words, model.prior, condition[None], **limits)
         result[rows] = estimate[repeats]
     return result
+
+
+@torch.no_grad()
+def check_gain(
+    model: LatentVariableModel, x: Tensor, held_out: Tensor, conditions: Tensor, *, seed: int
+) -> None:
+    """Warn if held-out rows are no more probable than under the sites' own laws in x."""
+    rows, generator = held_out[:500], model.generator(seed, 6)
+    marginal = model.likelihood.marginal_parameters(x).expand(len(rows), -1, -1)
+    gain = bound(model, rows, conditions[:500], 8, generator, method="iwae")
+    gain = gain - model.likelihood.log_prob(marginal, rows)
+    mean, error = float(gain.mean()), float(gain.std(correction=0)) / len(gain) ** 0.5
+    if mean <= 0 or mean + 2 * error < 0.05:
+        warnings.warn(
+            f"no better than independent sites: held-out rows gain {mean:.3f} ± {error:.3f} nats; "
+            "train for more n_steps, or nothing is there to learn",
+            stacklevel=4,
+        )

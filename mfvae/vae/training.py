@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -259,16 +260,17 @@ def train(
                 done = read_torch(resume)
                 read_torch(folder / "best.ckpt")  # better reported here than at the end
         best = _EpochCheckpoint(folder / "best.ckpt", "validation_loss")
+        lasting = [] if options["checkpoint_path"] is None else [folder / "last.ckpt"]
         stack.enter_context(_lightning_tamed(model))
         if not done.get("mfvae_finished"):
             bar = stack.enter_context(progress_bar(n_epochs, "training", show=options["progress"]))
             module = VAETraining(model, options, -(-len(training[0]) // batch_size), bar)
             stopping = EarlyStopping("validation_loss", patience=options["patience"] or math.inf)
-            lasting = [] if options["checkpoint_path"] is None else [folder / "last.ckpt"]
             added, plugins = (own.get(name) or [] for name in ("callbacks", "plugins"))
             callbacks = [best, *map(_EpochCheckpoint, lasting), stopping]
             callbacks += added if isinstance(added, list) else [added]
             plugins = plugins if isinstance(plugins, list) else [plugins]
+            sealed = [_SealedCheckpoints()] if lasting else []  # checksums for what stays
             trainer = lightning.Trainer(
                 **{
                     "accelerator": options["device"],
@@ -281,7 +283,7 @@ def train(
                     "num_sanity_val_steps": 0,
                     **own,
                     "callbacks": callbacks,
-                    "plugins": [_SealedCheckpoints(), *plugins],
+                    "plugins": [*sealed, *plugins],
                 }
             )
             batches = _Batches(training, batch_size, module, redraw)
@@ -291,7 +293,8 @@ def train(
                 reason = "training ended before one epoch was complete: see trainer_options"
                 raise ValueError(reason)
             done = {"mfvae_records": module.records}
-        weights = read_torch(best.path)["state_dict"]
+        read = read_torch if lasting else partial(torch.load, weights_only=True)
+        weights = read(best.path)["state_dict"]
         model.load_state_dict({key.removeprefix("model."): w for key, w in weights.items()})
         if not _is_finite(model):  # the last step of an epoch comes after its last loss
             raise ArithmeticError("no epoch ended with finite weights")
