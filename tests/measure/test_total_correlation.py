@@ -138,7 +138,7 @@ def three_spin_products(agreement, n_triples, n_samples, seed):
     return x, n_triples * float(np.log(2) + xlogy(law, law).sum())
 
 
-@pytest.mark.parametrize("agreement", [1.0, 0.5])
+@pytest.mark.parametrize("agreement", [1.0, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_products_of_three_spins(agreement, monkeypatch):
     x, exact = three_spin_products(agreement, 21, 20_000, seed=0)
     found = total_correlation(None, x, seed=1, n_epochs=2, null=True)

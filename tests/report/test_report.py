@@ -88,6 +88,7 @@ def test_independent_cells_have_no_structure() -> None:
     assert "nats" in report.verdict
 
 
+@pytest.mark.slow
 def test_thin_data_are_undecided() -> None:
     report = mfvae.report(words(150)[0], ordered=False, quick=True, progress=False)
     assert report.code == "undecided"
@@ -115,6 +116,7 @@ def test_module_and_function_are_one() -> None:
     assert mfvae.Report is mfvae.report.Report
 
 
+@pytest.mark.slow
 def test_drift_is_named_and_not_judged() -> None:
     rng = np.random.default_rng(4)
     logits = np.linspace(-2, 2, 1500)[:, None] * rng.choice([-1, 1], 24)

@@ -215,6 +215,7 @@ def test_epochs_are_enough_for_the_steps() -> None:
             MeanFieldVAE(1, n_steps=bad, progress=False).fit(x)
 
 
+@pytest.mark.slow
 def test_defaults_find_what_a_few_words_share() -> None:
     """A fair coin that flips all cells together: nothing but the words' entropies is needed."""
     rng = np.random.default_rng(0)
