@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+import mfvae
+from mfvae import MeanFieldVAE
 from mfvae.systems import CurieWeiss
 
 ROOT = Path(__file__).parent.parent
@@ -25,12 +29,16 @@ def test_introduction_shows_the_same_lines():
     assert [without_comments(c) for c in readme] == [without_comments(c) for c in introduction]
 
 
-def test_ten_lines_on_ones_own_data(tmp_path, monkeypatch):
+@pytest.mark.parametrize("n_steps", [150, pytest.param(None, marks=pytest.mark.slow)])
+def test_ten_lines_on_ones_own_data(n_steps, tmp_path, monkeypatch):
     (code,) = python_blocks("README.md")
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     monkeypatch.chdir(tmp_path)
     words = (CurieWeiss(20).sample(0.8, 300, seed=0) > 0).astype(np.uint8)
     np.save("my_words.npy", words)
+    if n_steps:  # fewer than the defaults, for speed
+        short = functools.partial(MeanFieldVAE, n_steps=n_steps, polish_steps=n_steps)
+        monkeypatch.setattr(mfvae, "MeanFieldVAE", short)
     names: dict = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["z"].shape == (300, 2)

@@ -63,7 +63,9 @@ MODELS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "mixture of 2": ("mixture", {"n_components": 2}, True),
     "mixture of 70": ("mixture", {"n_components": 70}, True),
     "mixture of 200": ("mixture", {"n_components": 200}, False),
+    "tree": ("tree", {}, True),
     "pairwise": ("pairwise", {}, True),
+    "K-pairwise": ("pairwise", {"count_potential": True, "n_steps": 3000}, True),
     "RBM, 64 hidden": ("rbm", {"n_hidden": 64}, True),
     "RBM, 200 hidden": ("rbm", {"n_hidden": 200, "n_epochs": 40}, False),
     "linear VAE, 1 latent": ("vae", {"n_latents": 1, **LINEAR}, True),
@@ -92,6 +94,8 @@ def build(model: str, seed: int = 0, checkpoint_path: Path | None = None) -> Any
     kind, arguments, _ = MODELS[model]
     if kind == "independent":
         return compare.IndependentModel()
+    if kind == "tree":
+        return compare.ChowLiuTree()
     if kind == "mixture":
         return compare.BernoulliMixture(**arguments, random_state=seed)
     if kind == "pairwise":

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "BernoulliMixture": "bernoulli_mixture",
+        "ChowLiuTree": "tree",
         "IndependentModel": "rival",
         "PairwiseMaximumEntropy": "energy_models",
         "RestrictedBoltzmannMachine": "energy_models",

@@ -24,8 +24,12 @@ class PairwiseMaximumEntropy(AnnealedRival):
     2008); the iterates of the second half are averaged. Or climbs the pseudo-likelihood ``Σ_i ln
     p(x_i | others)`` (Besag 1975), exactly and to the top; or the likelihood from there.
 
+    With ``count_potential`` the law has a factor ``exp V(K)`` as well, K the number of ones: the
+    K-pairwise model (Tkačik et al. 2014, eq. 4), maximum entropy given also the law of K.
+
     Args:
         method: "likelihood", "pseudo-likelihood", or "both", the first from the second's top.
+        count_potential: Whether to fit V, for which the likelihood is climbed in any case.
         ridge: Weight, in words, of ``Σ_{i<j} J_ij²/2`` against the log likelihood.
         n_steps, n_chains: Gradient steps; persistent chains.
         learning_rate: First step size, in units of the inverse variance of each statistic; falls to
@@ -36,6 +40,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
     Attributes:
         field_ (ndarray, float64 (n_cells,)): The field h.
         couplings_ (ndarray, float64 (n_cells, n_cells)): The couplings J, symmetric, zero diagonal.
+        potential_ (ndarray, float64 (n_cells + 1,)): V of every K, zero without.
 
     >>> rng = np.random.default_rng(0)
     >>> words = np.repeat(rng.random((2000, 1)) < 0.5, 2, axis=1).astype(np.uint8)
@@ -51,6 +56,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
         self,
         *,
         method: str = "likelihood",
+        count_potential: bool = False,
         ridge: float = 10.0,
         n_steps: int = 1500,
         n_chains: int = 1000,
@@ -61,6 +67,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
     ) -> None:
         methods = ("likelihood", "pseudo-likelihood", "both")
         self.method = check_choice(method, "method", methods)
+        self.count_potential = bool(count_potential)
         self.ridge = check_number(ridge, "ridge", minimum=0.0)
         self.n_steps = check_count(n_steps, "n_steps")
         self.n_chains = check_count(n_chains, "n_chains", minimum=2)
@@ -71,8 +78,9 @@ class PairwiseMaximumEntropy(AnnealedRival):
 
     @property
     def n_parameters(self) -> int:
-        """Number of fitted parameters, one a cell and one a pair."""
-        return len(self.field_) * (len(self.field_) + 1) // 2
+        """Number of fitted parameters, one a cell and one a pair; V adds its own that are free."""
+        n_cells = len(self.field_)
+        return n_cells * (n_cells + 1) // 2 + self.count_potential * max(n_cells - 2, 0)
 
     def _fit(self, X: np.ndarray) -> None:
         seed, annealing = check_seed(self.random_state, "random_state").spawn(2)
@@ -80,9 +88,10 @@ class PairwiseMaximumEntropy(AnnealedRival):
         law = self._base_field, np.zeros((X.shape[1], X.shape[1]))
         if self.method != "likelihood":
             law = _climb_pseudo_likelihood(X, law[0], self.ridge)
-        if self.method != "pseudo-likelihood":
-            law = self._climb(X, *law, seed)
-        self.field_, self.couplings_ = law
+        law = [*law, np.zeros(X.shape[1] + 1)]
+        if self.method != "pseudo-likelihood" or self.count_potential:
+            law = self._climb(X, law, seed)
+        self.field_, self.couplings_, self.potential_ = law
         self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
 
     def pseudo_log_likelihood(self, X: np.ndarray) -> float:
@@ -90,23 +99,25 @@ class PairwiseMaximumEntropy(AnnealedRival):
         check_is_fitted(self)
         X = check_two_letters(X, "X")
         fields = X.astype(np.float64) @ self.couplings_ + self.field_
+        fields += np.diff(self.potential_)[X.sum(axis=1, keepdims=True) - X]
         return float(-np.logaddexp(0, np.where(X, -fields, fields)).sum(axis=1).mean())
 
     def _climb(
-        self, X: np.ndarray, field: np.ndarray, couplings: np.ndarray, seed: np.random.SeedSequence
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return field and couplings after ``n_steps`` of persistent chains."""
+        self, X: np.ndarray, law: list[np.ndarray], seed: np.random.SeedSequence
+    ) -> list[np.ndarray]:
+        """Return field, couplings and potential after ``n_steps`` of persistent chains."""
         first, moves = seed.spawn(2)
         x = X[np.random.default_rng(first).integers(len(X), size=self.n_chains)].copy()
         state = scalar_states(moves, self.n_chains)
         # A pair is almost as stiff as its variance; the floor keeps rare ones from jumping.
         statistics = _moments(X)
         scales = [1.0 / (mean * (1 - mean) + 1e-3) for mean in statistics]
-        gibbs_sweeps(x, field, couplings, state, 100)
+        scales[2] *= self.count_potential
+        gibbs_sweeps(x, *law[:2], state, 100)
         half = self.n_steps // 2
-        law, total = [field, couplings], [np.zeros_like(field), np.zeros_like(couplings)]
+        total = [np.zeros_like(part) for part in law]
         for step in range(self.n_steps):
-            gibbs_sweeps(x, *law, state, 5)
+            gibbs_sweeps(x, *law[:2], state, 5, law[2])
             rate = self.learning_rate * 0.1 ** (step / self.n_steps)
             pulls = [mean - own for mean, own in zip(statistics, _moments(x), strict=True)]
             pulls[1] -= self.ridge * law[1] / len(X)
@@ -114,20 +125,18 @@ class PairwiseMaximumEntropy(AnnealedRival):
             law = [p + rate * s * f for p, s, f in zip(law, scales, pulls, strict=True)]
             if step >= half:
                 total = [t + p for t, p in zip(total, law, strict=True)]
-        return total[0] / (self.n_steps - half), total[1] / (self.n_steps - half)
+        return [part / (self.n_steps - half) for part in total]
 
     def _log_weight(self, X: np.ndarray) -> np.ndarray:
-        X = X.astype(np.float64)
-        return X @ self.field_ + 0.5 * np.einsum("ni,ni->n", X @ self.couplings_, X)
+        V, X = self.potential_[X.sum(axis=1, dtype=np.int64)], X.astype(np.float64)
+        return X @ self.field_ + 0.5 * np.einsum("ni,ni->n", X @ self.couplings_, X) + V
 
     def _log_ratio(self, x: np.ndarray, low: float, high: float) -> np.ndarray:
-        x = x.astype(np.float64)
-        change = x @ (self.field_ - self._base_field)
-        return (high - low) * (change + 0.5 * np.einsum("ni,ni->n", x @ self.couplings_, x))
+        return (high - low) * (self._log_weight(x) - x @ self._base_field)
 
     def _sweep(self, x: np.ndarray, beta: float, random: np.ndarray) -> np.ndarray:
         field = (1 - beta) * self._base_field + beta * self.field_
-        gibbs_sweeps(x, field, beta * self.couplings_, random, 1)
+        gibbs_sweeps(x, field, beta * self.couplings_, random, 1, beta * self.potential_)
         return x
 
 
@@ -167,11 +176,12 @@ def _climb_pseudo_likelihood(
     return theta[:n_cells] - couplings @ mean, couplings
 
 
-def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return means (n_cells,) and pair products (n_cells, n_cells) of words."""
+def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return means (n_cells,), pair products (n_cells, n_cells) and law of K (n_cells + 1,)."""
     blocks = (X[i : i + 8192].astype(np.float32) for i in range(0, len(X), 8192))
     pairs = sum((block.T @ block).astype(np.float64) for block in blocks) / len(X)
-    return np.diag(pairs).copy(), pairs
+    counts = np.bincount(X.sum(axis=1, dtype=np.int64), minlength=X.shape[1] + 1)
+    return np.diag(pairs).copy(), pairs, counts / len(X)
 
 
 class RestrictedBoltzmannMachine(AnnealedRival):

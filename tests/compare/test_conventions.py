@@ -9,6 +9,7 @@ from sklearn.model_selection import GridSearchCV
 
 from mfvae.compare import (
     BernoulliMixture,
+    ChowLiuTree,
     IndependentModel,
     PairwiseMaximumEntropy,
     RestrictedBoltzmannMachine,
@@ -18,6 +19,8 @@ SHORT = {"n_annealing_chains": 20, "n_annealing_steps": 20}
 MODELS = [
     IndependentModel(),
     BernoulliMixture(2),
+    ChowLiuTree(),
+    PairwiseMaximumEntropy(count_potential=True, n_steps=20, n_chains=50, **SHORT),
     PairwiseMaximumEntropy(n_steps=20, n_chains=50, **SHORT),
     PairwiseMaximumEntropy(method="pseudo-likelihood", **SHORT),
     RestrictedBoltzmannMachine(3, n_epochs=2, **SHORT),

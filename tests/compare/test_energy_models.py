@@ -105,6 +105,35 @@ def test_pairwise_samples_and_seeds(words):
     assert float(model.log_normalizer_) == float(again.log_normalizer_)
 
 
+def test_count_potential_is_found_and_needed():
+    field, couplings = planted_pairwise(10)
+    x, counts = ALL[: 2**10, 5:], ALL[: 2**10].sum(axis=1)
+    potential = np.array([0.8, -0.6, 0.5, -0.4, 0.9, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0])
+    weight = enumerated(field, couplings)[0] + potential[counts]
+    p = np.exp(weight - logsumexp(weight))
+    words = x[np.random.default_rng(1).choice(len(x), size=30_000, p=p)]
+    options = {"ridge": 0.0, "learning_rate": 0.2, "n_steps": 800, "n_annealing_steps": 500}
+    model = PairwiseMaximumEntropy(count_potential=True, **options).fit(words)
+    scores = model.score_samples(x)
+    assert logsumexp(scores) == pytest.approx(0, abs=0.01)
+    # fitting 63 parameters to 30,000 words costs 63/60,000 nats on average
+    assert p @ (np.log(p) - scores) < 0.004
+    law, own = (np.bincount(counts, weights=q, minlength=11) for q in (p, np.exp(scores)))
+    np.testing.assert_allclose(own, law, atol=0.01)
+    assert model.n_parameters == 55 + 8
+    mine = (words, model.score_samples(words))
+    flipped = words ^ (np.arange(10) == 3)
+    gap = model.score_samples(flipped) - mine[1]
+    direct = -np.logaddexp(0, gap)  # ln p(x_3 | the others)
+    fields = words.astype(float) @ model.couplings_ + model.field_
+    fields += np.diff(model.potential_)[words.sum(axis=1, keepdims=True) - words]
+    np.testing.assert_allclose(direct, -np.logaddexp(0, np.where(words, -fields, fields))[:, 3])
+    # negative control: without the potential the law is out of reach
+    plain = PairwiseMaximumEntropy(**options).fit(words)
+    assert p @ (np.log(p) - plain.score_samples(x)) > 0.02
+    assert not plain.potential_.any()
+
+
 def test_machine_agrees_with_enumeration(words):
     machine = RestrictedBoltzmannMachine(
         10, n_epochs=5, n_annealing_chains=500, n_annealing_steps=2000

@@ -271,11 +271,6 @@ def interrupt_and_compare(tmp_path, reference, moments, seed):
     assert sum(0 < n < 11 for n in reached) > moments / 2, reached
 
 
-@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
-def test_killed_at_random_moments(tmp_path, reference):
-    interrupt_and_compare(tmp_path, reference, 5, seed=11)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 def test_killed_at_twenty_random_moments(tmp_path, reference):

@@ -39,6 +39,7 @@ def nematic():
     return vae, x, t
 
 
+@pytest.mark.slow
 def test_network_finds_a_bent_frame_and_a_line_does_not(nematic, monkeypatch):
     vae, x, t = nematic
     x_test, t_test = draw(200, seed=1)

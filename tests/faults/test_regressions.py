@@ -29,6 +29,7 @@ X = CurieWeiss(16).sample(0.9, 120, seed=0)
 
 def vae(**options) -> MeanFieldVAE:
     given = {"decoder": "linear", "n_epochs": 3, "batch_size": 32, "progress": False}
+    given["polish_steps"] = 0
     return MeanFieldVAE(1, **{**given, **options})
 
 

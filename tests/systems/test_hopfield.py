@@ -262,7 +262,7 @@ def compare_starts(system: Hopfield, burn_in: int, n_chains: int = 512) -> float
     return min(p_values)
 
 
-@pytest.mark.parametrize("n_patterns", [8, 48])
+@pytest.mark.parametrize("n_patterns", [8, pytest.param(48, marks=pytest.mark.slow)])
 def test_chains_started_in_patterns_and_at_random_agree(n_patterns: int) -> None:
     system = Hopfield.random(256, n_patterns, seed=n_patterns)
     assert compare_starts(system, burn_in=1000) > FAMILY / (10 * N_TESTS)

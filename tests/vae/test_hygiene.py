@@ -108,6 +108,7 @@ def test_false_alarms_of_correlated_rows_are_rare() -> None:
             check_rows(rng.random((400, 30)) < 0.3, 1, in_time=True)
 
 
+@pytest.mark.slow
 def test_the_polish_takes_the_bias_out_of_couplings() -> None:
     rng, n, n_latents = np.random.default_rng(3), 4000, 2
     weights = np.linalg.qr(rng.standard_normal((30, n_latents)))[0] * np.sqrt(30)

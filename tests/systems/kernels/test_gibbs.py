@@ -25,14 +25,16 @@ def planted_pairwise(n, seed=0):
 def test_gibbs_chains_follow_the_enumerated_law():
     field, couplings = planted_pairwise(8)
     x = ALL.astype(float)
+    potential = np.array([0.0, 0.3, -0.2, 0.5, 0.1, 0.4, 0.0, 1.0, 0.5])
     weight = x @ field + 0.5 * np.einsum("ni,ni->n", x @ couplings, x)
+    weight += potential[ALL.sum(axis=1)]
     probability = np.exp(weight - logsumexp(weight))
 
-    def chi_square(field):
+    def chi_square(field, potential=potential):
         n_chains = 40_000
         chains = np.zeros((n_chains, 8), dtype=np.uint8)
         state = scalar_states(np.random.SeedSequence(3), n_chains)
-        gibbs_sweeps(chains, field, couplings, state, 60)
+        gibbs_sweeps(chains, field, couplings, state, 60, potential)
         observed = np.bincount(chains @ (1 << np.arange(8)[::-1]), minlength=256)
         expected = n_chains * probability
         large = expected > 5
@@ -40,8 +42,9 @@ def test_gibbs_chains_follow_the_enumerated_law():
 
     value, n = chi_square(field)
     assert value < n + 5.5 * np.sqrt(2 * n) + 15
-    value, n = chi_square(field + 0.1)  # negative control
-    assert value > n + 5.5 * np.sqrt(2 * n) + 15
+    for wrong in ((field + 0.1,), (field, 0.5 * potential)):  # negative controls
+        value, n = chi_square(*wrong)
+        assert value > n + 5.5 * np.sqrt(2 * n) + 15
 
 
 def test_gibbs_chains_do_not_depend_on_the_number_of_threads(monkeypatch):
