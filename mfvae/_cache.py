@@ -7,8 +7,6 @@ class of the user's own: its methods count, functions that these call do not. En
 folder ``MFVAE_CACHE``, or the user's cache; deleting it costs time only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

@@ -1,7 +1,5 @@
 """The progress bar of long work; ``MFVAE_PROGRESS=0`` hides every one, as the book's build does."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

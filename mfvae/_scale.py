@@ -4,8 +4,6 @@
 cluster. Same code, other numbers.
 """
 
-from __future__ import annotations
-
 import os
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """Mixtures of Bernoulli products, fitted by expectation maximisation."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import logsumexp
 

@@ -1,7 +1,5 @@
 """Laws of an energy: pairwise maximum entropy, and scikit-learn's restricted Boltzmann machine."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit

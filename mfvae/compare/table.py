@@ -1,11 +1,9 @@
 """Rivals on equal terms: held-out nats a word, paired, with intervals that respect trials."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -171,7 +169,7 @@ class ScoredVAE:
         self.method = check_choice(method, "method", ("iwae", "elbo", "quadrature"))
         self.n_importance = check_count(n_importance, "n_importance")
 
-    def fit(self, X: np.ndarray, y: object = None) -> ScoredVAE:
+    def fit(self, X: np.ndarray, y: object = None) -> Self:
         """Train the VAE on words ``X``, (n_words, n_cells), in any letters that it takes."""
         self.vae.fit(X)
         return self

@@ -1,7 +1,5 @@
 """The files of a sample store: Zarr 3 arrays, written whole or not at all, with checksums."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

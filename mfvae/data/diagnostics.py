@@ -1,7 +1,5 @@
 """Have the chains reached equilibrium, and how many independent records do they hold?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

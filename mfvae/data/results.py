@@ -1,7 +1,5 @@
 """The results of the long sweeps, kept with the package."""
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 from typing import Any

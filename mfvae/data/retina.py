@@ -5,8 +5,6 @@
 doi:10.15479/AT:ISTA:61, recorded for Tkačik et al., PLoS Comput. Biol. 10, e1003408 (2014).
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Binary words out of spike times: a reader's own recording."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 

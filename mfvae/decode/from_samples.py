@@ -10,8 +10,6 @@ Couplings and bits are found by pseudo-likelihood, logistic regressions of every
 PRL 108, 090201): on N - 1 free couplings, or on the overlaps of P patterns that are nearly known.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit

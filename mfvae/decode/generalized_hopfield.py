@@ -9,10 +9,9 @@ Spins given the latent follow ``p(s_i | z) = e^{s_i h_i} / 2cosh h_i`` with the 
 is the Hopfield model with the columns of W as patterns, else a dense one (Krotov & Hopfield 2016).
 """
 
-from __future__ import annotations
-
 import copy
 import functools
+from typing import Self
 
 import numpy as np
 import torch
@@ -77,7 +76,7 @@ class GeneralizedHopfield:
     @classmethod
     def from_vae(
         cls, vae: MeanFieldVAE, condition: float | np.ndarray | None = None, **options: float
-    ) -> GeneralizedHopfield:
+    ) -> Self:
         """Return the model of a trained VAE with a linear decoder and two letters a site.
 
         Words of 0 and 1 are taken as spins -1 and +1; the law is the VAE's own.

@@ -7,8 +7,6 @@ weights: the site average of the natural matrix is a·A with a = 3/2T, A the fie
 ``E[A | n] = q`` exactly (Maier-Saupe).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ The exact decoder of a Hopfield model has logits ``2β ξ_i·m(z)``, hence the J
 ``∂logit_i/∂z = 2β ξ_i·∂m/∂z``: the patterns times an invertible matrix, which `unmix` undoes.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -6,8 +6,6 @@ the residual ``1 - |Πx|²/N`` is smallest; ``x ← sign(Πx)`` cannot raise it 
 Talwar, Viberg & Paulraj 1996, IEEE Trans. Signal Process. 44, 1184).
 """
 
-from __future__ import annotations
-
 import functools
 import warnings
 from dataclasses import dataclass, field

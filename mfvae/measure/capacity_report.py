@@ -1,7 +1,5 @@
 """Can this model fit these data, and did it? Demand and supply side by side, in nats."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

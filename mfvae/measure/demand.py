@@ -1,7 +1,5 @@
 """How much the sites of a system share: what a latent variable must carry, in nats."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@
 residuals: the values at the sites less their mean under the reference, in units of their spread.
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass, field
 

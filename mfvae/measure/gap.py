@@ -1,7 +1,5 @@
 """What a latent variable carries and what a model misses: supply, rate and gap, in nats."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

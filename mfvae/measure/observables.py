@@ -4,8 +4,6 @@ It leaves out blocks of consecutive rows: errors stay honest for nonlinear quant
 in the order of a Markov chain as long as a block is much longer than the correlation time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple

@@ -6,8 +6,6 @@ least ``Σ_i H(x_i|z) >= Σ_k w_k H(x_{A_k}|z)``, the rate R at least each ``I(x
 ``D + R = H(x) + gap``, with β = Σ_k w_k: ``gap >= Σ_k w_k H(x_{A_k}) - H(x) - (β - 1) R``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ Jordan 2010). A sample is a ``TensorDataset`` of ``sites`` (n_samples, n_values)
 sites, centred and scaled, and ``summaries`` (n_samples, n_summaries): latents, conditions, …
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -10,8 +10,6 @@ so that the classes are independent but for one factor exp(-βM₄²/2N) ≤ 1. 
 sum of positive terms of order N² or, for joint laws, a product of matrices of side N/2.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 from scipy.special import logsumexp

@@ -8,8 +8,6 @@ becomes, with ``λ_k = r √(2/3) cos(φ + 2πk/3)`` and ``c = cos 3φ``, just `
 absorbed by ``sin 3φ dφ``. What is left is analytic, and Gauss-Legendre converges geometrically.
 """
 
-from __future__ import annotations
-
 from functools import cached_property, lru_cache
 
 import numpy as np

@@ -1,12 +1,10 @@
 """What every physical system of the package offers, and the number with an error bar."""
 
-from __future__ import annotations
-
 import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -39,7 +37,7 @@ class Estimate(float):
     stderr: float
     exact: bool
 
-    def __new__(cls, value: float, stderr: float = 0.0, exact: bool | None = None) -> Estimate:
+    def __new__(cls, value: float, stderr: float = 0.0, exact: bool | None = None) -> Self:
         estimate = super().__new__(cls, value)
         unknown = np.ndim(stderr) == 0 and stderr == np.inf
         estimate.stderr = np.inf if unknown else check_number(stderr, "stderr", minimum=0.0)
@@ -69,7 +67,7 @@ def each_temperature(method: Callable) -> Callable:
     """Let a method for one temperature (its first argument) take vectors: `over_temperatures`."""
 
     @functools.wraps(method)
-    def over(self: System, temperature: Any, *args: Any, **options: Any) -> Estimate | np.ndarray:
+    def over(self: Any, temperature: Any, *args: Any, **options: Any) -> Estimate | np.ndarray:
         return over_temperatures(lambda t: method(self, t, *args, **options), temperature)
 
     return over
@@ -106,7 +104,7 @@ class System:
         return {"class": type(self).__name__} | {name: getattr(self, name) for name in names}
 
     @classmethod
-    def from_configuration(cls, configuration: Mapping[str, Any]) -> System:
+    def from_configuration(cls, configuration: Mapping[str, Any]) -> "System":
         """Return the system that ``configuration()`` described, possibly after a trip through JSON.
 
         ``System`` knows every system of this package by name, a subclass only itself; ValueError
@@ -130,7 +128,7 @@ class System:
             raise ValueError(f"arguments {sorted(arguments)} do not fit {name}: {error}") from None
 
     @classmethod
-    def _from_arguments(cls, **arguments: Any) -> System:
+    def _from_arguments(cls, **arguments: Any) -> Self:
         return cls(**arguments)
 
     def sample(

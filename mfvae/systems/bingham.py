@@ -1,7 +1,5 @@
 """The Bingham distribution on the sphere: normaliser, moments, exact draws."""
 
-from __future__ import annotations
-
 from functools import cached_property
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The Curie–Weiss model: every spin coupled equally to every other, exact at any size."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The Ising model on a square lattice: no mean-field description, yet exact in all it is asked."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The Maier-Saupe model of nematic order: directors that feel each other through ΣQ only."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ An encoder maps features ``(n_samples, n_features, n_sites)`` and standardised c
 ``(n_samples, n_conditions)`` to the mean and log-variance of q, both ``(n_samples, n_latents)``.
 """
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 from typing import NamedTuple

@@ -1,11 +1,9 @@
 """MeanFieldVAE: the face of the package, a scikit-learn estimator."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -128,7 +126,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         conditions: Conditions = None,
         validation: float | tuple | None = None,
         redraw: Callable[[int], tuple[Array, Array | None]] | None = None,
-    ) -> MeanFieldVAE:
+    ) -> Self:
         """Train on configurations, keep the weights of the best epoch, and return self.
 
         ValueError if a parameter or the data do not fit the model, or training diverges; a warning
@@ -331,7 +329,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         write_model(check_path(path), {**description, "state": state}, self.module_)
 
     @classmethod
-    def load(cls, path: str | Path) -> MeanFieldVAE:
+    def load(cls, path: str | Path) -> Self:
         """Return the model that ``save`` wrote; ValueError if the file is not a readable one."""
         description, module = read_model(check_path(path))
         try:

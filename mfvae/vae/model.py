@@ -1,7 +1,5 @@
 """The bricks put together: registries, and the module that training and evidence share."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 Latents ``(n_samples, n_latents)`` have standardised conditions ``(n_samples, n_conditions)``.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """On disk: trained models, versioned and without pickles, and the folders of resumable runs."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

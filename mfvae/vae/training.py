@@ -3,8 +3,6 @@
 `MeanFieldVAE.fit` imports this module when it is called: Lightning takes seconds to import.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import math

@@ -1,7 +1,5 @@
 """Gibbs sweeps of pairwise models of words: p(x) ∝ exp(h·x + x·J·x/2), x of letters 0 and 1."""
 
-from __future__ import annotations
-
 import math
 
 from mfvae.systems.kernels.random import uniform
