@@ -252,7 +252,9 @@ def check_columns(x: np.ndarray, names: list[str], *, least: float = DUPLICATE) 
         which = first_names(names, near)
         texts.append(f"{near.sum()} near-dead columns hardly ever change: {which}")
     doubles: dict[int, int] = {}
-    z = standardized(x[:: max(1, n // 50_000)])
+    # As many rows as tell columns apart, in about a second however many columns there are.
+    most = min(50_000, max(2_000, 3 * 10**10 // x.shape[1] ** 2))
+    z = standardized(x[:: max(1, n // most)])
     for i, j in np.argwhere(np.triu(np.abs(z.T @ z) > least * len(z), 1)):
         if i not in doubles and j not in doubles:
             doubles[int(j)] = int(i)

@@ -16,18 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-__all__ = [
-    "FIGURE_WIDTH",
-    "PALETTE",
-    "compare_with_exact",
-    "heatmap",
-    "mark_transition",
-    "sequence_colors",
-    "show_configurations",
-    "subplots",
-    "table",
-    "use_style",
-]
+__all__ = ["FIGURE_WIDTH", "PALETTE", "compare_with_exact", "heatmap", "mark_transition"]
+__all__ += ["sequence_colors", "show_configurations", "subplots", "table", "use_style"]
 
 #: Width of a figure across the page, inches.
 FIGURE_WIDTH = 7.2
@@ -49,9 +39,7 @@ def subplots(
 ) -> tuple[Figure, Any]:
     """Return a figure as wide as the page and its axes, as `matplotlib.pyplot.subplots` does.
 
-    Args:
-        n_rows, n_columns: Rows and columns of axes.
-        height: Height of one row, inches. All other options are those of `subplots` there.
+    ``height`` is that of one row, inches; all other options are those of `subplots` there.
     """
     import matplotlib.pyplot as plt
 

@@ -20,8 +20,6 @@ from zarr.codecs import ZstdCodec
 
 from mfvae.data.diagnostics import COLUMNS, OBSERVABLES
 
-__all__ = ["DRAWN", "StoreFiles", "attributes_sha256", "describe", "staging"]
-
 #: What a drawn chunk consists of, besides its checksum.
 DRAWN = ("x", "energy", "order_parameter", "seed")
 
@@ -158,9 +156,7 @@ class StoreFiles:
         again = self.metadata_sha256(folder)
         for name in self.damaged_metadata():
             if again[name] != self.attributes["metadata_sha256"][name]:
-                raise ValueError(
-                    f"{self.path}: this version of zarr cannot repair {name}/zarr.json"
-                )
+                raise ValueError(f"{self.path}: this zarr cannot repair {name}/zarr.json")
             (self.path / name).mkdir(exist_ok=True)
             os.replace(folder / name / "zarr.json", self.path / name / "zarr.json")
         shutil.rmtree(folder.parent)

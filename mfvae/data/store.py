@@ -229,7 +229,6 @@ class EquilibriumSamples:
         return self._warn()
 
     def _draw(self, workspace: Path, n_jobs: int, progress: bool) -> None:
-        n_jobs = check_count(n_jobs, "n_jobs", minimum=-1)  # of 0 joblib complains
         todo = [c for c in range(self.n_chunks) if not self._files.is_drawn(c)]
         self._check(c for c in range(self.n_chunks) if c not in todo)
         tasks = (delayed(self._files.draw)(self.system, c, workspace) for c in todo)

@@ -116,10 +116,7 @@ class TensorLaw:
         return np.concatenate(accepted)[:n_samples]
 
 
-@lru_cache(maxsize=128)
-def tensor_law(n_sites: int, temperature: float) -> TensorLaw:
-    """Return the law at one size and temperature, computed once."""
-    return TensorLaw(n_sites, temperature)
+tensor_law = lru_cache(maxsize=128)(TensorLaw)  #: Each computed once.
 
 
 def branch(field: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
