@@ -125,10 +125,8 @@ def heatmap(
 def show_configurations(axes: Any, x: Any, shape: tuple[int, int]) -> None:
     """Draw spins as black (-1) and white (+1) squares, one configuration to an axes.
 
-    Args:
-        axes: One or several axes; as many rows of ``x`` are drawn.
-        x: Spins, (n_samples, n_sites).
-        shape: Rows and columns of the picture, of product ``n_sites``.
+    As many rows of ``x``, spins (n_samples, n_sites), are drawn as there are axes, one or several;
+    ``shape`` is rows and columns of the picture, of product ``n_sites``.
     """
     x = check_finite_array(x, "x", ndim=2)
     axes = np.atleast_1d(axes).ravel()

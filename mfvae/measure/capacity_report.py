@@ -95,8 +95,8 @@ class CapacityReport:
             return "may fit", "without a system or a rival only the floor is known"
         low, high = _interval(self.certificate)
         if high > _TOLERANCE and low > 0:
-            lead = f"the rival is ahead by {self.certificate:.2f} nats, {low:.2f} at least"
-            return "misses", lead
+            reason = f"the rival is ahead by {self.certificate:.2f} nats, {low:.2f} at least"
+            return "misses", reason
         if high > _TOLERANCE:
             return "may fit", f"the rival is ahead by {low:.2f} to {high:.2f}: too few words"
         least, most = _interval(self.shared)
@@ -171,7 +171,6 @@ def capacity(
     ELBO(x)]``, as ``E ln p ≥ E ln r``. Several temperatures are averaged by their share of rows.
 
     Args:
-        vae: Trained model.
         X: Configurations (n_samples, n_sites, …) that training has not seen, at least 64 for each
             condition (without ``system``: 100, of two letters).
         conditions: As in ``fit``. With ``system``: the temperature, units of J/k_B, one for all or

@@ -147,10 +147,9 @@ def total_correlation(
     if vae is None:
         apart, table = ratios.tied_groups(X, members), check_conditions(conditions, len(X))
         values, mean = _independent_sites(X, members, n_drawn, draws, apart)
-        table = (table - table.mean(axis=0)) / np.where(
-            np.ptp(table, axis=0) > 0, table.std(axis=0), 1
-        )
-        summaries = [torch.from_numpy(table).float()] * len(values)
+        unit = np.where(np.ptp(table, axis=0) > 0, table.std(axis=0), 1)
+        table = torch.from_numpy((table - table.mean(axis=0)) / unit).float()
+        summaries = [table] * len(values)
     else:
         values, mean, summaries = _given_latent(vae, X, conditions, n_drawn, draws)
     residuals = [value - mean for value in values]

@@ -57,13 +57,8 @@ def elbo_surgery(
     the rows of ``X``. With a row's own Gaussian in the mixture the information errs downward (and
     never exceeds ln n_samples), without it upward (Poole et al. 2019, ICML, section 2); the rate
     is a further upper end. Rows of different conditions are treated apart and averaged. The
-    jackknife leaves blocks of consecutive rows out of both the average and the mixture.
-
-    Args:
-        vae: Trained model.
-        X: Configurations as in ``fit``; at least 64 of each condition, else ValueError.
-        conditions: As in ``fit``.
-        seed: Source of the latents.
+    jackknife leaves blocks of consecutive rows out of both the average and the mixture. ``X`` and
+    ``conditions`` are as in ``fit``, at least 64 rows of each condition (else ValueError).
     """
     mean, deviation = (part.astype(float) for part in check_trained(vae).encode(X, conditions))
     groups = condition_groups(conditions, len(mean))
@@ -174,10 +169,8 @@ def exact_gap(
     for temperature, x in zip(temperatures, chains, strict=True):
         x = x.reshape(-1, *x.shape[2:])
         conditions = np.full(len(x), temperature) if vae.n_conditions_ else None
-        score = vae.score_samples(
-            x, conditions, method=method, n_importance=n_importance, seed=scores
-        )
-        difference = system.log_prob(x, temperature) - score
+        options = {"method": method, "n_importance": n_importance, "seed": scores}
+        difference = system.log_prob(x, temperature) - vae.score_samples(x, conditions, **options)
         means = difference.reshape(n_chains, -1).mean(axis=1)
         gaps.append(Estimate(means.mean(), stderr=means.std(ddof=1) / np.sqrt(n_chains)))
     return gaps

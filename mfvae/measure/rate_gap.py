@@ -284,15 +284,12 @@ def _cross_entropy(x: np.ndarray, n_parts: int, stage: int) -> tuple[int, np.nda
     features = x[:, :, sites[0], sites[1]].reshape(*spins.shape, -1).astype(np.float32)
     nearest = combinations(range(min(_N_CUBIC, around.shape[1])), 3)
     cubic = [features[..., list(triple)].prod(axis=-1) for triple in nearest]
-    features, loss = (
-        np.concatenate([features, np.stack(cubic, axis=-1)], axis=-1),
-        np.empty(n_chains),
-    )
+    features = np.concatenate([features, np.stack(cubic, axis=-1)], axis=-1)
+    loss = np.empty(n_chains)
     for test in (0, 1):
         model = LogisticRegression(C=4.0, fit_intercept=False, solver="newton-cholesky")
         model.fit(np.concatenate(features[1 - test :: 2]), spins[1 - test :: 2].ravel())
         logit = model.decision_function(np.concatenate(features[test::2]))
-        loss[test::2] = np.logaddexp(0, -spins[test::2] * logit.reshape(spins[test::2].shape)).mean(
-            1
-        )
+        against = -spins[test::2] * logit.reshape(spins[test::2].shape)
+        loss[test::2] = np.logaddexp(0, against).mean(axis=1)
     return targets.shape[1], loss * targets.shape[1]

@@ -55,11 +55,6 @@ class Bingham:
         """Return ``E[nnᵀ]``, the gradient of ``ln Z``, float64 ``(..., 3, 3)``."""
         return np.einsum("...ik,...k,...jk->...ij", self._frames, self._integrals[1], self._frames)
 
-    def entropy(self) -> float | np.ndarray:
-        """Return the differential entropy ``ln Z - tr(A E[nnᵀ])``, nats, batch shape."""
-        energy = np.einsum("...k,...k->...", self._eigenvalues, self._integrals[1])
-        return (self._integrals[0] - energy)[()]
-
     def log_prob(self, n: np.ndarray) -> np.ndarray:
         """Return the log density of directors with respect to the surface measure, nats.
 

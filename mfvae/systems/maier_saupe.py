@@ -177,14 +177,9 @@ class MaierSaupe(System):
         }
 
     @staticmethod
-    def mean_field_order_parameter(temperature: Any, *, phase: str = "stable") -> Any:
-        """Return S as N → ∞, where ``S = ⟨P₂⟩`` in the field ``3S/(2T)``.
-
-        ``phase`` is "stable", the state of lowest free energy, 0 above 0.2201935; or "nematic",
-        metastable up to 0.222833 and 0 above.
-        """
-        stable = check_choice(phase, "phase", ("stable", "nematic")) == "stable"
-        limit = MaierSaupe.transition()["temperature"] if stable else np.inf
+    def mean_field_order_parameter(temperature: Any) -> Any:
+        """Return S of the stable state as N → ∞, ``S = ⟨P₂⟩`` in the field ``3S/(2T)``, or 0."""
+        limit = MaierSaupe.transition()["temperature"]
         return over_temperatures(
             lambda t: exact.nematic_order_parameter(t) if t <= limit else 0.0, temperature
         )
