@@ -145,10 +145,8 @@ def table(
 ) -> IPython.display.HTML:
     """Return rows as a table with a caption, which the book numbers.
 
-    Args:
-        columns: Heads, with units.
-        rows: An entry for every column, as it is to be read: ``f"{gap:.2f} ± {error:.2f}"``.
-        caption, name: What the table shows; an identifier to link to.
+    ``columns`` are heads, with units; a row has an entry for each, as it is to be read:
+    ``f"{gap:.2f} ± {error:.2f}"``; ``name`` is an identifier to link to.
 
     >>> table(["N", "gap"], [(4, "0.10"), (16, "0.20")], "Gap in nats.").data.count("<td>")
     4

@@ -109,7 +109,6 @@ def compare_models(
         groups: What words belong together, shape (n_test,), the trial of each for a recording: the
             bootstrap draws whole groups, two at least, since words of a trial are not independent.
             None: every word for itself, intervals too narrow for recordings.
-        seed: Source of the bootstrap.
 
     >>> from mfvae.compare import BernoulliMixture, IndependentModel, compare_models
     >>> words = np.repeat(np.random.default_rng(0).random((3000, 1)) < 0.5, 4, axis=1)
@@ -140,10 +139,8 @@ def compare_models(
             raise ValueError(f"the model {name!r} must give one finite ln p a word")
         log_prob[name] = scores
         facts[name] = {"log_prob_stderr": float(getattr(model, "log_prob_stderr", 0.0))}
-        facts[name] |= {
-            "n_parameters": getattr(model, "n_parameters", None),
-            "fit_seconds": seconds,
-        }
+        n_parameters = getattr(model, "n_parameters", None)
+        facts[name] |= {"n_parameters": n_parameters, "fit_seconds": seconds}
     return Comparison(log_prob, facts, groups, seed)
 
 

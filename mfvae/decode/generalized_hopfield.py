@@ -29,8 +29,6 @@ from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.evidence import settled_integral
 from mfvae.vae.prior import NormalPrior, Prior
 
-__all__ = ["GeneralizedHopfield"]
-
 
 class GeneralizedHopfield:
     """The Ising-spin model ``E(s) = -b·s - Φ(Wᵀs)`` at temperature 1, read off a linear decoder.
@@ -79,14 +77,10 @@ class GeneralizedHopfield:
     ) -> Self:
         """Return the model of a trained VAE with a linear decoder and two letters a site.
 
-        Words of 0 and 1 are taken as spins -1 and +1; the law is the VAE's own.
-
-        Args:
-            vae: With ``decoder="linear"``, ``likelihood="bernoulli"``, one or two latents, else
-                ValueError.
-            condition: The condition (temperature, …), a number or ``(n_conditions,)``, at which the
-                prior is taken; ValueError if it is missing.
-            **options: ``tolerance`` of the constructor.
+        Words of 0 and 1 are taken as spins -1 and +1; the law is the VAE's own. The prior is taken
+        at the ``condition`` (temperature, …), a number or ``(n_conditions,)``; ``options`` are
+        those of the constructor. ValueError if the condition is missing, the decoder not "linear",
+        the likelihood not "bernoulli", or the latents more than two.
         """
         settings = check_trained(vae).configuration_
         if (settings["decoder"], settings["likelihood"]) != ("linear", "bernoulli"):

@@ -19,8 +19,6 @@ from mfvae.measure.rate_gap import Floor, Packing, RateGapBound, bound_of_data, 
 from mfvae.systems.base import Estimate, Seed, System
 from mfvae.vae.estimator import MeanFieldVAE
 
-__all__ = ["CapacityReport", "capacity", "capacity_verdict"]
-
 #: A gap that counts as a fit, nats: by Pinsker's inequality the laws of (x, z) then differ by at
 #: most √(0.25/2) = 0.35 in total variation.
 _TOLERANCE = 0.25
@@ -78,10 +76,7 @@ class CapacityReport:
         """
         return self._judged[0]
 
-    @property
-    def reason(self) -> str:
-        """The number behind the verdict, in words."""
-        return self._judged[1]
+    reason = property(lambda self: self._judged[1], doc="The number behind it, in words.")
 
     @property
     def _judged(self) -> tuple[str, str]:
@@ -179,7 +174,6 @@ def capacity(
         rival: Anything with ``score_samples(X)``, ln r(x) in nats, that has not seen ``X``.
         groups: Independent unit of each row, (n_samples,), for the error of what the rival proves;
             by default 32 blocks of consecutive rows.
-        seed: Source of latents, and of samples where the demand needs them.
 
     >>> from mfvae.systems import CurieWeiss
     >>> magnet = CurieWeiss(16)

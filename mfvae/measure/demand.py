@@ -58,7 +58,6 @@ def capacity_demand(
         temperature: Units of J/k_B; needed for a system, and for a system only.
         log_prob: For data: ln p(x) of each row, (n_samples,) nats, exact or of a model that was
             trained on other rows. Without it D is None.
-        seed: Source of what is sampled.
 
     >>> from mfvae.systems import CurieWeiss
     >>> demand = capacity_demand(CurieWeiss(16), 1.0)

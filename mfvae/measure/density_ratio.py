@@ -29,8 +29,6 @@ from mfvae.systems.base import Estimate, Seed
 from mfvae.vae.director_likelihood import to_components
 from mfvae.vae.estimator import MeanFieldVAE
 
-__all__ = ["SaturationWarning", "TotalCorrelation", "total_correlation"]
-
 _N_FOLDS, _N_REFERENCES, _N_BLOCKS, _N_BOOTSTRAP = 4, 4, 64, 400
 _MIN_ROWS = 80  # of a condition
 _CONFIDENCE = 0.99
@@ -188,13 +186,8 @@ def total_correlation(
         )
     calibrated = _summarize(*at_null, blocks, rng).nats if null else None
     one_point = one_point[:, 0] if one_point.shape[1] == 1 else one_point
-    return TotalCorrelation(
-        **vars(overall),
-        by_condition=by_condition,
-        one_point=one_point,
-        two_point=two_point,
-        null=calibrated,
-    )
+    learned = {"one_point": one_point, "two_point": two_point, "null": calibrated}
+    return TotalCorrelation(**vars(overall), by_condition=by_condition, **learned)
 
 
 def _summarize(

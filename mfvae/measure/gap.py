@@ -147,7 +147,6 @@ def exact_gap(
         system: With an exact ``log_prob``; NotImplementedError if it has none.
         temperatures: One, or (n_temperatures,), units of J/k_B.
         n_samples: Fresh configurations drawn at each temperature.
-        seed: Source of the configurations and of the latents.
         method, n_importance: As in ``MeanFieldVAE.score_samples``.
 
     >>> from mfvae.systems import CurieWeiss

@@ -21,9 +21,6 @@ from mfvae._validation import (
 )
 from mfvae.systems.base import Estimate, Seed
 
-__all__ = ["all_configurations", "jensen_shannon", "overlap_law", "spike_count_law"]
-__all__ += ["correlation_length", "order_parameter_moments"]
-
 _N_BLOCKS, _N_PARTNERS = 64, 8
 
 

@@ -114,7 +114,6 @@ def rate_gap_bound(
         temperature: Units of J/k_B; for a system, and for a system only.
         rate: R in nats, with its error if it has one: return the floor under the gap at it.
         beta: Return the floor under ``D + βR`` (ValueError for data: H is unknown).
-        seed: Source of what is sampled.
 
     >>> from mfvae.systems import Ising2D
     >>> floor = rate_gap_bound(Ising2D(4), 2.269185314213022, beta=4)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import TensorDataset
 
 from mfvae.vae.model import seeded_initialization
@@ -99,9 +100,7 @@ def _train(
     # The quadratic part is learned first: few numbers, and most of what there is to find.
     parts = [{"params": part.parameters()} for part in (network.linear, network.network)]
     optimizer = torch.optim.AdamW(parts, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, _LEARNING_RATES, total_steps=n_epochs * n_batches + 1
-    )
+    schedule = OneCycleLR(optimizer, _LEARNING_RATES, total_steps=n_epochs * n_batches + 1)
     best, kept, every = math.inf, None, -(-n_epochs // _N_CHECKS)
     for epoch in range(n_epochs):
         reference = references[epoch % len(references)]

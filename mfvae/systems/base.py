@@ -44,10 +44,7 @@ class Estimate(float):
         estimate.exact = estimate.stderr == 0.0 if exact is None else bool(exact)
         return estimate
 
-    @property
-    def value(self) -> float:
-        """The number as a plain float."""
-        return float(self)
+    value = property(float, doc="The number as a plain float.")
 
     def __repr__(self) -> str:
         return f"Estimate({float(self)!r}, stderr={self.stderr!r}, exact={self.exact})"

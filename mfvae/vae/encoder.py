@@ -71,9 +71,8 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.numel() == x.shape[1]:
-            return functional.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
+            running = self.running_mean, self.running_var
+            return functional.batch_norm(x, *running, self.weight, self.bias, eps=self.eps)
         return super().forward(x)
 
 

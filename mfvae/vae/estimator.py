@@ -27,8 +27,6 @@ from mfvae.vae.model import LIKELIHOODS, build_model, check_parameters, configur
 from mfvae.vae.polish import polish
 from mfvae.vae.storage import read_model, write_model
 
-__all__ = ["MeanFieldVAE"]
-
 Array = np.ndarray
 Conditions = np.ndarray | None
 Condition = float | np.ndarray | None
@@ -259,7 +257,6 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         """Return ln p(x | c) of each configuration, or a bound, float64 ``(n_samples,)`` nats.
 
         Args:
-            X, conditions: As in ``fit``.
             method: "iwae" or "elbo", bounds, or "quadrature" over one or two latents.
             n_importance: Latents drawn for each configuration by the bounds.
             tolerance: Error of the quadrature, in nats; RuntimeError if it is not reached.

@@ -17,16 +17,8 @@ from filelock import FileLock, Timeout
 
 from mfvae.vae.model import LatentVariableModel, build_model
 
-__all__ = [
-    "content_hash",
-    "plain",
-    "read_model",
-    "read_torch",
-    "replace_file",
-    "run_folder",
-    "write_model",
-    "write_torch",
-]
+__all__ = ["content_hash", "plain", "read_model", "read_torch", "replace_file", "run_folder"]
+__all__ += ["write_model", "write_torch"]
 
 FORMAT = "mfvae model"
 VERSION = 2

@@ -32,6 +32,7 @@ from mfvae.vae.storage import content_hash, read_torch, run_folder, write_torch
 __all__ = ["train"]
 
 Batch = tuple[Tensor, Tensor]  # data, standardised conditions
+_HINT = "lower learning_rate, or check the data for outliers"
 _SEVERAL = ("strategy", "devices", "num_nodes")  # of Lightning's, by which processes train together
 
 
@@ -111,7 +112,8 @@ class VAETraining(lightning.LightningModule):
         self._step(batch, "validation_")
 
     def on_train_epoch_end(self) -> None:
-        record = {"epoch": self.current_epoch, "seconds": time.perf_counter() - self._started}
+        epoch = self.current_epoch
+        record = {"epoch": epoch, "seconds": time.perf_counter() - self._started}
         for stage, (n, total) in self._totals.items():
             record[f"{stage}loss"], record[f"{stage}rate"] = (total / n).tolist()
         record["learning_rate"] = self.optimizers().param_groups[0]["lr"]
@@ -121,10 +123,7 @@ class VAETraining(lightning.LightningModule):
         self.bar.set_postfix_str(f"loss {watched:.3f}")
         self.bar.update(1)
         if not np.isfinite(list(record.values())).all():
-            raise ValueError(
-                f"training diverged: the loss is not finite in epoch {self.current_epoch}; "
-                "lower learning_rate, or check the data for outliers"
-            )
+            raise ValueError(f"training diverged: the loss is not finite in epoch {epoch}; {_HINT}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["mfvae_records"] = self.records
@@ -204,10 +203,7 @@ def _lightning_tamed(model: LatentVariableModel) -> Iterator[None]:
     except (RuntimeError, ArithmeticError, AssertionError, IndexError) as error:
         if _is_finite(model):
             raise
-        raise ValueError(
-            "training diverged: the weights are not finite; lower learning_rate, or check the "
-            "data for outliers"
-        ) from error
+        raise ValueError(f"training diverged: the weights are not finite; {_HINT}") from error
     finally:
         logger.setLevel(level)
 
