@@ -70,9 +70,7 @@ def compare_with_exact(
         color, marker: Colour of both, by default the next of the style; shape of the points.
     """
     x = check_finite_array(x, "x", ndim=1)
-    values = check_finite_array([float(e) for e in estimates], "estimates", ndim=1)
-    if x.shape != values.shape:
-        raise ValueError(f"x and estimates must have one length, got {x.size} and {values.size}")
+    values = check_finite_array([float(e) for e in estimates], "estimates", shape=x.shape)
     if (exact_x is None) != (exact_y is None):
         raise ValueError("exact_x and exact_y must be given together")
     if color is None:

@@ -88,9 +88,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
         fields = X.astype(np.float64) @ self.couplings_ + self.field_
         return float(-np.logaddexp(0, np.where(X, -fields, fields)).sum(axis=1).mean())
 
-    def _climb(
-        self, X: np.ndarray, field: np.ndarray, couplings: np.ndarray, seed: np.random.SeedSequence
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _climb(self, X, field, couplings, seed) -> tuple[np.ndarray, np.ndarray]:
         """Return field and couplings after ``n_steps`` of persistent chains."""
         first, moves = seed.spawn(2)
         x = X[np.random.default_rng(first).integers(len(X), size=self.n_chains)].copy()
@@ -127,9 +125,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
         return x
 
 
-def _climb_pseudo_likelihood(
-    X: np.ndarray, field: np.ndarray, ridge: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _climb_pseudo_likelihood(X, field, ridge) -> tuple[np.ndarray, np.ndarray]:
     """Return field and couplings at the top of pseudo-likelihood less the ridge."""
     n, n_cells = X.shape
     mean = X.mean(axis=0)

@@ -190,15 +190,8 @@ def total_correlation(
     return TotalCorrelation(**vars(overall), by_condition=by_condition, **learned)
 
 
-def _summarize(
-    on_joint: np.ndarray,
-    on_references: np.ndarray,
-    blocks: np.ndarray,
-    rng: np.random.Generator,
-    gain: np.ndarray | float = 0.0,
-    excess: np.ndarray | float = 0.0,
-) -> TotalCorrelationAt:
-    """Estimate, lower limit and whether it is saturated, from held-out log ratios."""
+def _summarize(on_joint, on_references, blocks, rng, gain=0.0, excess=0.0) -> TotalCorrelationAt:
+    """Estimate, lower limit and whether it is saturated, from held-out log ratios of all rows."""
     # The bound holds for every g, so also for g cut where e^g would be carried by a few rows.
     cut = ratios.log_resolved(on_references.size)
     weights = np.exp(np.minimum(on_references, cut)).mean(axis=0)
@@ -216,13 +209,7 @@ def _summarize(
     return TotalCorrelationAt(nats, float(lower), bool(np.mean(on_joint > cut) > _UNRESOLVED))
 
 
-def _independent_sites(
-    X: np.ndarray,
-    members: tuple[np.ndarray, ...],
-    n_references: int,
-    seed: np.random.SeedSequence,
-    apart: np.ndarray,
-) -> tuple[list[Tensor], Tensor]:
+def _independent_sites(X, members, n_references, seed, apart) -> tuple[list[Tensor], Tensor]:
     """Configurations, and the same with every group of columns permuted; their mean.
 
     Within each condition and fold: a training fold never holds a value of a row that is evaluated.
@@ -245,9 +232,7 @@ def _independent_sites(
     return samples, mean
 
 
-def _given_latent(
-    vae: MeanFieldVAE, X: np.ndarray, conditions: np.ndarray | None, n_references: int, seed: Seed
-) -> tuple[list[Tensor], Tensor, list[Tensor]]:
+def _given_latent(vae, X, conditions, n_references, seed) -> tuple[list, Tensor, list]:
     """Configurations with z ~ q(z|x), and x ~ prod p(x_i|z), same z; their means; summaries.
 
     These are the latents, the conditions and the gradient of ln p(x|z) along the latents, which

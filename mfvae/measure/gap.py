@@ -94,9 +94,7 @@ def condition_groups(
     return [(value, np.flatnonzero(which.ravel() == k)) for k, value in enumerate(values)]
 
 
-def _split(
-    z: np.ndarray, mean: np.ndarray, deviation: np.ndarray, noise: np.ndarray, log_prior: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _split(z, mean, deviation, noise, log_prior) -> tuple[np.ndarray, np.ndarray]:
     """Rate, minus entropy of the spheres, ends of the information and of the mismatch; errors."""
     n = len(z)
     block = np.arange(n) * _N_BLOCKS // n

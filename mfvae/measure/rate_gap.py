@@ -30,7 +30,7 @@ _SIGMAS = 3.0
 _N_SIZES = 24  # of the subsets of a Curie-Weiss model
 _N_CHAINS, _N_SPINS, _MAX_RECORDS = 64, 25_600, 200  # records of a chain: so many spins
 _RADIUS2, _N_CUBIC = 8.5, 8  # of the neighbours in a regression; products of three of the nearest
-_MAX_PARTS, _MIN_SITES, _MIN_ROWS = 16, 8, 100
+_MAX_PARTS, _MIN_SITES = 16, 8
 
 
 class Packing(NamedTuple):
@@ -181,8 +181,6 @@ def bound_of_system(
 
 def bound_of_data(up: np.ndarray) -> RateGapBound:
     """Return the curve of two-letter data, (n_samples, n_sites), from below."""
-    if len(up) < _MIN_ROWS or up.shape[1] < 2:
-        raise ValueError(f"x must have at least {_MIN_ROWS} rows of 2 sites, got shape {up.shape}")
     sites = np.arange(up.shape[1])
     found = [_WHOLE]
     for name, two, four in (
@@ -224,14 +222,8 @@ def _sublattice(row: np.ndarray, column: np.ndarray, n_parts: int) -> np.ndarray
     return (np.abs(coordinates - np.round(coordinates)) < 1e-9).all(axis=0)
 
 
-def _ladder(
-    system: Ising2D,
-    temperature: float,
-    entropy: Estimate,
-    total: Estimate,
-    seed: np.random.SeedSequence,
-) -> list[Packing]:
-    """Sublattices, each from the one before and the cross-entropy of what is taken away."""
+def _ladder(system, temperature, entropy, total, seed) -> list[Packing]:
+    """Sublattices of an `Ising2D`, each from the one before and the cross-entropy of what goes."""
     length, n_sites = system.length, system.n_sites
     found = [Packing("checkerboard", 2.0, total)]
     n_records = int(np.clip(_N_SPINS // n_sites, _MIN_SITES, _MAX_RECORDS))

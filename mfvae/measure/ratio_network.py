@@ -77,9 +77,7 @@ def relative_loss(joint: Tensor, reference: Tensor, alpha: float = _ALPHA) -> Te
     return mixture - on_joint.mean()
 
 
-def _train(
-    samples: list[TensorDataset], rows: Tensor, n_epochs: int, seed: np.random.SeedSequence
-) -> RatioNetwork:
+def _train(samples: list[TensorDataset], rows: Tensor, n_epochs: int, seed) -> RatioNetwork:
     joint, *references = samples
     weights, order = (int(state) for state in seed.generate_state(2))
     generator = torch.Generator().manual_seed(order)

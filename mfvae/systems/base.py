@@ -183,9 +183,7 @@ class System:
         temperatures, _ = check_temperatures(temperatures, "temperatures")
         return self._draw(temperatures, shape, steps, check_seed(seed), **options)
 
-    def _draw(
-        self, temperatures: np.ndarray, shape: tuple, steps: tuple, seed: np.random.SeedSequence
-    ) -> np.ndarray:
+    def _draw(self, temperatures: np.ndarray, shape: tuple, steps: tuple, seed: Any) -> np.ndarray:
         """Draw ``shape`` = (n_chains, n_records), ``steps`` = (burn_in, thinning) if given."""
         raise self._unknown("sampler")
 
