@@ -76,7 +76,7 @@ class CapacityReport:
         """
         return self._judged[0]
 
-    reason = property(lambda self: self._judged[1], doc="The number behind it, in words.")
+    reason = property(lambda self: self._judged[1], doc="The number behind the verdict, in words.")
 
     @property
     def _judged(self) -> tuple[str, str]:
