@@ -213,8 +213,8 @@ def check_seed(seed: object, name: str = "seed") -> np.random.SeedSequence:
     changes the caller's object nor depends on its history, and the same seed gives the same bits.
     """
     if isinstance(seed, np.random.SeedSequence):
-        own = {"spawn_key": seed.spawn_key, "pool_size": seed.pool_size}
-        return np.random.SeedSequence(seed.entropy, **own)
+        kept = {name: getattr(seed, name) for name in ("entropy", "spawn_key", "pool_size")}
+        return np.random.SeedSequence(**kept)
     if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, numbers.Integral):
         kind = f"{type(seed).__name__}: {seed!r}"
         raise TypeError(f"{name} must be an integer or numpy.random.SeedSequence, got {kind}")

@@ -138,9 +138,9 @@ def compare_models(
         if scores.shape != (len(test),) or not np.all(np.isfinite(scores)):
             raise ValueError(f"the model {name!r} must give one finite ln p a word")
         log_prob[name] = scores
-        facts[name] = {"log_prob_stderr": float(getattr(model, "log_prob_stderr", 0.0))}
-        n_parameters = getattr(model, "n_parameters", None)
-        facts[name] |= {"n_parameters": n_parameters, "fit_seconds": seconds}
+        error = float(getattr(model, "log_prob_stderr", 0.0))
+        sizes = {"n_parameters": getattr(model, "n_parameters", None), "fit_seconds": seconds}
+        facts[name] = {"log_prob_stderr": error, **sizes}
     return Comparison(log_prob, facts, groups, seed)
 
 

@@ -32,7 +32,6 @@ from mfvae.vae.storage import content_hash, read_torch, run_folder, write_torch
 __all__ = ["train"]
 
 Batch = tuple[Tensor, Tensor]  # data, standardised conditions
-_HINT = "lower learning_rate, or check the data for outliers"
 _SEVERAL = ("strategy", "devices", "num_nodes")  # of Lightning's, by which processes train together
 
 
@@ -112,8 +111,7 @@ class VAETraining(lightning.LightningModule):
         self._step(batch, "validation_")
 
     def on_train_epoch_end(self) -> None:
-        epoch = self.current_epoch
-        record = {"epoch": epoch, "seconds": time.perf_counter() - self._started}
+        record = {"epoch": self.current_epoch, "seconds": time.perf_counter() - self._started}
         for stage, (n, total) in self._totals.items():
             record[f"{stage}loss"], record[f"{stage}rate"] = (total / n).tolist()
         record["learning_rate"] = self.optimizers().param_groups[0]["lr"]
@@ -123,7 +121,10 @@ class VAETraining(lightning.LightningModule):
         self.bar.set_postfix_str(f"loss {watched:.3f}")
         self.bar.update(1)
         if not np.isfinite(list(record.values())).all():
-            raise ValueError(f"training diverged: the loss is not finite in epoch {epoch}; {_HINT}")
+            raise ValueError(
+                f"training diverged: the loss is not finite in epoch {self.current_epoch}; "
+                "lower learning_rate, or check the data for outliers"
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["mfvae_records"] = self.records
@@ -203,7 +204,10 @@ def _lightning_tamed(model: LatentVariableModel) -> Iterator[None]:
     except (RuntimeError, ArithmeticError, AssertionError, IndexError) as error:
         if _is_finite(model):
             raise
-        raise ValueError(f"training diverged: the weights are not finite; {_HINT}") from error
+        raise ValueError(
+            "training diverged: the weights are not finite; lower learning_rate, or check the "
+            "data for outliers"
+        ) from error
     finally:
         logger.setLevel(level)
 
