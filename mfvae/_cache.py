@@ -7,8 +7,6 @@ class of the user's own: its methods count, functions that these call do not. En
 folder ``MFVAE_CACHE``, or the user's cache; deleting it costs time only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json
@@ -26,8 +24,6 @@ import pooch
 from mfvae._validation import check_temperatures
 from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.storage import content_hash, plain, replace_file
-
-__all__ = ["fit_cached", "sample_cached"]
 
 _KNOWN = ("abc", "builtins", "mfvae", "sklearn")  # their classes are known by their versions
 _LIBRARIES = ("lightning", "nflows", "numba", "numpy", "scikit-learn", "scipy", "torch")
@@ -57,7 +53,7 @@ def _own_code(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str, tuple)) else type(value).__name__
 
 
-def _path(name: str, rooms: tuple[str, ...], maker: Any, about: dict, *arrays: Any) -> Path:
+def _path(name: str, rooms: tuple[str, ...], maker: Any, about: Any, *arrays: Any) -> Path:
     """Return where the entry of what ``maker``, of the package or a user's own, makes is kept."""
     folder = Path(os.environ.get("MFVAE_CACHE") or pooch.os_cache("mfvae") / "results")
     key = [about, _code_hash(rooms), _own_code(type(maker))]
@@ -80,13 +76,7 @@ def sample_cached(
     if not hasattr(system, "configuration"):
         raise TypeError(f"system must have a method configuration: {type(system).__name__}")
     temperatures, single = check_temperatures(temperature)
-    about = {
-        "system": system.configuration(),
-        "temperature": [temperatures.tolist(), single],
-        "n_samples": n_samples,
-        "seed": seed,
-        "options": options,
-    }
+    about = [system.configuration(), temperatures.tolist(), single, n_samples, seed, options]
     path = _path(f"{type(system).__name__}-{{}}.npz", ("systems",), system, about)
     if path.is_file():
         # Damaged, in whichever of a zip archive's many ways: it is drawn again.
@@ -124,10 +114,9 @@ def fit_cached(
     if not isinstance(vae, MeanFieldVAE):
         raise TypeError(f"vae must be a MeanFieldVAE, got {type(vae).__name__}")
     given = isinstance(validation, tuple)
-    parameters = vae.get_params()
+    about = vae.get_params() | {"validation": "given" if given else validation}
     for shown_only in ("progress", "checkpoint_path"):
-        del parameters[shown_only]
-    about = {"parameters": parameters, "validation": "given" if given else validation}
+        del about[shown_only]
     arrays = (X, conditions, *(validation if given else (None, None)))
     arrays = [None if array is None else np.asanyarray(array) for array in arrays]
     path = _path("vae-{}.pt", ("systems", "vae"), vae, about, *arrays)

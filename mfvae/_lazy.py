@@ -1,20 +1,19 @@
 """Load a subpackage's public names on first use (PEP 562)."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["attach"]
 
-
-def attach(package: str, names: dict[str, str]) -> tuple[Callable, Callable, list[str]]:
+def attach(
+    package: str, names: dict[str, str] | None = None, **modules: str
+) -> tuple[Callable, Callable, list[str]]:
     """Return ``__getattr__``, ``__dir__`` and ``__all__`` for the package named ``package``.
 
-    ``names`` has for every public name the module, relative to the package, that defines it; a
-    name mapped to itself is that submodule.
+    ``modules`` are the modules of the package with their public names, apart by blanks; ``names``
+    are further names, each with its module. A name that is its module's is that submodule.
     """
+    names = {name: m for m, held in modules.items() for name in held.split()} | (names or {})
 
     def __getattr__(name: str) -> Any:
         if name not in names:

@@ -1,11 +1,7 @@
 """The progress bar of long work; ``MFVAE_PROGRESS=0`` hides every one, as the book's build does."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
-
-__all__ = ["progress_bar"]
 
 
 def progress_bar(total: int, description: str, *, show: bool = True) -> Any:

@@ -4,15 +4,11 @@
 cluster. Same code, other numbers.
 """
 
-from __future__ import annotations
-
 import os
 from types import SimpleNamespace
 from typing import Any
 
 from mfvae._validation import check_choice
-
-__all__ = ["at_scale"]
 
 
 def at_scale(course: Any, paper: Any) -> Any:

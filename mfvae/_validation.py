@@ -213,9 +213,8 @@ def check_seed(seed: object, name: str = "seed") -> np.random.SeedSequence:
     changes the caller's object nor depends on its history, and the same seed gives the same bits.
     """
     if isinstance(seed, np.random.SeedSequence):
-        return np.random.SeedSequence(
-            seed.entropy, spawn_key=seed.spawn_key, pool_size=seed.pool_size
-        )
+        kept = {name: getattr(seed, name) for name in ("entropy", "spawn_key", "pool_size")}
+        return np.random.SeedSequence(**kept)
     if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, numbers.Integral):
         kind = f"{type(seed).__name__}: {seed!r}"
         raise TypeError(f"{name} must be an integer or numpy.random.SeedSequence, got {kind}")
@@ -252,7 +251,9 @@ def check_columns(x: np.ndarray, names: list[str], *, least: float = DUPLICATE) 
         which = first_names(names, near)
         texts.append(f"{near.sum()} near-dead columns hardly ever change: {which}")
     doubles: dict[int, int] = {}
-    z = standardized(x[:: max(1, n // 50_000)])
+    # As many rows as tell columns apart, in about a second however many columns there are.
+    most = min(50_000, max(2_000, 3 * 10**10 // x.shape[1] ** 2))
+    z = standardized(x[:: max(1, n // most)])
     for i, j in np.argwhere(np.triu(np.abs(z.T @ z) > least * len(z), 1)):
         if i not in doubles and j not in doubles:
             doubles[int(j)] = int(i)

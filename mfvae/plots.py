@@ -16,18 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-__all__ = [
-    "FIGURE_WIDTH",
-    "PALETTE",
-    "compare_with_exact",
-    "heatmap",
-    "mark_transition",
-    "sequence_colors",
-    "show_configurations",
-    "subplots",
-    "table",
-    "use_style",
-]
+__all__ = ["FIGURE_WIDTH", "PALETTE", "compare_with_exact", "heatmap", "mark_transition"]
+__all__ += ["sequence_colors", "show_configurations", "subplots", "table", "use_style"]
 
 #: Width of a figure across the page, inches.
 FIGURE_WIDTH = 7.2
@@ -49,9 +39,7 @@ def subplots(
 ) -> tuple[Figure, Any]:
     """Return a figure as wide as the page and its axes, as `matplotlib.pyplot.subplots` does.
 
-    Args:
-        n_rows, n_columns: Rows and columns of axes.
-        height: Height of one row, inches. All other options are those of `subplots` there.
+    ``height`` is that of one row, inches; all other options are those of `subplots` there.
     """
     import matplotlib.pyplot as plt
 
@@ -82,9 +70,7 @@ def compare_with_exact(
         color, marker: Colour of both, by default the next of the style; shape of the points.
     """
     x = check_finite_array(x, "x", ndim=1)
-    values = check_finite_array([float(e) for e in estimates], "estimates", ndim=1)
-    if x.shape != values.shape:
-        raise ValueError(f"x and estimates must have one length, got {x.size} and {values.size}")
+    values = check_finite_array([float(e) for e in estimates], "estimates", shape=x.shape)
     if (exact_x is None) != (exact_y is None):
         raise ValueError("exact_x and exact_y must be given together")
     if color is None:
@@ -137,10 +123,8 @@ def heatmap(
 def show_configurations(axes: Any, x: Any, shape: tuple[int, int]) -> None:
     """Draw spins as black (-1) and white (+1) squares, one configuration to an axes.
 
-    Args:
-        axes: One or several axes; as many rows of ``x`` are drawn.
-        x: Spins, (n_samples, n_sites).
-        shape: Rows and columns of the picture, of product ``n_sites``.
+    As many rows of ``x``, spins (n_samples, n_sites), are drawn as there are axes, one or several;
+    ``shape`` is rows and columns of the picture, of product ``n_sites``.
     """
     x = check_finite_array(x, "x", ndim=2)
     axes = np.atleast_1d(axes).ravel()
@@ -159,10 +143,8 @@ def table(
 ) -> IPython.display.HTML:
     """Return rows as a table with a caption, which the book numbers.
 
-    Args:
-        columns: Heads, with units.
-        rows: An entry for every column, as it is to be read: ``f"{gap:.2f} ± {error:.2f}"``.
-        caption, name: What the table shows; an identifier to link to.
+    ``columns`` are heads, with units; a row has an entry for each, as it is to be read:
+    ``f"{gap:.2f} ± {error:.2f}"``; ``name`` is an identifier to link to.
 
     >>> table(["N", "gap"], [(4, "0.10"), (16, "0.20")], "Gap in nats.").data.count("<td>")
     4

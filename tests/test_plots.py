@@ -48,7 +48,7 @@ def test_compare_with_exact_draws_points_errors_and_line() -> None:
     assert {text for text in ax.get_legend_handles_labels()[1]} == {"VAE", "exact"}
     line = next(line for line in ax.lines if line.get_label() == "exact")
     np.testing.assert_allclose(line.get_ydata(), [1, 2])
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="estimates must have shape"):
         plots.compare_with_exact(ax, [0], estimates)
     with pytest.raises(ValueError, match="together"):
         plots.compare_with_exact(ax, [0, 1], estimates, exact_x=[0])

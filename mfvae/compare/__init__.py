@@ -4,14 +4,10 @@ from mfvae._lazy import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    {
-        "BernoulliMixture": "bernoulli_mixture",
-        "ChowLiuTree": "tree",
-        "IndependentModel": "rival",
-        "PairwiseMaximumEntropy": "energy_models",
-        "RestrictedBoltzmannMachine": "energy_models",
-        "ScoredVAE": "table",
-        "compare_models": "table",
-        "compare_statistics": "statistics",
-    },
+    bernoulli_mixture="BernoulliMixture",
+    energy_models="PairwiseMaximumEntropy RestrictedBoltzmannMachine",
+    rival="IndependentModel",
+    statistics="compare_statistics",
+    table="ScoredVAE compare_models",
+    tree="ChowLiuTree",
 )

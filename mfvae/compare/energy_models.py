@@ -1,7 +1,5 @@
 """Laws of an energy: pairwise maximum entropy, and scikit-learn's restricted Boltzmann machine."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
@@ -12,8 +10,6 @@ from mfvae._validation import check_choice, check_count, check_number, check_see
 from mfvae.compare.rival import AnnealedRival, IndependentModel
 from mfvae.systems.kernels.gibbs import gibbs_sweeps
 from mfvae.systems.kernels.random import scalar_states
-
-__all__ = ["PairwiseMaximumEntropy", "RestrictedBoltzmannMachine"]
 
 
 class PairwiseMaximumEntropy(AnnealedRival):
@@ -102,9 +98,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
         fields += np.diff(self.potential_)[X.sum(axis=1, keepdims=True) - X]
         return float(-np.logaddexp(0, np.where(X, -fields, fields)).sum(axis=1).mean())
 
-    def _climb(
-        self, X: np.ndarray, law: list[np.ndarray], seed: np.random.SeedSequence
-    ) -> list[np.ndarray]:
+    def _climb(self, X, law, seed) -> list[np.ndarray]:
         """Return field, couplings and potential after ``n_steps`` of persistent chains."""
         first, moves = seed.spawn(2)
         x = X[np.random.default_rng(first).integers(len(X), size=self.n_chains)].copy()
@@ -140,9 +134,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
         return x
 
 
-def _climb_pseudo_likelihood(
-    X: np.ndarray, field: np.ndarray, ridge: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _climb_pseudo_likelihood(X, field, ridge) -> tuple[np.ndarray, np.ndarray]:
     """Return field and couplings at the top of pseudo-likelihood less the ridge."""
     n, n_cells = X.shape
     mean = X.mean(axis=0)

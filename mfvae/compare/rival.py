@@ -1,7 +1,5 @@
 """What rivals share: of all, of those known up to a factor; and the simplest, independent cells."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Do a model's words look like the data's? Counts, overlaps, covariances, triplets, patterns."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import combinations
 

@@ -1,11 +1,9 @@
 """Rivals on equal terms: held-out nats a word, paired, with intervals that respect trials."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -111,7 +109,6 @@ def compare_models(
         groups: What words belong together, shape (n_test,), the trial of each for a recording: the
             bootstrap draws whole groups, two at least, since words of a trial are not independent.
             None: every word for itself, intervals too narrow for recordings.
-        seed: Source of the bootstrap.
 
     >>> from mfvae.compare import BernoulliMixture, IndependentModel, compare_models
     >>> words = np.repeat(np.random.default_rng(0).random((3000, 1)) < 0.5, 4, axis=1)
@@ -141,11 +138,9 @@ def compare_models(
         if scores.shape != (len(test),) or not np.all(np.isfinite(scores)):
             raise ValueError(f"the model {name!r} must give one finite ln p a word")
         log_prob[name] = scores
-        facts[name] = {"log_prob_stderr": float(getattr(model, "log_prob_stderr", 0.0))}
-        facts[name] |= {
-            "n_parameters": getattr(model, "n_parameters", None),
-            "fit_seconds": seconds,
-        }
+        error = float(getattr(model, "log_prob_stderr", 0.0))
+        sizes = {"n_parameters": getattr(model, "n_parameters", None), "fit_seconds": seconds}
+        facts[name] = {"log_prob_stderr": error, **sizes}
     return Comparison(log_prob, facts, groups, seed)
 
 
@@ -171,7 +166,7 @@ class ScoredVAE:
         self.method = check_choice(method, "method", ("iwae", "elbo", "quadrature"))
         self.n_importance = check_count(n_importance, "n_importance")
 
-    def fit(self, X: np.ndarray, y: object = None) -> ScoredVAE:
+    def fit(self, X: np.ndarray, y: object = None) -> Self:
         """Train the VAE on words ``X``, (n_words, n_cells), in any letters that it takes."""
         self.vae.fit(X)
         return self

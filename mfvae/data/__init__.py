@@ -4,14 +4,8 @@ from mfvae._lazy import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    {
-        "EquilibriumSamples": "store",
-        "NotEquilibratedWarning": "diagnostics",
-        "RetinaWords": "retina",
-        "autocorrelation_time": "diagnostics",
-        "download_retina": "retina",
-        "load_retina": "retina",
-        "split_r_hat": "diagnostics",
-        "words_from_spikes": "spikes",
-    },
+    diagnostics="NotEquilibratedWarning autocorrelation_time split_r_hat",
+    retina="RetinaWords download_retina load_retina",
+    spikes="words_from_spikes",
+    store="EquilibriumSamples",
 )

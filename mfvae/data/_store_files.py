@@ -1,7 +1,5 @@
 """The files of a sample store: Zarr 3 arrays, written whole or not at all, with checksums."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib
@@ -21,8 +19,6 @@ from threadpoolctl import threadpool_limits
 from zarr.codecs import ZstdCodec
 
 from mfvae.data.diagnostics import COLUMNS, OBSERVABLES
-
-__all__ = ["DRAWN", "StoreFiles", "attributes_sha256", "describe", "staging"]
 
 #: What a drawn chunk consists of, besides its checksum.
 DRAWN = ("x", "energy", "order_parameter", "seed")
@@ -160,9 +156,7 @@ class StoreFiles:
         again = self.metadata_sha256(folder)
         for name in self.damaged_metadata():
             if again[name] != self.attributes["metadata_sha256"][name]:
-                raise ValueError(
-                    f"{self.path}: this version of zarr cannot repair {name}/zarr.json"
-                )
+                raise ValueError(f"{self.path}: this zarr cannot repair {name}/zarr.json")
             (self.path / name).mkdir(exist_ok=True)
             os.replace(folder / name / "zarr.json", self.path / name / "zarr.json")
         shutil.rmtree(folder.parent)

@@ -1,7 +1,5 @@
 """Have the chains reached equilibrium, and how many independent records do they hold?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,13 +8,8 @@ import scipy.stats
 
 from mfvae._validation import check_finite_array
 
-__all__ = [
-    "ChainDiagnostics",
-    "NotEquilibratedWarning",
-    "autocorrelation_time",
-    "drift",
-    "split_r_hat",
-]
+__all__ = ["ChainDiagnostics", "NotEquilibratedWarning", "autocorrelation_time"]
+__all__ += ["drift", "split_r_hat"]
 
 #: Columns of the table, for each observable.
 COLUMNS = ("autocorrelation_time", "effective_sample_size", "r_hat", "drift", "drift_t")

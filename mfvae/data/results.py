@@ -1,14 +1,10 @@
 """The results of the long sweeps, kept with the package."""
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 from typing import Any
 
 from mfvae._validation import check_choice
-
-__all__ = ["load_results"]
 
 
 def load_results(name: str) -> dict[str, Any]:

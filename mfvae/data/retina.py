@@ -5,8 +5,6 @@
 doi:10.15479/AT:ISTA:61, recorded for Tkačik et al., PLoS Comput. Biol. 10, e1003408 (2014).
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -26,8 +24,6 @@ import scipy.io
 from scipy.special import expit
 
 from mfvae._validation import check_choice, check_fraction, check_number, check_path, check_seed
-
-__all__ = ["RetinaWords", "download_retina", "load_retina"]
 
 FILE_NAME = "bint_fishmovie32_100.mat"
 FILE_SHA256 = "50fa85a05950b76033809c8468f70c91fcd0c76d04587a685c1b76085f7f4dae"
@@ -136,11 +132,8 @@ def load_retina(path: str | os.PathLike | None = None, *, seed: int = 0) -> Reti
     ``MFVAE_DATA`` (an environment variable) for ``retina/bint_fishmovie32_100.mat``, then in the
     user's cache, where ``python -m mfvae.data.retina`` puts it. Found in neither, words of the
     same shape, uint8 (297, 953, 160), are drawn by ``seed`` from the rates of the movie and
-    labelled as a surrogate. The network is never touched.
-
-    Raises:
-        FileNotFoundError: If there is no such file at ``path``.
-        ValueError: If the file found is another one: names both checksums and both sizes.
+    labelled as a surrogate. The network is never touched. FileNotFoundError if there is no such
+    file at ``path``; ValueError, with both checksums and sizes, if the file found is another one.
 
     >>> load_retina().words.shape
     (297, 953, 160)

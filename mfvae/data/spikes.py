@@ -1,7 +1,5 @@
 """Binary words out of spike times: a reader's own recording."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 
@@ -9,8 +7,6 @@ import numpy as np
 
 from mfvae._validation import check_finite_array, check_number
 from mfvae.data.retina import RetinaWords
-
-__all__ = ["words_from_spikes"]
 
 
 def words_from_spikes(

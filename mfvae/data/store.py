@@ -1,14 +1,12 @@
 """Equilibrium samples on disk: drawn in parallel, resumable, verified, split by whole chains."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import zarr
@@ -105,7 +103,7 @@ class EquilibriumSamples:
         exist_ok: bool = False,
         progress: bool = True,
         **options: Any,
-    ) -> EquilibriumSamples:
+    ) -> Self:
         """Draw samples and store them; interrupted, the store is completed by :meth:`resume`.
 
         Warns with :class:`NotEquilibratedWarning` if chains drift, disagree, or are short against
@@ -198,14 +196,14 @@ class EquilibriumSamples:
         return samples._warn()
 
     @classmethod
-    def open(cls, path: str | os.PathLike, *, system: Any = None) -> EquilibriumSamples:
+    def open(cls, path: str | os.PathLike, *, system: Any = None) -> Self:
         """Open a store for reading; warns if its data are not equilibrated.
 
         ``system`` is needed only for one that is not part of ``mfvae.systems``.
         """
         return cls(path, system)._warn()
 
-    def resume(self, *, n_jobs: int = 1, progress: bool = True) -> EquilibriumSamples:
+    def resume(self, *, n_jobs: int = 1, progress: bool = True) -> Self:
         """Draw the chunks that are missing, then compute the diagnostics; return the store.
 
         A chunk counts as drawn when its checksum and all of its files are there. CorruptStoreError
@@ -218,7 +216,7 @@ class EquilibriumSamples:
                 self._draw(workspace, n_jobs, progress)
         return self._warn()
 
-    def repair(self, *, n_jobs: int = 1, progress: bool = True) -> EquilibriumSamples:
+    def repair(self, *, n_jobs: int = 1, progress: bool = True) -> Self:
         """Draw damaged chunks again, bit for bit, and what else is damaged; return the store."""
         with staging(self.path) as workspace:
             self._files.repair_metadata(workspace)
@@ -231,7 +229,6 @@ class EquilibriumSamples:
         return self._warn()
 
     def _draw(self, workspace: Path, n_jobs: int, progress: bool) -> None:
-        n_jobs = check_count(n_jobs, "n_jobs", minimum=-1)  # of 0 joblib complains
         todo = [c for c in range(self.n_chunks) if not self._files.is_drawn(c)]
         self._check(c for c in range(self.n_chunks) if c not in todo)
         tasks = (delayed(self._files.draw)(self.system, c, workspace) for c in todo)
@@ -302,7 +299,7 @@ class EquilibriumSamples:
         x = x.reshape(len(x), -1, *x.shape[3:])[:, : self.n_samples]
         return x.reshape(-1, *x.shape[2:]), np.repeat(self.temperatures, self.n_samples)
 
-    def split(self, validation: float = 0.1) -> tuple[EquilibriumSamples, EquilibriumSamples]:
+    def split(self, validation: float = 0.1) -> tuple[Self, Self]:
         """Return two views of the store that share no chunk, so that no chain is on both sides.
 
         The second is the last chunks, which are independent of the others: the fraction
@@ -329,7 +326,7 @@ class EquilibriumSamples:
             n = f"{len(missing)} of {len(chunks)} chunks are missing"
             raise ValueError(f"the store {self.path} is not complete: {n}; call resume()")
 
-    def _warn(self) -> EquilibriumSamples:
+    def _warn(self) -> Self:
         """Say so if the samples are not equilibrated, or if that cannot be known."""
         if self.is_complete:
             try:

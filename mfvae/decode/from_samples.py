@@ -10,20 +10,11 @@ Couplings and bits are found by pseudo-likelihood, logistic regressions of every
 PRL 108, 090201): on N - 1 free couplings, or on the overlaps of P patterns that are nearly known.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
 from mfvae._validation import check_number, check_spins
-
-__all__ = [
-    "correlation_spectrum",
-    "estimate_n_patterns",
-    "polish_patterns",
-    "pseudo_likelihood_couplings",
-]
 
 _ABOVE_EDGE = 8.0  # in units of b: 4 to 5 standard deviations of the Tracy-Widom law
 _BLOCK = 8192

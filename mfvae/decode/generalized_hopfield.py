@@ -9,10 +9,9 @@ Spins given the latent follow ``p(s_i | z) = e^{s_i h_i} / 2cosh h_i`` with the 
 is the Hopfield model with the columns of W as patterns, else a dense one (Krotov & Hopfield 2016).
 """
 
-from __future__ import annotations
-
 import copy
 import functools
+from typing import Self
 
 import numpy as np
 import torch
@@ -29,8 +28,6 @@ from mfvae._validation import (
 from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.evidence import settled_integral
 from mfvae.vae.prior import NormalPrior, Prior
-
-__all__ = ["GeneralizedHopfield"]
 
 
 class GeneralizedHopfield:
@@ -77,17 +74,13 @@ class GeneralizedHopfield:
     @classmethod
     def from_vae(
         cls, vae: MeanFieldVAE, condition: float | np.ndarray | None = None, **options: float
-    ) -> GeneralizedHopfield:
+    ) -> Self:
         """Return the model of a trained VAE with a linear decoder and two letters a site.
 
-        Words of 0 and 1 are taken as spins -1 and +1; the law is the VAE's own.
-
-        Args:
-            vae: With ``decoder="linear"``, ``likelihood="bernoulli"``, one or two latents, else
-                ValueError.
-            condition: The condition (temperature, …), a number or ``(n_conditions,)``, at which the
-                prior is taken; ValueError if it is missing.
-            **options: ``tolerance`` of the constructor.
+        Words of 0 and 1 are taken as spins -1 and +1; the law is the VAE's own. The prior is taken
+        at the ``condition`` (temperature, …), a number or ``(n_conditions,)``; ``options`` are
+        those of the constructor. ValueError if the condition is missing, the decoder not "linear",
+        the likelihood not "bernoulli", or the latents more than two.
         """
         settings = check_trained(vae).configuration_
         if (settings["decoder"], settings["likelihood"]) != ("linear", "bernoulli"):

@@ -7,8 +7,6 @@ weights: the site average of the natural matrix is a·A with a = 3/2T, A the fie
 ``E[A | n] = q`` exactly (Maier-Saupe).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -20,8 +18,6 @@ from sklearn.preprocessing import StandardScaler
 from mfvae._validation import check_choice, check_conditions, check_seed, check_trained
 from mfvae.systems import MaierSaupe, to_components
 from mfvae.vae.estimator import MeanFieldVAE
-
-__all__ = ["regress_order_tensor"]
 
 
 def regress_order_tensor(

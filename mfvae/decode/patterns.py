@@ -4,8 +4,6 @@ The exact decoder of a Hopfield model has logits ``2β ξ_i·m(z)``, hence the J
 ``∂logit_i/∂z = 2β ξ_i·∂m/∂z``: the patterns times an invertible matrix, which `unmix` undoes.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -15,8 +13,6 @@ from scipy.optimize import linear_sum_assignment
 from mfvae._validation import check_choice, check_count, check_seed, check_spins, check_trained
 from mfvae.decode.unmixing import PatternRecovery, unmix
 from mfvae.vae.estimator import MeanFieldVAE
-
-__all__ = ["Alignment", "align_patterns", "decoder_jacobian", "recover_patterns"]
 
 # Variance of the field along a pattern in use, in units of its noise; independent spins reach 0.4.
 _LEAST_SIGNAL = 0.5
@@ -65,7 +61,6 @@ def recover_patterns(
             above 0.5.
         condition: Condition of the prior from which z is drawn, where the model has conditions.
         unmixing: "binary" or "ica", see `unmix`.
-        seed: Source of the latents and of the starts.
 
     Returns:
         PatternRecovery: With ``jacobian_variation = 1 - |E J|²/E|J|²`` (0 for a linear decoder),

@@ -6,8 +6,6 @@ the residual ``1 - |Πx|²/N`` is smallest; ``x ← sign(Πx)`` cannot raise it 
 Talwar, Viberg & Paulraj 1996, IEEE Trans. Signal Process. 44, 1184).
 """
 
-from __future__ import annotations
-
 import functools
 import warnings
 from dataclasses import dataclass, field
@@ -17,8 +15,6 @@ from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 
 from mfvae._validation import check_choice, check_count, check_finite_array, check_seed
-
-__all__ = ["PatternRecovery", "unmix"]
 
 _GAP = 0.8  # a pattern must lie clearly nearer to the span than the best vector left out
 _DUPLICATE = 0.8  # two sign vectors with a larger overlap count as one
@@ -103,7 +99,6 @@ def unmix(
         n_patterns: Number P of patterns, at most k, the rank and n_sites - 1; None takes k.
         method: "binary": descent ``x ← sign(Πx)`` and single flips from random starts, with
             deflation by what was found; "ica": signs of independent components (FastICA).
-        seed: Source of the starts.
 
     >>> rng = np.random.default_rng(0)
     >>> patterns = rng.choice([-1, 1], size=(128, 3))

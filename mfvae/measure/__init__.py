@@ -4,23 +4,11 @@ from mfvae._lazy import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    {
-        "CapacityReport": "capacity_report",
-        "SaturationWarning": "density_ratio",
-        "TotalCorrelation": "density_ratio",
-        "all_configurations": "observables",
-        "capacity": "capacity_report",
-        "capacity_demand": "demand",
-        "capacity_supply": "gap",
-        "capacity_verdict": "capacity_report",
-        "correlation_length": "observables",
-        "elbo_surgery": "gap",
-        "exact_gap": "gap",
-        "jensen_shannon": "observables",
-        "order_parameter_moments": "observables",
-        "overlap_law": "observables",
-        "rate_gap_bound": "rate_gap",
-        "spike_count_law": "observables",
-        "total_correlation": "density_ratio",
-    },
+    capacity_report="CapacityReport capacity capacity_verdict",
+    demand="capacity_demand",
+    density_ratio="SaturationWarning TotalCorrelation total_correlation",
+    gap="capacity_supply elbo_surgery exact_gap",
+    observables="all_configurations correlation_length jensen_shannon "
+    "order_parameter_moments overlap_law spike_count_law",
+    rate_gap="rate_gap_bound",
 )

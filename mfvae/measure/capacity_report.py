@@ -1,7 +1,5 @@
 """Can this model fit these data, and did it? Demand and supply side by side, in nats."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +18,6 @@ from mfvae.measure.observables import jackknife, weighted_sum
 from mfvae.measure.rate_gap import Floor, Packing, RateGapBound, bound_of_data, bound_of_system
 from mfvae.systems.base import Estimate, Seed, System
 from mfvae.vae.estimator import MeanFieldVAE
-
-__all__ = ["CapacityReport", "capacity", "capacity_verdict"]
 
 #: A gap that counts as a fit, nats: by Pinsker's inequality the laws of (x, z) then differ by at
 #: most √(0.25/2) = 0.35 in total variation.
@@ -80,10 +76,7 @@ class CapacityReport:
         """
         return self._judged[0]
 
-    @property
-    def reason(self) -> str:
-        """The number behind the verdict, in words."""
-        return self._judged[1]
+    reason = property(lambda self: self._judged[1], doc="The number behind the verdict, in words.")
 
     @property
     def _judged(self) -> tuple[str, str]:
@@ -97,8 +90,8 @@ class CapacityReport:
             return "may fit", "without a system or a rival only the floor is known"
         low, high = _interval(self.certificate)
         if high > _TOLERANCE and low > 0:
-            lead = f"the rival is ahead by {self.certificate:.2f} nats, {low:.2f} at least"
-            return "misses", lead
+            reason = f"the rival is ahead by {self.certificate:.2f} nats, {low:.2f} at least"
+            return "misses", reason
         if high > _TOLERANCE:
             return "may fit", f"the rival is ahead by {low:.2f} to {high:.2f}: too few words"
         least, most = _interval(self.shared)
@@ -173,7 +166,6 @@ def capacity(
     ELBO(x)]``, as ``E ln p ≥ E ln r``. Several temperatures are averaged by their share of rows.
 
     Args:
-        vae: Trained model.
         X: Configurations (n_samples, n_sites, …) that training has not seen, at least 64 for each
             condition (without ``system``: 100, of two letters).
         conditions: As in ``fit``. With ``system``: the temperature, units of J/k_B, one for all or
@@ -182,7 +174,6 @@ def capacity(
         rival: Anything with ``score_samples(X)``, ln r(x) in nats, that has not seen ``X``.
         groups: Independent unit of each row, (n_samples,), for the error of what the rival proves;
             by default 32 blocks of consecutive rows.
-        seed: Source of latents, and of samples where the demand needs them.
 
     >>> from mfvae.systems import CurieWeiss
     >>> magnet = CurieWeiss(16)

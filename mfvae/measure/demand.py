@@ -1,7 +1,5 @@
 """How much the sites of a system share: what a latent variable must carry, in nats."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -60,7 +58,6 @@ def capacity_demand(
         temperature: Units of J/k_B; needed for a system, and for a system only.
         log_prob: For data: ln p(x) of each row, (n_samples,) nats, exact or of a model that was
             trained on other rows. Without it D is None.
-        seed: Source of what is sampled.
 
     >>> from mfvae.systems import CurieWeiss
     >>> demand = capacity_demand(CurieWeiss(16), 1.0)
@@ -75,8 +72,6 @@ def capacity_demand(
         raise TypeError("temperature belongs to a system; data must be of one ensemble")
     up = check_two_letters(source)
     n_samples, n_sites = up.shape
-    if n_samples < _MIN_ROWS or n_sites < 2:
-        raise ValueError(f"x must have at least {_MIN_ROWS} rows of 2 sites, got shape {up.shape}")
     half, total = cut_information(up, np.arange(n_sites) < n_sites // 2), None
     note = "cut from below (binned canonical pair)"
     if log_prob is not None:
@@ -126,6 +121,8 @@ def cut_information(x: np.ndarray, first: np.ndarray) -> Estimate:
     is found on every other block of rows and the information evaluated on the rest, with the bias
     of the plug-in removed to first order (Miller 1955).
     """
+    if len(x) < _MIN_ROWS or x.shape[1] < 2:
+        raise ValueError(f"x must have at least {_MIN_ROWS} rows of 2 sites, got shape {x.shape}")
     x = x.astype(np.float64)
     # Ten rows a cell, so that what is left of the plug-in's bias is below its error.
     n_bins = int(np.clip((len(x) / 20) ** 0.5, 2, _N_BINS))

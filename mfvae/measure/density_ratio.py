@@ -5,8 +5,6 @@
 residuals: the values at the sites less their mean under the reference, in units of their spread.
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass, field
 
@@ -30,8 +28,6 @@ from mfvae.measure.gap import condition_groups
 from mfvae.systems.base import Estimate, Seed
 from mfvae.vae.director_likelihood import to_components
 from mfvae.vae.estimator import MeanFieldVAE
-
-__all__ = ["SaturationWarning", "TotalCorrelation", "total_correlation"]
 
 _N_FOLDS, _N_REFERENCES, _N_BLOCKS, _N_BOOTSTRAP = 4, 4, 64, 400
 _MIN_ROWS = 80  # of a condition
@@ -149,10 +145,9 @@ def total_correlation(
     if vae is None:
         apart, table = ratios.tied_groups(X, members), check_conditions(conditions, len(X))
         values, mean = _independent_sites(X, members, n_drawn, draws, apart)
-        table = (table - table.mean(axis=0)) / np.where(
-            np.ptp(table, axis=0) > 0, table.std(axis=0), 1
-        )
-        summaries = [torch.from_numpy(table).float()] * len(values)
+        unit = np.where(np.ptp(table, axis=0) > 0, table.std(axis=0), 1)
+        table = torch.from_numpy((table - table.mean(axis=0)) / unit).float()
+        summaries = [table] * len(values)
     else:
         values, mean, summaries = _given_latent(vae, X, conditions, n_drawn, draws)
     residuals = [value - mean for value in values]
@@ -191,24 +186,12 @@ def total_correlation(
         )
     calibrated = _summarize(*at_null, blocks, rng).nats if null else None
     one_point = one_point[:, 0] if one_point.shape[1] == 1 else one_point
-    return TotalCorrelation(
-        **vars(overall),
-        by_condition=by_condition,
-        one_point=one_point,
-        two_point=two_point,
-        null=calibrated,
-    )
+    learned = {"one_point": one_point, "two_point": two_point, "null": calibrated}
+    return TotalCorrelation(**vars(overall), by_condition=by_condition, **learned)
 
 
-def _summarize(
-    on_joint: np.ndarray,
-    on_references: np.ndarray,
-    blocks: np.ndarray,
-    rng: np.random.Generator,
-    gain: np.ndarray | float = 0.0,
-    excess: np.ndarray | float = 0.0,
-) -> TotalCorrelationAt:
-    """Estimate, lower limit and whether it is saturated, from held-out log ratios."""
+def _summarize(on_joint, on_references, blocks, rng, gain=0.0, excess=0.0) -> TotalCorrelationAt:
+    """Estimate, lower limit and whether it is saturated, from held-out log ratios of all rows."""
     # The bound holds for every g, so also for g cut where e^g would be carried by a few rows.
     cut = ratios.log_resolved(on_references.size)
     weights = np.exp(np.minimum(on_references, cut)).mean(axis=0)
@@ -226,13 +209,7 @@ def _summarize(
     return TotalCorrelationAt(nats, float(lower), bool(np.mean(on_joint > cut) > _UNRESOLVED))
 
 
-def _independent_sites(
-    X: np.ndarray,
-    members: tuple[np.ndarray, ...],
-    n_references: int,
-    seed: np.random.SeedSequence,
-    apart: np.ndarray,
-) -> tuple[list[Tensor], Tensor]:
+def _independent_sites(X, members, n_references, seed, apart) -> tuple[list[Tensor], Tensor]:
     """Configurations, and the same with every group of columns permuted; their mean.
 
     Within each condition and fold: a training fold never holds a value of a row that is evaluated.
@@ -255,9 +232,7 @@ def _independent_sites(
     return samples, mean
 
 
-def _given_latent(
-    vae: MeanFieldVAE, X: np.ndarray, conditions: np.ndarray | None, n_references: int, seed: Seed
-) -> tuple[list[Tensor], Tensor, list[Tensor]]:
+def _given_latent(vae, X, conditions, n_references, seed) -> tuple[list, Tensor, list]:
     """Configurations with z ~ q(z|x), and x ~ prod p(x_i|z), same z; their means; summaries.
 
     These are the latents, the conditions and the gradient of ln p(x|z) along the latents, which

@@ -1,7 +1,5 @@
 """What a latent variable carries and what a model misses: supply, rate and gap, in nats."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,13 +57,8 @@ def elbo_surgery(
     the rows of ``X``. With a row's own Gaussian in the mixture the information errs downward (and
     never exceeds ln n_samples), without it upward (Poole et al. 2019, ICML, section 2); the rate
     is a further upper end. Rows of different conditions are treated apart and averaged. The
-    jackknife leaves blocks of consecutive rows out of both the average and the mixture.
-
-    Args:
-        vae: Trained model.
-        X: Configurations as in ``fit``; at least 64 of each condition, else ValueError.
-        conditions: As in ``fit``.
-        seed: Source of the latents.
+    jackknife leaves blocks of consecutive rows out of both the average and the mixture. ``X`` and
+    ``conditions`` are as in ``fit``, at least 64 rows of each condition (else ValueError).
     """
     mean, deviation = (part.astype(float) for part in check_trained(vae).encode(X, conditions))
     groups = condition_groups(conditions, len(mean))
@@ -101,9 +94,7 @@ def condition_groups(
     return [(value, np.flatnonzero(which.ravel() == k)) for k, value in enumerate(values)]
 
 
-def _split(
-    z: np.ndarray, mean: np.ndarray, deviation: np.ndarray, noise: np.ndarray, log_prior: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _split(z, mean, deviation, noise, log_prior) -> tuple[np.ndarray, np.ndarray]:
     """Rate, minus entropy of the spheres, ends of the information and of the mismatch; errors."""
     n = len(z)
     block = np.arange(n) * _N_BLOCKS // n
@@ -154,7 +145,6 @@ def exact_gap(
         system: With an exact ``log_prob``; NotImplementedError if it has none.
         temperatures: One, or (n_temperatures,), units of J/k_B.
         n_samples: Fresh configurations drawn at each temperature.
-        seed: Source of the configurations and of the latents.
         method, n_importance: As in ``MeanFieldVAE.score_samples``.
 
     >>> from mfvae.systems import CurieWeiss
@@ -176,10 +166,8 @@ def exact_gap(
     for temperature, x in zip(temperatures, chains, strict=True):
         x = x.reshape(-1, *x.shape[2:])
         conditions = np.full(len(x), temperature) if vae.n_conditions_ else None
-        score = vae.score_samples(
-            x, conditions, method=method, n_importance=n_importance, seed=scores
-        )
-        difference = system.log_prob(x, temperature) - score
+        options = {"method": method, "n_importance": n_importance, "seed": scores}
+        difference = system.log_prob(x, temperature) - vae.score_samples(x, conditions, **options)
         means = difference.reshape(n_chains, -1).mean(axis=1)
         gaps.append(Estimate(means.mean(), stderr=means.std(ddof=1) / np.sqrt(n_chains)))
     return gaps

@@ -4,8 +4,6 @@ It leaves out blocks of consecutive rows: errors stay honest for nonlinear quant
 in the order of a Markov chain as long as a block is much longer than the correlation time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -22,9 +20,6 @@ from mfvae._validation import (
     check_two_letters,
 )
 from mfvae.systems.base import Estimate, Seed
-
-__all__ = ["all_configurations", "jensen_shannon", "overlap_law", "spike_count_law"]
-__all__ += ["correlation_length", "order_parameter_moments"]
 
 _N_BLOCKS, _N_PARTNERS = 64, 8
 
@@ -65,11 +60,8 @@ def overlap_law(x: np.ndarray, *, seed: Seed = 0) -> EmpiricalLaw:
 
     Blocks of rows are matched at random in pairs, never with the next block, and every row is
     compared with eight rows of the partner block: no row meets its own neighbours in time, and the
-    pairs of blocks are independent units for the jackknife.
-
-    Args:
-        x: Spins -1 and +1, or words of 0 and 1 (taken as spins), (n_samples >= 4, n_sites).
-        seed: Source of the random matching.
+    pairs of blocks are independent units for the jackknife. ``x`` are spins -1 and +1, or words of
+    0 and 1 (taken as spins), (n_samples >= 4, n_sites); ``seed`` is the source of the matching.
     """
     spins = 2 * check_two_letters(x).astype(np.float32) - 1  # sums of up to 2²⁴ signs are exact
     n_samples, n_sites = spins.shape
@@ -110,11 +102,8 @@ def jensen_shannon(p: Any, q: Any) -> Estimate:
 
     ``JS = KL(p‖m)/2 + KL(q‖m)/2`` with ``m = (p + q)/2`` (Lin, J. (1991), IEEE Trans. Inf. Theory
     37, 145). Between samples of *one* law it is about ``(n_values - 1)(1/n_p + 1/n_q)/8`` on
-    average, for which it is not corrected. The standard error counts the sampled arguments.
-
-    Args:
-        p: A law from `overlap_law` or `spike_count_law`, or exact probabilities (n_values,).
-        q: Likewise, over the same values.
+    average, for which it is not corrected. Each is a law from `overlap_law` or `spike_count_law`,
+    which the standard error counts, or exact probabilities (n_values,), over the same values.
 
     >>> round(float(jensen_shannon([1.0, 0.0], [0.5, 0.5])), 6)
     0.215762
@@ -172,16 +161,14 @@ def order_parameter_moments(
     scale = check_count(n_sites, "n_sites") / check_temperature(temperature)
     # The variance does not depend on where S is measured from; near its mean it rounds less.
     centred = s - s.mean()
-
     table = (
         (lambda m: m[..., 0], [s]),
         (lambda m: scale * (m[..., 1] - m[..., 0] ** 2), [centred, centred**2]),
         (lambda m: 1 - m[..., 1] / (3 * m[..., 0] ** 2), [s**2, s**4]),
     )
     with np.errstate(invalid="ignore"):  # S is always 0
-        return OrderParameterMoments(
-            *(jackknife_of_means(np.stack(x, axis=1), f, _N_BLOCKS) for f, x in table)
-        )
+        moments = (jackknife_of_means(np.stack(x, axis=1), f, _N_BLOCKS) for f, x in table)
+        return OrderParameterMoments(*moments)
 
 
 def correlation_length(x: np.ndarray, length: int) -> Estimate:
@@ -189,11 +176,8 @@ def correlation_length(x: np.ndarray, length: int) -> Estimate:
 
     ``ξ = √(S(0)/S(k₁) - 1) / (2 sin(k₁/2))`` with k₁ = 2π/L along either axis and
     ``S(k) = ⟨|Σ_r s_r exp(ik·r)|²⟩/N`` (Cooper, F., Freedman, B. & Preston, D. (1982), Nucl. Phys.
-    B 210, 210); 0 where S(0) ≤ S(k₁), infinite where S(k₁) = 0.
-
-    Args:
-        x: Spins -1 and +1, (n_samples >= 2, length * length), sites numbered row by row.
-        length: Linear size L, at least 2.
+    B 210, 210); 0 where S(0) ≤ S(k₁), infinite where S(k₁) = 0. ``x`` are spins -1 and +1,
+    (n_samples >= 2, length * length), sites numbered row by row; ``length`` is L, at least 2.
     """
     length = check_count(length, "length", minimum=2)
     lattice = check_spins(x, length * length).reshape(-1, length, length)

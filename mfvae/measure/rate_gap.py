@@ -6,8 +6,6 @@ least ``Σ_i H(x_i|z) >= Σ_k w_k H(x_{A_k}|z)``, the rate R at least each ``I(x
 ``D + R = H(x) + gap``, with β = Σ_k w_k: ``gap >= Σ_k w_k H(x_{A_k}) - H(x) - (β - 1) R``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,7 +30,7 @@ _SIGMAS = 3.0
 _N_SIZES = 24  # of the subsets of a Curie-Weiss model
 _N_CHAINS, _N_SPINS, _MAX_RECORDS = 64, 25_600, 200  # records of a chain: so many spins
 _RADIUS2, _N_CUBIC = 8.5, 8  # of the neighbours in a regression; products of three of the nearest
-_MAX_PARTS, _MIN_SITES, _MIN_ROWS = 16, 8, 100
+_MAX_PARTS, _MIN_SITES = 16, 8
 
 
 class Packing(NamedTuple):
@@ -116,7 +114,6 @@ def rate_gap_bound(
         temperature: Units of J/k_B; for a system, and for a system only.
         rate: R in nats, with its error if it has one: return the floor under the gap at it.
         beta: Return the floor under ``D + βR`` (ValueError for data: H is unknown).
-        seed: Source of what is sampled.
 
     >>> from mfvae.systems import Ising2D
     >>> floor = rate_gap_bound(Ising2D(4), 2.269185314213022, beta=4)
@@ -184,8 +181,6 @@ def bound_of_system(
 
 def bound_of_data(up: np.ndarray) -> RateGapBound:
     """Return the curve of two-letter data, (n_samples, n_sites), from below."""
-    if len(up) < _MIN_ROWS or up.shape[1] < 2:
-        raise ValueError(f"x must have at least {_MIN_ROWS} rows of 2 sites, got shape {up.shape}")
     sites = np.arange(up.shape[1])
     found = [_WHOLE]
     for name, two, four in (
@@ -227,14 +222,8 @@ def _sublattice(row: np.ndarray, column: np.ndarray, n_parts: int) -> np.ndarray
     return (np.abs(coordinates - np.round(coordinates)) < 1e-9).all(axis=0)
 
 
-def _ladder(
-    system: Ising2D,
-    temperature: float,
-    entropy: Estimate,
-    total: Estimate,
-    seed: np.random.SeedSequence,
-) -> list[Packing]:
-    """Sublattices, each from the one before and the cross-entropy of what is taken away."""
+def _ladder(system, temperature, entropy, total, seed) -> list[Packing]:
+    """Sublattices of an `Ising2D`, each from the one before and the cross-entropy of what goes."""
     length, n_sites = system.length, system.n_sites
     found = [Packing("checkerboard", 2.0, total)]
     n_records = int(np.clip(_N_SPINS // n_sites, _MIN_SITES, _MAX_RECORDS))
@@ -286,15 +275,12 @@ def _cross_entropy(x: np.ndarray, n_parts: int, stage: int) -> tuple[int, np.nda
     features = x[:, :, sites[0], sites[1]].reshape(*spins.shape, -1).astype(np.float32)
     nearest = combinations(range(min(_N_CUBIC, around.shape[1])), 3)
     cubic = [features[..., list(triple)].prod(axis=-1) for triple in nearest]
-    features, loss = (
-        np.concatenate([features, np.stack(cubic, axis=-1)], axis=-1),
-        np.empty(n_chains),
-    )
+    features = np.concatenate([features, np.stack(cubic, axis=-1)], axis=-1)
+    loss = np.empty(n_chains)
     for test in (0, 1):
         model = LogisticRegression(C=4.0, fit_intercept=False, solver="newton-cholesky")
         model.fit(np.concatenate(features[1 - test :: 2]), spins[1 - test :: 2].ravel())
         logit = model.decision_function(np.concatenate(features[test::2]))
-        loss[test::2] = np.logaddexp(0, -spins[test::2] * logit.reshape(spins[test::2].shape)).mean(
-            1
-        )
+        against = -spins[test::2] * logit.reshape(spins[test::2].shape)
+        loss[test::2] = np.logaddexp(0, against).mean(axis=1)
     return targets.shape[1], loss * targets.shape[1]

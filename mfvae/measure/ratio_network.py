@@ -7,14 +7,13 @@ Jordan 2010). A sample is a ``TensorDataset`` of ``sites`` (n_samples, n_values)
 sites, centred and scaled, and ``summaries`` (n_samples, n_summaries): latents, conditions, …
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import TensorDataset
 
 from mfvae.vae.model import seeded_initialization
@@ -78,9 +77,7 @@ def relative_loss(joint: Tensor, reference: Tensor, alpha: float = _ALPHA) -> Te
     return mixture - on_joint.mean()
 
 
-def _train(
-    samples: list[TensorDataset], rows: Tensor, n_epochs: int, seed: np.random.SeedSequence
-) -> RatioNetwork:
+def _train(samples: list[TensorDataset], rows: Tensor, n_epochs: int, seed) -> RatioNetwork:
     joint, *references = samples
     weights, order = (int(state) for state in seed.generate_state(2))
     generator = torch.Generator().manual_seed(order)
@@ -101,9 +98,7 @@ def _train(
     # The quadratic part is learned first: few numbers, and most of what there is to find.
     parts = [{"params": part.parameters()} for part in (network.linear, network.network)]
     optimizer = torch.optim.AdamW(parts, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, _LEARNING_RATES, total_steps=n_epochs * n_batches + 1
-    )
+    schedule = OneCycleLR(optimizer, _LEARNING_RATES, total_steps=n_epochs * n_batches + 1)
     best, kept, every = math.inf, None, -(-n_epochs // _N_CHECKS)
     for epoch in range(n_epochs):
         reference = references[epoch % len(references)]

@@ -4,15 +4,11 @@ from mfvae._lazy import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    {
-        "Bingham": "bingham",
-        "CurieWeiss": "curie_weiss",
-        "Estimate": "base",
-        "Hopfield": "hopfield",
-        "Ising2D": "ising",
-        "MaierSaupe": "maier_saupe",
-        "System": "base",
-        "from_components": "_tensors",
-        "to_components": "_tensors",
-    },
+    _tensors="from_components to_components",
+    base="Estimate System",
+    bingham="Bingham",
+    curie_weiss="CurieWeiss",
+    hopfield="Hopfield",
+    ising="Ising2D",
+    maier_saupe="MaierSaupe",
 )

@@ -8,8 +8,6 @@ nodes in ``y``, with ``angle = (pi/2) sinh(c y)/sinh(c)`` and ``c`` growing like
 resolve it with a number of nodes that grows like ``ln a``.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -10,8 +10,6 @@ so that the classes are independent but for one factor exp(-βM₄²/2N) ≤ 1. 
 sum of positive terms of order N² or, for joint laws, a product of matrices of side N/2.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 from scipy.special import logsumexp
@@ -189,41 +187,32 @@ class SolvedHopfield:
         """I between the first N // 2 sites and the others."""
         first = np.bincount(self.class_of_site[: self.n_sites // 2], minlength=self.n_classes)
         rest = self.class_sizes - first
-        if self.n_patterns == 3:
-            information = self.negentropy - self._part_negentropy(first, rest)
-            return max(information - self._part_negentropy(rest, first), 0.0)
-        information = 0.0
-        for log_joint in map(self._log_joint, first, rest):
-            # In logarithms: the product of two tails underflows where their joint law does not.
-            log_sides = logsumexp(log_joint, axis=1)[:, None] + logsumexp(log_joint, axis=0)
-            information += float(np.sum(np.exp(log_joint) * (log_joint - log_sides)))
-        return information
+        information = self.negentropy - self._part_negentropy(first, rest)
+        return max(information - self._part_negentropy(rest, first), 0.0)
 
     def subset_entropy(self, sites: np.ndarray) -> float:
         """H of some sites, nats."""
         chosen = np.bincount(self.class_of_site[sites], minlength=self.n_classes)
-        entropy, rest = len(sites) * float(np.log(2)), self.class_sizes - chosen
-        if self.n_patterns == 3:
-            return entropy - self._part_negentropy(chosen, rest)
-        for n, left in zip(chosen, rest, strict=True):
-            log_law = logsumexp(self._log_joint(n, left), axis=1)
-            entropy -= float(np.exp(log_law) @ (log_law - _log_free(n)))
-        return entropy
+        rest = self.class_sizes - chosen
+        return len(sites) * float(np.log(2)) - self._part_negentropy(chosen, rest)
 
-    def _log_joint(self, left: int, right: int) -> np.ndarray:
-        """Log law of the sums of two parts of one class, P < 3."""
-        values = _sums(left)[:, None] + _sums(right).astype(float)
+    def _class_negentropy(self, size: int, other: int) -> float:
+        """That of a part of one class, which is independent of the other classes: P < 3."""
+        values = _sums(size)[:, None] + _sums(other).astype(float)
         gain = self.beta * self.n_classes / (2 * self.n_sites)
-        log_joint = _log_free(left)[:, None] + _log_free(right) + gain * values**2
-        return log_joint - logsumexp(log_joint)
+        log_joint = _log_free(size)[:, None] + _log_free(other) + gain * values**2
+        log_law = logsumexp(log_joint - logsumexp(log_joint), axis=1)
+        return float(np.exp(log_law) @ (log_law - _log_free(size)))
 
     def _part_negentropy(self, sizes: np.ndarray, others: np.ndarray) -> float:
-        """|A| ln 2 - H(s_A), P = 3.
+        """|A| ln 2 - H(s_A), for P = 3 by quadrature:
 
         ``2^{|A|} p(s_A) = (2^N/Z) (Nβ/2π)^{3/2} ∫ dm exp(-Nβm²/2 + βm·M_A) Π_B cosh(β ξ_i·m)``.
         Split as exp(-Nβ(m - 2M_A/N)²/4) exp(βM_A²/N) times a function of m alone, the integral is
         three products of matrices with entries below one.
         """
+        if self.n_patterns < 3:
+            return sum(map(self._class_negentropy, sizes, others))
         nodes, step = self._nodes()
         stiffness = self.n_sites * self.beta / 4
         values = _sums(int(sizes.sum())).astype(float)

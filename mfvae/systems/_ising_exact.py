@@ -1,7 +1,5 @@
 """Exact results of the square lattice: Kaufman's torus, the infinite cylinder, enumeration."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -8,8 +8,6 @@ becomes, with ``λ_k = r √(2/3) cos(φ + 2πk/3)`` and ``c = cos 3φ``, just `
 absorbed by ``sin 3φ dφ``. What is left is analytic, and Gauss-Legendre converges geometrically.
 """
 
-from __future__ import annotations
-
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -118,10 +116,7 @@ class TensorLaw:
         return np.concatenate(accepted)[:n_samples]
 
 
-@lru_cache(maxsize=128)
-def tensor_law(n_sites: int, temperature: float) -> TensorLaw:
-    """Return the law at one size and temperature, computed once."""
-    return TensorLaw(n_sites, temperature)
+tensor_law = lru_cache(maxsize=128)(TensorLaw)  #: Each computed once.
 
 
 def branch(field: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -150,14 +145,9 @@ def transition_fields() -> tuple[float, float]:
 
 
 def nematic_order_parameter(temperature: float) -> float:
-    """Return S of the ordered (meta)stable solution, or 0 above its superheating limit."""
-    (_, limit), (_, order), _ = branch(np.array(transition_fields()))
-    if temperature > limit:
-        return 0.0
+    """Return S of the nematic, at most at the temperature of the transition."""
     low, high = transition_fields()[1], 3.0 / temperature + 10.0
     if high > _LARGEST_FIELD:
         return 1.0 - temperature  # S = 1 - T + O(T²): equipartition of two soft modes
-    excess = lambda h: float(branch(np.array(h))[0]) - temperature  # noqa: E731
-    if excess(low) <= 0.0:
-        return float(order)
-    return float(branch(np.array(brentq(excess, low, high, xtol=1e-12)))[1])
+    field = brentq(lambda h: float(branch(np.array(h))[0]) - temperature, low, high, xtol=1e-12)
+    return float(branch(np.array(field))[1])

@@ -1,7 +1,5 @@
 """Special functions of two-state sites, free of overflow and of avoidable rounding."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import gammaln, xlogy
 

@@ -1,7 +1,5 @@
 """An orthonormal basis of the symmetric traceless 3 x 3 matrices: five real components."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from mfvae._validation import check_finite_array

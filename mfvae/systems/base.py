@@ -1,12 +1,10 @@
 """What every physical system of the package offers, and the number with an error bar."""
 
-from __future__ import annotations
-
 import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -39,17 +37,14 @@ class Estimate(float):
     stderr: float
     exact: bool
 
-    def __new__(cls, value: float, stderr: float = 0.0, exact: bool | None = None) -> Estimate:
+    def __new__(cls, value: float, stderr: float = 0.0, exact: bool | None = None) -> Self:
         estimate = super().__new__(cls, value)
         unknown = np.ndim(stderr) == 0 and stderr == np.inf
         estimate.stderr = np.inf if unknown else check_number(stderr, "stderr", minimum=0.0)
         estimate.exact = estimate.stderr == 0.0 if exact is None else bool(exact)
         return estimate
 
-    @property
-    def value(self) -> float:
-        """The number as a plain float."""
-        return float(self)
+    value = property(float, doc="The number as a plain float.")
 
     def __repr__(self) -> str:
         return f"Estimate({float(self)!r}, stderr={self.stderr!r}, exact={self.exact})"
@@ -69,7 +64,7 @@ def each_temperature(method: Callable) -> Callable:
     """Let a method for one temperature (its first argument) take vectors: `over_temperatures`."""
 
     @functools.wraps(method)
-    def over(self: System, temperature: Any, *args: Any, **options: Any) -> Estimate | np.ndarray:
+    def over(self: Any, temperature: Any, *args: Any, **options: Any) -> Estimate | np.ndarray:
         return over_temperatures(lambda t: method(self, t, *args, **options), temperature)
 
     return over
@@ -106,7 +101,7 @@ class System:
         return {"class": type(self).__name__} | {name: getattr(self, name) for name in names}
 
     @classmethod
-    def from_configuration(cls, configuration: Mapping[str, Any]) -> System:
+    def from_configuration(cls, configuration: Mapping[str, Any]) -> "System":
         """Return the system that ``configuration()`` described, possibly after a trip through JSON.
 
         ``System`` knows every system of this package by name, a subclass only itself; ValueError
@@ -130,7 +125,7 @@ class System:
             raise ValueError(f"arguments {sorted(arguments)} do not fit {name}: {error}") from None
 
     @classmethod
-    def _from_arguments(cls, **arguments: Any) -> System:
+    def _from_arguments(cls, **arguments: Any) -> Self:
         return cls(**arguments)
 
     def sample(
@@ -188,9 +183,7 @@ class System:
         temperatures, _ = check_temperatures(temperatures, "temperatures")
         return self._draw(temperatures, shape, steps, check_seed(seed), **options)
 
-    def _draw(
-        self, temperatures: np.ndarray, shape: tuple, steps: tuple, seed: np.random.SeedSequence
-    ) -> np.ndarray:
+    def _draw(self, temperatures: np.ndarray, shape: tuple, steps: tuple, seed: Any) -> np.ndarray:
         """Draw ``shape`` = (n_chains, n_records), ``steps`` = (burn_in, thinning) if given."""
         raise self._unknown("sampler")
 

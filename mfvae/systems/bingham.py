@@ -1,7 +1,5 @@
 """The Bingham distribution on the sphere: normaliser, moments, exact draws."""
 
-from __future__ import annotations
-
 from functools import cached_property
 
 import numpy as np
@@ -9,8 +7,6 @@ import numpy as np
 from mfvae._validation import check_count, check_directors, check_finite_array, check_seed
 from mfvae.systems._bingham_quadrature import integrate_bingham
 from mfvae.systems.kernels.bingham import draw_rows, eigen_decomposition
-
-__all__ = ["Bingham"]
 
 
 class Bingham:
@@ -56,11 +52,6 @@ class Bingham:
     def moment(self) -> np.ndarray:
         """Return ``E[nnᵀ]``, the gradient of ``ln Z``, float64 ``(..., 3, 3)``."""
         return np.einsum("...ik,...k,...jk->...ij", self._frames, self._integrals[1], self._frames)
-
-    def entropy(self) -> float | np.ndarray:
-        """Return the differential entropy ``ln Z - tr(A E[nnᵀ])``, nats, batch shape."""
-        energy = np.einsum("...k,...k->...", self._eigenvalues, self._integrals[1])
-        return (self._integrals[0] - energy)[()]
 
     def log_prob(self, n: np.ndarray) -> np.ndarray:
         """Return the log density of directors with respect to the surface measure, nats.

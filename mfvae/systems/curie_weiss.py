@@ -1,7 +1,5 @@
 """The Curie–Weiss model: every spin coupled equally to every other, exact at any size."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -16,8 +14,6 @@ from mfvae._validation import (
 )
 from mfvae.systems._special import binary_negentropy, log_binomial, log_cosh
 from mfvae.systems.base import Seed, System, each_temperature
-
-__all__ = ["CurieWeiss"]
 
 _NEGLIGIBLE = -80.0  # log weight, relative to the largest, of nodes that are left out
 #: Quadrature step in standard deviations of e^{-N β m²/2}: the trapezoidal rule is then exact up
@@ -144,11 +140,6 @@ class CurieWeiss(System):
 
     @each_temperature
     def mutual_information(self, temperature: Any, cut: str = "half") -> Any:
-        """Return the exact mutual information between N // 2 spins and the others, nats.
-
-        ``I = H(s_A) + H(s_B) - H(s)``. The law of one half, relative to free spins, is
-        ``∫ dm p(m) exp(β m M_A)/cosh(βm)^{N/2}``, by a trapezoidal rule that is exact to rounding.
-        """
         check_choice(cut, "cut", ("half",))
         half, total = self.n_sites // 2, self.total_correlation(temperature)
         parts = (self._part_negentropy(n, temperature) for n in (half, self.n_sites - half))
@@ -160,7 +151,11 @@ class CurieWeiss(System):
         return size * np.log(2) - self._part_negentropy(size, temperature)
 
     def _part_negentropy(self, size: int, temperature: float) -> float:
-        """n ln 2 - H of any ``size`` = n spins, nats."""
+        """n ln 2 - H of any ``size`` = n spins, nats.
+
+        Relative to free spins their law is ``∫ dm p(m) exp(β m M_A)/cosh(βm)^n``, by a trapezoidal
+        rule that is exact to rounding.
+        """
         beta = min(1 / temperature, _FROZEN)
         m, log_field, _ = self._field_nodes(beta)
         log_field -= logsumexp(log_field)

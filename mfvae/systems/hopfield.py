@@ -1,8 +1,6 @@
 """The Hopfield model: patterns stored in pair couplings, a vector order parameter."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -10,8 +8,6 @@ from mfvae._validation import check_choice, check_count, check_seed, check_spins
 from mfvae.systems._hopfield_exact import MAX_PATTERNS, SolvedHopfield
 from mfvae.systems.base import Seed, System, each_temperature
 from mfvae.systems.kernels import hopfield as kernel
-
-__all__ = ["Hopfield"]
 
 
 class Hopfield(System):
@@ -59,7 +55,7 @@ class Hopfield(System):
             raise ValueError(f"n_sites**2 * n_patterns must stay below 2**33, got shape {shape}")
 
     @classmethod
-    def random(cls, n_sites: int, n_patterns: int, *, seed: Seed) -> Hopfield:
+    def random(cls, n_sites: int, n_patterns: int, *, seed: Seed) -> Self:
         """Return a model of N >= 2 spins with independent unbiased random patterns."""
         n_sites = check_count(n_sites, "n_sites", minimum=2)
         shape = (n_sites, check_count(n_patterns, "n_patterns"))
@@ -79,7 +75,7 @@ class Hopfield(System):
         }
 
     @classmethod
-    def _from_arguments(cls, n_sites: int, n_patterns: int, patterns: str) -> Hopfield:
+    def _from_arguments(cls, n_sites: int, n_patterns: int, patterns: str) -> Self:
         n_sites = check_count(n_sites, "n_sites", minimum=2)
         n_bits = n_sites * check_count(n_patterns, "n_patterns")
         packed = np.frombuffer(bytes.fromhex(patterns), dtype=np.uint8)

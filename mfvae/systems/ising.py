@@ -1,7 +1,5 @@
 """The Ising model on a square lattice: no mean-field description, yet exact in all it is asked."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -17,8 +15,6 @@ from mfvae._validation import (
 )
 from mfvae.systems import _ising_exact as exact
 from mfvae.systems.base import Estimate, Seed, System, each_temperature, over_temperatures
-
-__all__ = ["Ising2D"]
 
 
 class Ising2D(System):
@@ -195,16 +191,12 @@ class Ising2D(System):
         `dual_total_correlation`; for odd L by enumeration, L = 3.
         """
         cut = check_choice(cut, "cut", ("half", "checkerboard"))
-        if self.length > exact.ENUMERABLE:
-            if cut == "half":
-                raise NotImplementedError(
-                    f"half of a torus is exact to L = {exact.ENUMERABLE} only, L is {self.length}; "
-                    "across one cut of an infinite cylinder use Ising2D.cylinder_mutual_information"
-                )
-            if self.length % 2 == 0:
-                return self.dual_total_correlation(temperature, **options)
+        even = self.length % 2 == 0
+        if cut == "checkerboard" and even and self.length > exact.ENUMERABLE:
+            return self.dual_total_correlation(temperature, **options)
+        what = "a cut of a torus (for one of a cylinder: Ising2D.cylinder_mutual_information)"
         return over_temperatures(
-            lambda t: self._enumeration(t, "this cut").mutual_information(cut), temperature
+            lambda t: self._enumeration(t, what).mutual_information(cut), temperature
         )
 
     @each_temperature

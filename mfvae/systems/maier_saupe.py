@@ -1,7 +1,5 @@
 """The Maier-Saupe model of nematic order: directors that feel each other through ΣQ only."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -13,8 +11,6 @@ from mfvae.systems.base import Estimate, Seed, System, each_temperature, over_te
 from mfvae.systems.kernels.bingham import draw_rows
 from mfvae.systems.kernels.maier_saupe import random_frames, run_ladders
 from mfvae.systems.kernels.random import scalar_states
-
-__all__ = ["MaierSaupe"]
 
 _LARGEST = 1e8  # of N/T: beyond, the quadrature would need too many nodes
 _BLOCK = 200_000  # directors treated at a time
@@ -179,14 +175,9 @@ class MaierSaupe(System):
         }
 
     @staticmethod
-    def mean_field_order_parameter(temperature: Any, *, phase: str = "stable") -> Any:
-        """Return S as N → ∞, where ``S = ⟨P₂⟩`` in the field ``3S/(2T)``.
-
-        ``phase`` is "stable", the state of lowest free energy, 0 above 0.2201935; or "nematic",
-        metastable up to 0.222833 and 0 above.
-        """
-        stable = check_choice(phase, "phase", ("stable", "nematic")) == "stable"
-        limit = MaierSaupe.transition()["temperature"] if stable else np.inf
+    def mean_field_order_parameter(temperature: Any) -> Any:
+        """Return S of the stable state as N → ∞, ``S = ⟨P₂⟩`` in the field ``3S/(2T)``, or 0."""
+        limit = MaierSaupe.transition()["temperature"]
         return over_temperatures(
             lambda t: exact.nematic_order_parameter(t) if t <= limit else 0.0, temperature
         )

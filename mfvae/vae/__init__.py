@@ -14,13 +14,8 @@ from mfvae._lazy import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    {
-        "MeanFieldVAE": "estimator",
-        "Likelihood": "likelihood",
-        "Prior": "prior",
-        "DECODERS": "model",
-        "ENCODERS": "model",
-        "LIKELIHOODS": "model",
-        "PRIORS": "model",
-    },
+    estimator="MeanFieldVAE",
+    likelihood="Likelihood",
+    model="DECODERS ENCODERS LIKELIHOODS PRIORS",
+    prior="Prior",
 )

@@ -5,8 +5,6 @@ never sees the conditions: only the prior knows which latents occur at a tempera
 sets its output bias to the independent model's, ``(n_sites, n_parameters)``.
 """
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

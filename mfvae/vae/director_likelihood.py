@@ -10,8 +10,6 @@ leaves integrals alone: ``E[n_i² - n_j²] = 2 (λ_i - λ_j) E[n_i² n_j²]``, a
 ``E[(n_i² - n_j²) n_k²] = 2 (λ_i - λ_j) E[n_1²n_2²n_3²]``.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -4,8 +4,6 @@ An encoder maps features ``(n_samples, n_features, n_sites)`` and standardised c
 ``(n_samples, n_conditions)`` to the mean and log-variance of q, both ``(n_samples, n_latents)``.
 """
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 from typing import NamedTuple
@@ -73,9 +71,8 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.numel() == x.shape[1]:
-            return functional.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
+            running = self.running_mean, self.running_var
+            return functional.batch_norm(x, *running, self.weight, self.bias, eps=self.eps)
         return super().forward(x)
 
 

@@ -1,11 +1,9 @@
 """MeanFieldVAE: the face of the package, a scikit-learn estimator."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -28,8 +26,6 @@ from mfvae.vae.likelihood import Bernoulli
 from mfvae.vae.model import LIKELIHOODS, build_model, check_parameters, configure
 from mfvae.vae.polish import polish
 from mfvae.vae.storage import read_model, write_model
-
-__all__ = ["MeanFieldVAE"]
 
 Array = np.ndarray
 Conditions = np.ndarray | None
@@ -128,7 +124,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         conditions: Conditions = None,
         validation: float | tuple | None = None,
         redraw: Callable[[int], tuple[Array, Array | None]] | None = None,
-    ) -> MeanFieldVAE:
+    ) -> Self:
         """Train on configurations, keep the weights of the best epoch, and return self.
 
         ValueError if a parameter or the data do not fit the model, or training diverges; a warning
@@ -261,7 +257,6 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         """Return ln p(x | c) of each configuration, or a bound, float64 ``(n_samples,)`` nats.
 
         Args:
-            X, conditions: As in ``fit``.
             method: "iwae" or "elbo", bounds, or "quadrature" over one or two latents.
             n_importance: Latents drawn for each configuration by the bounds.
             tolerance: Error of the quadrature, in nats; RuntimeError if it is not reached.
@@ -331,7 +326,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         write_model(check_path(path), {**description, "state": state}, self.module_)
 
     @classmethod
-    def load(cls, path: str | Path) -> MeanFieldVAE:
+    def load(cls, path: str | Path) -> Self:
         """Return the model that ``save`` wrote; ValueError if the file is not a readable one."""
         description, module = read_model(check_path(path))
         try:

@@ -6,8 +6,6 @@ weight (Burda, Grosse & Salakhutdinov 2016), a tighter lower bound on average; q
 or two latents, by panels of Gauss-Legendre nodes refined until the value settles.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 import warnings

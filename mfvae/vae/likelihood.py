@@ -9,8 +9,6 @@ a decoder emits ``(n_samples, n_sites, n_parameters)``; log probabilities are in
 configuration.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

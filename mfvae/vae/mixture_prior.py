@@ -1,7 +1,5 @@
 """A prior that does not factorise: a mixture of Gaussians."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """The bricks put together: registries, and the module that training and evidence share."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -140,8 +138,6 @@ _CHECKS: dict[str, tuple[Callable, dict[str, Any]]] = {
     "patience": (check_count, {}),
     "random_state": (check_count, {"minimum": 0, "maximum": 2**32 - 1}),
 }
-
-
 _OPTIONAL = ("n_epochs", "learning_rate", "patience", "polish_steps")
 
 

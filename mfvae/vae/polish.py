@@ -1,7 +1,5 @@
 """The last steps of a training: up the importance-weighted bound instead of the ELBO."""
 
-from __future__ import annotations
-
 import copy
 import math
 from typing import Any

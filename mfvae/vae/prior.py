@@ -3,16 +3,10 @@
 Latents ``(n_samples, n_latents)`` have standardised conditions ``(n_samples, n_conditions)``.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
-from nflows.transforms.splines.rational_quadratic import (
-    DEFAULT_MIN_BIN_WIDTH,
-    DEFAULT_MIN_DERIVATIVE,
-    unconstrained_rational_quadratic_spline,
-)
+from nflows.transforms.splines import rational_quadratic as splines
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,7 +18,7 @@ __all__ = ["CouplingPrior", "NormalPrior", "Prior", "SplinePrior", "rational_qua
 Pair = tuple[Tensor, Tensor]
 
 # What nflows turns into slope 1, that of the tails, by softplus and its minimum.
-UNIT_SLOPE = math.log(math.expm1(1 - DEFAULT_MIN_DERIVATIVE))
+UNIT_SLOPE = math.log(math.expm1(1 - splines.DEFAULT_MIN_DERIVATIVE))
 
 
 def log_normal(noise: Tensor, log_variance: Tensor | float = 0.0) -> Tensor:
@@ -69,7 +63,7 @@ def rational_quadratic(
     """
     n_bins = (parameters.shape[-1] + 1) // 3
     widths, heights, slopes = parameters.split([n_bins, n_bins, n_bins - 1], dim=-1)
-    return unconstrained_rational_quadratic_spline(
+    return splines.unconstrained_rational_quadratic_spline(
         x, widths, heights, slopes + UNIT_SLOPE, inverse=inverse, tail_bound=bound
     )
 
@@ -165,8 +159,8 @@ class _ElementwiseSpline(nn.Module):
         """Return the ends of the bins for one row of conditions, ``(n_bins + 1, n_latents)``."""
         parameters = self.parameters_of(conditions)[0]
         n_bins = (parameters.shape[-1] + 1) // 3
-        widths = torch.softmax(parameters[:, :n_bins], dim=1)
-        widths = DEFAULT_MIN_BIN_WIDTH + (1 - DEFAULT_MIN_BIN_WIDTH * n_bins) * widths
+        least, widths = splines.DEFAULT_MIN_BIN_WIDTH, torch.softmax(parameters[:, :n_bins], dim=1)
+        widths = least + (1 - least * n_bins) * widths
         ends = functional.pad(widths.cumsum(dim=1), (1, 0))
         return (self.bound * (2 * ends - 1)).clamp(-self.bound, self.bound).T
 

@@ -1,7 +1,5 @@
 """On disk: trained models, versioned and without pickles, and the folders of resumable runs."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io
@@ -19,16 +17,8 @@ from filelock import FileLock, Timeout
 
 from mfvae.vae.model import LatentVariableModel, build_model
 
-__all__ = [
-    "content_hash",
-    "plain",
-    "read_model",
-    "read_torch",
-    "replace_file",
-    "run_folder",
-    "write_model",
-    "write_torch",
-]
+__all__ = ["content_hash", "plain", "read_model", "read_torch", "replace_file", "run_folder"]
+__all__ += ["write_model", "write_torch"]
 
 FORMAT = "mfvae model"
 VERSION = 2

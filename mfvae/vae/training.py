@@ -3,8 +3,6 @@
 `MeanFieldVAE.fit` imports this module when it is called: Lightning takes seconds to import.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import math
@@ -230,12 +228,8 @@ def train(
     if the loss is not finite, or the folder holds another run or cannot be read; RuntimeError if
     another process trains there.
     """
-    n_epochs, batch_size, own = (
-        options["n_epochs"],
-        options["batch_size"],
-        options["trainer_options"],
-    )
-    precision = options["precision"]
+    n_epochs, batch_size = options["n_epochs"], options["batch_size"]
+    own, precision = options["trainer_options"], options["precision"]
     if precision == "auto":
         gpu = options["device"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"

@@ -27,5 +27,3 @@ what other kernels are built of, and a plain NumPy twin of a dozen lines in its 
 ``tests/systems/kernels``, equal in law. No index is checked: try it with ``NUMBA_DISABLE_JIT=1``
 where it uses no lanes, and with lengths that are no multiple of sixteen.
 """
-
-__all__: list[str] = []

@@ -6,8 +6,6 @@ proposal; with ``v = b / (3 |y|²)`` it is accepted with probability ``(v e^{1-v
 has precision ``1 + d_k / b`` along axis k (Kent, Ganeiber & Mardia 2013).
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Gibbs sweeps of words: p(x) ∝ exp(h·x + x·J·x/2 + V(K)), x of letters 0 and 1, K their sum."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

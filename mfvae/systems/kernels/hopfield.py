@@ -6,8 +6,6 @@ sixteen signs), so that the local field of a site takes one addition for four pa
 spin from ``P(s_i = +1 | m) = 1/(1 + exp(-2β ξ_i·m))``, and recounts the overlaps by exclusive or.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -4,8 +4,6 @@ LLVM compiles one vector instruction for every operation below (on processors wi
 registers two or four), which Numba's own loop vectoriser does not achieve for random numbers.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable
 from functools import partial

@@ -4,8 +4,6 @@ A sweep draws the Hubbard-Stratonovich tensor, ``A ~ Normal(ΣQ/N, 1/(aN))`` in 
 components, then all directors given A, Bingham draws with matrix ``aA``.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@ xoshiro128++ in every lane, xoshiro256++ for what is drawn one by one (Blackman 
 Math. Softw. 47:36, 2021). A state is an array while it rests, a tuple while a kernel runs.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

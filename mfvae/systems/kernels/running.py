@@ -1,7 +1,5 @@
 """How kernels are compiled, kept on disk and run in threads."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -3,8 +3,6 @@
 Spins are bits (0 for -1, 1 for +1) in uint8 while a kernel runs; every chain has a generator.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np
