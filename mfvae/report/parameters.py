@@ -14,8 +14,7 @@ from mfvae.vae.estimator import MeanFieldVAE
 
 __all__ = ["read_parameters"]
 
-N_PRIOR = 20_000
-N_ROWS = 20_000
+N_DRAWN = 20_000  # latents of the prior, and rows for errors
 
 
 def read_parameters(
@@ -31,7 +30,7 @@ def read_parameters(
     """
     affine = vae.module_.decoder.affine
     weight, bias = (p.detach().double().numpy() for p in (affine.weight, affine.bias))
-    z = vae.sample_prior(N_PRIOR, seed=seed).astype(np.float64)
+    z = vae.sample_prior(N_DRAWN, seed=seed).astype(np.float64)
     mean, root = z.mean(axis=0), np.linalg.cholesky(np.atleast_2d(np.cov(z, rowvar=False)))
     left, length, right = np.linalg.svd(weight @ root, full_matrices=False)
     sign = np.where((left * length).sum(axis=0) >= 0, 1.0, -1.0)
@@ -39,7 +38,7 @@ def read_parameters(
     logits, offset = left * length * sign, bias + weight @ mean
     center, deviation = vae.encode(words)
     drawn = center + deviation * np.random.default_rng(seed).standard_normal(center.shape)
-    some = slice(None, None, max(1, -(-len(words) // N_ROWS)))
+    some = slice(None, None, max(1, -(-len(words) // N_DRAWN)))
     ours = np.column_stack([np.ones(len(words[some])), ((drawn[some] - mean) @ frame)])
     p = expit(ours @ np.column_stack([offset, logits]).T)
     hessian = np.einsum("ni,nk,nl->ikl", p * (1 - p), ours, ours, optimize=True)
@@ -52,19 +51,16 @@ def read_parameters(
     inverse = np.linalg.inv(hessian + 1e-3 * np.eye(ours.shape[1]))
     errors = np.sqrt(np.einsum("ikl,ilm,imk->ik", inverse, outer, inverse, optimize=True))
     errors *= np.sqrt(len(ours) / len(words))
-    prior = (z - mean) @ frame
+    prior, modes = ((z - mean) @ frame)[:4000], []
+    for column in prior.T:  # maxima that stand out by a twentieth of the highest
+        density = gaussian_kde(column)(np.linspace(*np.quantile(column, [0.001, 0.999]), 200))
+        modes.append(max(1, len(find_peaks(density, prominence=0.05 * density.max())[0])))
     return {
         "patterns": logits / 2,
         "patterns_stderr": errors[:, 1:] / 2,
         "field": offset / 2,
         "field_stderr": errors[:, 0] / 2,
         "latents": ((center - mean) @ frame).astype(np.float32),
-        "prior": prior[:4000].astype(np.float32),
-        "modes": [_n_modes(column) for column in prior.T],
+        "prior": prior.astype(np.float32),
+        "modes": modes,
     }
-
-
-def _n_modes(z: np.ndarray) -> int:
-    """Return how many maxima of a latent's density stand out by a twentieth of the highest."""
-    density = gaussian_kde(z[:4000])(np.linspace(*np.quantile(z, [0.001, 0.999]), 200))
-    return max(1, len(find_peaks(density, prominence=0.05 * density.max())[0]))

@@ -73,7 +73,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers as plain data, arrays as lists; without words and trained model."""
-        left_out = ("vae", "facts", "words", "latents", "prior", "check")
+        left_out = ("vae", "facts", "words", "blocks", "latents", "prior", "check")
         kept = {k: v for k, v in {**self.facts, **vars(self)}.items() if k not in left_out}
         return json.loads(json.dumps(kept, default=lambda a: np.asarray(a).tolist()))
 
@@ -138,33 +138,29 @@ def report(
             raise ValueError(f"{folder} holds a report of other words or settings: choose another")
     rows = words.split(parts[1])
     with progress_bar(20 if quick else 30, "report", show=progress) as bar:
-        bar.set_postfix_str("screening")
         seen = screen(words, parts[2])
-        n_seen = seen["n_above"] + seen["n_triples_seen"]
-        ladder = Ladder(words.words, rows, folder, parts[3], quick, n_seen)
+        sets = {name: words.words[index] for name, index in rows.items()}
+        seeds, n_seen = (
+            parts[3].generate_state(4).tolist(),
+            seen["n_above"] + seen["n_triples_seen"],
+        )
+        ladder = Ladder(sets, folder, [s % 2**31 for s in seeds], quick, n_seen)
         for name in ladder.climb():
             bar.set_postfix_str(name)
             bar.update(1)
-        bar.set_postfix_str("verdict")
         judged, chosen, facts = judge(ladder, words, seen, rows, parts[4])
-        vae = ladder.polished(chosen)
+        vae = chosen.model
         read = read_parameters(vae, words.words, words.blocks, parts[5])
         bar.total = bar.n + 1
         bar.update(1)
     if words.letters == (-1, 1):  # the ladder saw 0 and 1; the reader has spins
         vae.configuration_["likelihood_options"] = {"letters": (-1, 1), "dtype": "int8"}
         vae.module_.likelihood = Bernoulli((-1, 1), "int8")
-    rising = [fit.name for fit in ladder.fits if not fit.trained]
-    warnings = words.warnings + [f"not trained: {name} was still rising" for name in rising]
+    told = [f"not trained: {fit.name} was still rising" for fit in ladder.fits if not fit.trained]
     if judged["gain"].high <= 0:
-        warnings.append("the model is no better than independent cells")
-    facts |= {"n_words": words.shape[0], "n_cells": words.shape[1], "letters": words.letters}
-    facts |= {"kept": words.kept, "words": words.words, "screening": seen, "time": words.time}
-    facts |= {"n_effective": words.n_effective, "settings": settings}
+        told.append("the model is no better than independent cells")
+    own = {name: read.pop(name) if judged["n_latents"] else None for name in ("patterns", "field")}
+    own |= {"warnings": words.warnings + told, "vae": vae, "names": words.names}
+    facts |= read | vars(words) | {"screening": seen, "settings": settings}
     facts["versions"] = {name: version(name) for name in PACKAGES}
-    if judged["n_latents"] == 0:
-        read |= {"patterns": None, "field": None}
-    own = {name: read.pop(name) for name in ("patterns", "field")}
-    return Report(
-        **judged, **own, warnings=warnings, vae=vae, names=words.names, facts=facts | read
-    )
+    return Report(**judged, **own, facts=facts)
