@@ -17,8 +17,8 @@ __all__ = ["Interval", "judge", "paired"]
 LEAST_WORDS = 250  # independent ones, below which nothing is said
 LEVEL = 0.99
 RIVALS = ("mixture", "pairwise", "rbm")
-MODELS = (*RIVALS, "vae", "deep", "independent")
 N_SAMPLES = 20_000
+Array = np.ndarray
 
 
 class Interval(NamedTuple):
@@ -33,12 +33,7 @@ class Interval(NamedTuple):
 
 
 def paired(
-    first: np.ndarray,
-    second: np.ndarray,
-    blocks: np.ndarray,
-    *,
-    level: float = LEVEL,
-    stderr: float = 0.0,
+    first: Array, second: Array, blocks: Array, *, level: float = LEVEL, stderr: float = 0.0
 ) -> Interval:
     """Return the lead of ``first`` over ``second`` on the same words, blocks as units.
 
@@ -61,10 +56,9 @@ def paired(
 def judge(
     ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: np.random.SeedSequence
 ) -> tuple[dict[str, Any], Fit, dict[str, Any]]:
-    """Weigh the fits of a ladder against one another and against pairs and triples of the data.
+    """Return what a `Report` is to say, the chosen VAE, and what the page shows besides.
 
-    Returns:
-        What a `Report` is to say, the chosen VAE, and what the page shows besides.
+    Weighs fits against one another, and samples of them against pairs and triples of the data.
     """
     blocks, fits = clean.blocks[rows["test"]], ladder.fits
     base = fits[0]
@@ -74,31 +68,31 @@ def judge(
         return paired(first.test, second.test, blocks, level=level, stderr=shared)
 
     def top(*kinds: str) -> Fit:
-        return max((f for f in fits if f.kind in kinds and f.trained), key=lambda f: f.test.mean())
+        some = [f for f in fits if f.trained and (f.kind in kinds or not kinds)]
+        return max(some, key=lambda f: f.test.mean())
 
-    def sampled(fit: Fit) -> np.ndarray:
+    def sampled(fit: Fit) -> Array:
         n = N_SAMPLES if fit.kind not in ("pairwise", "rbm") else N_SAMPLES // 4  # Gibbs chains
         return fit.model.sample(n, seed=seed)
 
-    margin = tolerated(lead(top(*MODELS), base).value)
-    by_size = {d: ladder.best("vae", d) for d in sorted({f.size for f in fits if f.kind == "vae"})}
+    margin = tolerated(lead(top(), base).value)
+    by_size = {f.size: ladder.best("vae", size=f.size) for f in fits if f.kind == "vae"}
     leader = max(by_size.values(), key=lambda f: f.test.mean())
     behind = {d: lead(leader, f) for d, f in by_size.items()}
     d = min(k for k, b in behind.items() if b.value <= margin)
     low = min(k for k, b in behind.items() if b.low <= margin)
     high = min(k for k, b in behind.items() if b.high <= margin or k == leader.size)
-    chosen, at_edge = ladder.polished(by_size[d]), d == ladder.last
-    best, rival, mixture = top(*MODELS), top(*RIVALS), top("mixture")
+    chosen, at_edge = ladder.polished(by_size[d]), d == ladder.rungs[-1]
+    best, rival, mixture = top(), top(*RIVALS), top("mixture")
     gain, ahead = lead(chosen, base, 0.95), lead(rival, chosen)
     alike = [f for f in fits if f.kind == "mixture" and lead(mixture, f).value <= margin / 2]
     states = min(alike, key=lambda f: f.size)  # the smallest mixture that is not behind
 
     words, data, inflation = sampled(chosen), Moments(clean.words), 2 * clean.time
     model, more = Moments(words, data), seed.spawn(1)[0]
-    draw = partial(chosen.model.sample, seed=more)
-    ours = theirs = residuals(data, model, draw, inflation)
+    ours = theirs = residuals(data, model, inflation, partial(chosen.model.sample, seed=more))
     if best.kind not in ("vae", "deep") and ours["triples_nats"] > margin:
-        theirs = residuals(data, Moments(sampled(best), data), None, inflation)
+        theirs = residuals(data, Moments(sampled(best), data), inflation)
     least = max(0.0, ahead.low, ours["pairs_nats"], ours["triples_nats"])
     missing = {"rival": rival.name, "n_states": states.size, **_named("ahead", ahead)}
     missing |= {"states_behind": lead(best, states).value, "lower_limit": least}

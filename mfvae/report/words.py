@@ -23,7 +23,6 @@ from mfvae.data.spikes import words_from_spikes
 __all__ = ["FALSE_ALARM", "Words", "clean", "read_words"]
 
 FALSE_ALARM = 1e-3  # of a whole family of tests
-LARGEST_DENSE = 2**31  # bytes
 N_BLOCKS = 200
 MOST_ROWS = {"train": 10**9, "validate": 4000, "test": 10_000}  # errors fall slowly, costs rise
 
@@ -59,12 +58,7 @@ class Words:
 def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) -> Words:
     """Return the words in ``X`` without dead and doubled cells, in blocks.
 
-    Args:
-        X: (n_words, n_cells) or (n_trials, n_bins, n_cells) of two letters, -1/+1 or 0/1: an array,
-            a data frame, or a sparse matrix.
-        groups: (n_words,) labels of rows that belong together; trials where X has three axes.
-        ordered: Whether rows stand in the order of time.
-        seed: Of the blocks, where rows have no order.
+    Arguments are those of `mfvae.report`; ``seed`` is that of the blocks where rows have no order.
 
     Raises:
         TypeError: For what holds no numbers.
@@ -77,7 +71,7 @@ def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) ->
     ['1 dead columns never change: 5']
     """
     if sparse.issparse(X):
-        if np.prod(X.shape, dtype=float) > LARGEST_DENSE:
+        if np.prod(X.shape, dtype=float) > 2**31:
             raise ValueError(f"X is sparse of shape {X.shape}: dense it would take more than 2 GiB")
         X = X.toarray()
     names = [str(name) for name in getattr(X, "columns", ())]
@@ -95,14 +89,13 @@ def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) ->
         )
     words, letters = ones.astype(np.uint8), (-1, 1) if (X == -1).any() else (0, 1)
     n, n_cells = words.shape
-    if n < 20 or n_cells < 3:
-        raise ValueError(f"X must hold at least 20 words of 3 cells, got shape {X.shape}")
     names = names or [str(i) for i in range(n_cells)]
     columns = check_columns(words, names)
     left_out = {j for _, j in columns.doubles} | set(np.flatnonzero(columns.dead))
     kept = np.array([i for i in range(n_cells) if i not in left_out])
-    if len(kept) < 3:
-        raise ValueError(f"X has {len(kept)} cells that change and are not doubled; 3 are needed")
+    if n < 20 or len(kept) < 3:
+        wanted = "at least 20 words of 3 cells that change and are not doubled"
+        raise ValueError(f"X must hold {wanted}, got {n} of {len(kept)}")
     words, names, warn = words[:, kept].copy(), [names[i] for i in kept], columns.warnings
     if groups is not None:
         groups = np.asarray(groups)
@@ -163,8 +156,7 @@ def read_words(path: str | Path, *, bin_width: float | None = None, key: str | N
         arrays = {k: v for k, v in arrays.items() if isinstance(v, np.ndarray)}
         fit = [k for k, v in arrays.items() if v.ndim in (2, 3) and v.dtype.kind in "biuf"]
         if not fit or (key is not None and key not in fit):
-            found = f"it has {sorted(arrays)}"
-            raise ValueError(f"{path.name} has no array {key or 'of words'}; {found}")
+            raise ValueError(f"{path.name}: no array {key or 'of words'} among {sorted(arrays)}")
         X = arrays[key or max(fit, key=lambda k: arrays[k].size)]
     elif kind in (".csv", ".tsv", ".txt"):
         separator = {".csv": ",", ".tsv": "\t"}.get(kind)
@@ -177,8 +169,7 @@ def read_words(path: str | Path, *, bin_width: float | None = None, key: str | N
 
         X = pandas.read_parquet(path)
     elif kind != ".nwb":
-        known = "npy, npz, mat, csv, tsv, txt, parquet, nwb"
-        raise ValueError(f"cannot read {kind or 'a file without a suffix'}: {known}")
+        raise ValueError(f"cannot read {path.name}: npy, npz, mat, csv, tsv, txt, parquet, nwb")
     elif bin_width is None:
         raise ValueError("an nwb file holds spike times: give --bin, in seconds")
     else:
