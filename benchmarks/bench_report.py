@@ -1,11 +1,12 @@
 """How often is `mfvae.report` right? Verdicts and numbers of latents on planted laws.
 
-    python benchmarks/bench_report.py --laws all --n 20000 --draws 3 --fresh 20000
-    python benchmarks/bench_report.py --laws none     # only the summary of what is kept
+    kept=benchmarks/results/report.json
+    python benchmarks/bench_report.py --laws all --n 20000 --fresh 20000 --output $kept
+    python benchmarks/bench_report.py --laws none --output $kept     # a summary of the kept rows
 
 A row is written as it ends; rows that the file has are not run again. "held-out" laws are for the
-last run only. Wall-clock seconds are those of a machine that may have had other work; CPU seconds
-are the process's own, memory its peak so far.
+last run only. Wall-clock seconds are those of a machine that had other work too; CPU seconds are
+the process's own, memory its peak so far.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from planted import LAWS, PARTS, draw
 
 import mfvae
 from mfvae.compare import IndependentModel
+from mfvae.vae.storage import replace_file
 
 KEY = ("law", "n", "part", "number", "quick")
-KEPT = Path(__file__).parent / "results" / "report.json"
 CODES = ("no-structure", "mean-field", "not-mean-field", "discrete-states", "beyond-models")
 
 
@@ -124,11 +125,12 @@ def main() -> None:
     parser.add_argument("--part", default="tuning", choices=list(PARTS))
     parser.add_argument("--quick", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--fresh", type=int, default=0, help="words to estimate true nats on")
-    parser.add_argument("--output", type=Path, default=KEPT, help="JSON file of rows")
+    parser.add_argument("--output", type=Path, help="JSON file of rows; a rerun goes on there")
     options = parser.parse_args()
     laws = {"all": list(LAWS), "none": []}.get(options.laws[0], options.laws)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    rows = json.loads(options.output.read_text()) if options.output.exists() else []
+    kept = options.output is not None and options.output.exists()
+    rows = json.loads(options.output.read_text()) if kept else []
     there = {tuple(row[name] for name in KEY) for row in rows}
     for number in range(options.draws):
         for n in options.n:
@@ -137,11 +139,12 @@ def main() -> None:
                 if key in there:
                     continue
                 rows.append(judge(*key, options.fresh))
-                options.output.parent.mkdir(exist_ok=True)
-                content = ",\n".join(json.dumps(row) for row in rows)
-                options.output.with_suffix(".part").write_text(f"[\n{content}\n]\n")
-                options.output.with_suffix(".part").replace(options.output)
                 print(line(rows[-1]), flush=True)
+                if options.output is not None:
+                    content = ",\n".join(json.dumps(row) for row in rows)
+                    content = f"[\n{content}\n]\n".encode()
+                    options.output.parent.mkdir(exist_ok=True)
+                    replace_file(options.output, lambda file, c=content: file.write(c))
     print(summary(rows))
 
 

@@ -111,8 +111,8 @@ def judge(
             "No model of the ladder has the triples of the data, worth at least "
             f"{theirs['triples_nats']:.2f} nats; the clearest is {seen['largest_triple']}."
         )
-    elif lead(best, base).low < margin:
-        text = f"Cells are not independent, but no model has learned how: {more_words}"
+    elif lead(best, base).low < 3 * margin:  # all models are then within a margin of one another
+        text = f"The best model gains {lead(best, base)} nats, too little to judge by: {more_words}"
     elif missing["states_behind"] < margin and (
         states.size <= d + 1 or (states.size <= 2 * d + 2 and lead(states, chosen).low > 0)
     ):
