@@ -18,7 +18,7 @@ from mfvae.systems.kernels.random import scalar_states
 
 __all__ = ["LAWS", "PARTS", "Planted", "draw"]
 
-PARTS = {"tuning": 1000, "held-out": 77000}  # entropy of the seeds
+PARTS = {"tuning": 1000, "held-out": 88000}  # entropy of the seeds (77000 was looked at)
 MEAN_FIELD = frozenset({"mean-field"})
 OTHER = frozenset({"not-mean-field"})
 
@@ -52,7 +52,10 @@ def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def _factor_log_prob(bias: Array, weights: Array, latents: Array) -> Callable[[Array], Array]:
-    """Return ln p(x) by the mean over many latents drawn from the prior (d = 1: error < 0.01)."""
+    """Return ln p(x) by the mean over many latents drawn from the prior.
+
+    The mean over words is low by some hundredths of a nat at d = 3 and by less below.
+    """
     logits = latents @ weights.T + bias
     constant = -np.logaddexp(0, logits).sum(axis=1)
 
@@ -103,7 +106,7 @@ def factor(
             z[t] = correlation * z[t - 1] + noise[t]
     x = (rng.random((n, n_cells)) < expit(z @ weights.T + bias)).astype(np.uint8)
     exact = None
-    if d == 1:
+    if d <= 3:
         fresh = _latents(prior, 20000, d, np.random.default_rng(0))
         exact = _factor_log_prob(bias, weights, fresh)
     couplings = weights @ weights.T / 4

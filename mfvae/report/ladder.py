@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,236 +13,153 @@ from typing import Any
 
 import numpy as np
 
-from mfvae.compare import (
-    BernoulliMixture,
-    IndependentModel,
-    PairwiseMaximumEntropy,
-    RestrictedBoltzmannMachine,
-)
+from mfvae import compare
 from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.polish import polish
-from mfvae.vae.storage import replace_file
 
-__all__ = ["RUNGS", "Fit", "Ladder"]
+__all__ = ["Fit", "Ladder", "tolerated"]
 
-RUNGS = (1, 2, 3, 4, 6, 8)
+RUNGS = (1, 2, 3, 4, 6, 8, 12, 16)  # more are not few
 COMPONENTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24)
 STILL_RISING = 0.05  # nats a word that a longer run must not bring
 STEP_UP = 0.02  # nats a word, below which a larger model is no better
 
 
+def tolerated(gain: float) -> float:
+    """Return the nats a word that a model may be behind the best one, whose gain is given."""
+    return max(0.05, 0.015 * gain)
+
+
 @dataclass
 class Fit:
-    """One model of the ladder: what it is, and ln p of the held-out words in nats."""
+    """One model of the ladder: what it is, and ln p of held-out words in nats."""
 
     name: str
     kind: str
     size: int  #: Latents, components or hidden units.
+    model: Any = field(repr=False)
+    level: float  #: Mean over the words to validate on.
+    test: np.ndarray  #: float64 (n_words,), of the words to test on.
     n_parameters: int
-    validate: np.ndarray  #: float64 (n_words,), as is ``test``.
-    test: np.ndarray
-    stderr: float = 0.0  #: An error that all words share, that of ln Z.
-    trained: bool = True  #: False where a longer run would bring more than 0.05 nats a word.
-    seconds: float = 0.0
-    model: Any = field(default=None, repr=False)
+    seconds: float
+    stderr: float  #: An error that all words share, that of ln Z.
+    trained: bool  #: False where a longer run would bring more than 0.05 nats a word.
 
 
+@dataclass
 class Ladder:
-    """Models of one set of words, cheapest first.
+    """Models of one set of words, cheapest first."""
 
-    Args:
-        words: uint8 (n_words, n_cells); rows["train"], ["validate"], ["test"] index them.
-        folder: Where scores and VAEs are kept as they end, without pickles, or None.
-        seed: Of all models.
-        quick: One seed, shorter rivals, no RBM and no likelihood climb.
-        n_seen: Directions that the screen saw; without any the ladder ends at one latent.
-    """
+    parts: dict[str, np.ndarray]  #: Words to "train", "validate" and "test" on, uint8.
+    folder: Path | None  #: Where models are kept as they end, without pickles.
+    seeds: list[int]  #: Of mixtures and VAEs, of their second runs, of pairwise models, of RBMs.
+    quick: bool  #: One run a VAE, shorter rivals, no RBM and no likelihood climb.
+    n_seen: int  #: Directions that the screen saw; without any the ladder ends at one latent.
+    fits: list[Fit] = field(default_factory=list)
 
-    def __init__(
-        self,
-        words: np.ndarray,
-        rows: dict[str, np.ndarray],
-        folder: Path | None,
-        seed: np.random.SeedSequence,
-        quick: bool,
-        n_seen: int,
-    ) -> None:
-        self.parts = {name: words[index] for name, index in rows.items()}
-        self.folder, self.quick, self.n_seen = folder, quick, n_seen
-        self.fits: list[Fit] = []
-        self.builds: dict[str, Callable[[], Any]] = {}
-        self.seeds = [int(s) for s in seed.generate_state(4) % 2**31]
+    @property
+    def rungs(self) -> list[int]:
+        """Numbers of latents, a third of the cells at most."""
+        return [d for d in RUNGS if d <= max(4, self.parts["train"].shape[1] // 3)]
 
     def climb(self) -> Iterator[str]:
         """Fit all models, yield the name of each when it is done."""
-        train = self.parts["train"]
-        yield self._add("independent", "independent", 0, lambda: IndependentModel().fit(train))
-        before = -np.inf
-        for k in COMPONENTS:
-            if k * 20 > len(train):
+        yield self._add("independent", 0, "independent", compare.IndependentModel())
+        best = base = self.fits[0].level
+        before, stalled = -np.inf, 0
+        for k in [k for k in COMPONENTS if 20 * k <= len(self.parts["train"])]:
+            mixture = compare.BernoulliMixture(k, n_init=6, random_state=self.seeds[0])
+            yield self._add("mixture", k, f"mixture of {k}", mixture)
+            if self.fits[-1].level - before < STEP_UP:
                 break
-            mixture = BernoulliMixture(k, n_init=6, random_state=self.seeds[0])
-            yield self._add(f"mixture of {k}", "mixture", k, partial(mixture.fit, train))
-            now = self.fits[-1].validate.mean()
-            if now - before < STEP_UP:
-                break
-            before = now
-        best, stalled, copies = self.fits[0].validate.mean(), 0, 1 if self.quick else 2
-        for d in RUNGS:
-            before = best
-            for number in range(copies):
-                yield self._vae(d, number)
-                best = max(best, self.fits[-1].validate.mean())
+            before = self.fits[-1].level
+        for d in self.rungs:
+            yield from self._vae(d)
+            before, best = best, max(best, self.best("vae").level)
             stalled = stalled + 1 if best - before < STEP_UP else 0
             if stalled == 2 or (stalled and d > self.n_seen):
                 break
         if not self.n_seen:
             return
-        sizes = [f.size for f in self.fits if f.kind == "vae"]
-        top = self.best("vae").validate.mean()  # which may be behind independent cells
-        enough = min(d for d in sizes if self.best("vae", d).validate.mean() > top - 0.05)
-        edge = self.quick and enough == RUNGS[-1]
-        if enough - 1 not in (0, *sizes) and not edge:  # a rung that was left out
-            for number in range(copies):
-                yield self._vae(enough - 1, number)
-        yield self._vae(min(2, self.best("vae").size), 0, deep=True)
-        yield from self._pairwise()
-        if not self.quick:
-            yield from self._machine()
-
-    def best(self, kind: str, size: int | None = None) -> Fit:
-        """Return the fit of a kind, and size if given, with the best validation words."""
-        some = [f for f in self.fits if f.kind == kind and size in (None, f.size)]
-        return max(some, key=lambda f: f.validate.mean())
-
-    def polished(self, fit: Fit) -> MeanFieldVAE:
-        """Return a copy of a VAE after some steps on the importance-weighted bound."""
-
-        def make() -> MeanFieldVAE:
-            vae = copy.deepcopy(self.model(fit))
-            training, held_out = (
-                vae.as_tensors(self.parts[p], None) for p in ("train", "validate")
-            )
-            polish(vae.module_, training, held_out, vae.get_params() | {"polish_steps": 400})
-            vae.module_.eval()
-            return vae
-
-        return self._kept("polished.pt", make, MeanFieldVAE.load, MeanFieldVAE.save)
-
-    def model(self, fit: Fit) -> Any:
-        """Return the model of a fit, trained again if a resumed run has only its scores."""
-        if fit.model is None:
-            fit.model = self.builds[fit.name]()
-        return fit.model
-
-    def _kept(self, name: str, make: Callable, load: Callable, save: Callable) -> Any:
-        """Return what an earlier run left in the folder, else make and keep it."""
-        if self.folder is None:
-            return make()
-        path = self.folder / name.replace(" ", "-").replace(",", "")
-        try:
-            return load(path)
-        except Exception:  # not there, or damaged
-            save(result := make(), path)
-            return result
-
-    def _add(self, name: str, kind: str, size: int, build: Callable[[], Any]) -> str:
-        """Keep the scores of the fitted model that ``build`` returns; return its name."""
-
-        def make() -> Fit:
-            started, model = time.perf_counter(), build()
-            seconds, is_vae = time.perf_counter() - started, isinstance(model, MeanFieldVAE)
-            scores = [
-                model.score_samples(self.parts[part], **({"n_importance": k} if is_vae else {}))
-                for part, k in {"validate": 32, "test": 128}.items()
-            ]
-            if is_vae:
-                bricks = model.module_.decoder, model.module_.prior
-                n_parameters = sum(w.numel() for brick in bricks for w in brick.parameters())
-                losses = model.history_["validation_loss"]  # in one cycle the last fifth gains most
-                tail = -(-len(losses) // 5)
-                rise = (min(losses[:-tail]) - min(losses[-tail:])) / 5
-            else:
-                n_parameters, rise = int(model.n_parameters), getattr(model, "rise", 0.0)
-            stderr, trained = float(getattr(model, "log_prob_stderr", 0.0)), rise < STILL_RISING
-            return Fit(name, kind, size, n_parameters, *scores, stderr, trained, seconds, model)
-
-        def load(path: Path) -> Fit:
-            with np.load(path, allow_pickle=False) as archive:
-                scores = {part: archive[part] for part in ("validate", "test")}
-                return Fit(**json.loads(str(archive["facts"])), **scores)
-
-        def save(fit: Fit, path: Path) -> None:
-            facts = {k: v for k, v in vars(fit).items() if k not in ("validate", "test", "model")}
-            arrays = {"validate": fit.validate, "test": fit.test, "facts": json.dumps(facts)}
-            replace_file(path, lambda stream: np.savez(stream, **arrays))
-
-        self.builds[name] = build
-        self.fits.append(self._kept(f"{name}.npz", make, load, save))
-        return name
-
-    def _vae(self, d: int, number: int, *, deep: bool = False) -> str:
-        name = f"deep VAE, {d} latents" if deep else f"VAE, {d} latents, seed {number}"
-        n_train = len(self.parts["train"])
-        n_steps = 600 if self.quick or n_train < 8000 else 1000 if n_train < 50_000 else 3000
-
-        def train() -> MeanFieldVAE:
-            vae = MeanFieldVAE(  # what won on planted laws
-                d,
-                encoder="mlp",
-                encoder_options={"widths": (128,)},
-                decoder="mlp" if deep else "linear",
-                decoder_options={"widths": (64,)} if deep else None,
-                prior="mixture",
-                prior_options={"n_components": 16},
-                learning_rate=5e-3 if deep else 2e-2,
-                n_epochs=min(200, max(5, -(-n_steps // -(-n_train // 256)))),
-                device="cpu",
-                progress=False,
-                random_state=self.seeds[number],
-            )
-            with warnings.catch_warnings():  # traps in the words are the report's to tell
-                warnings.simplefilter("ignore", UserWarning)
-                return vae.fit(self.parts["train"], validation=(self.parts["validate"], None))
-
-        build = partial(self._kept, f"{name}.pt", train, MeanFieldVAE.load, MeanFieldVAE.save)
-        return self._add(name, "deep" if deep else "vae", d, build)
-
-    def _pairwise(self) -> Iterator[str]:
-        """Fit pairwise models, the ridge chosen by the pseudo-likelihood of validation words."""
-        options = {"n_steps": 300, "n_chains": 500, "learning_rate": 0.02}
+        options = {"n_steps": 300, "n_chains": 500, "learning_rate": 0.02, "ridge": 20.0}
         options |= {"n_annealing_chains": 200, "n_annealing_steps": 600 if self.quick else 1500}
-        options |= {"random_state": self.seeds[2]}
-
-        def value(ridge: float) -> float:
-            short = options | {"n_annealing_chains": 2, "n_annealing_steps": 1}
-            model = PairwiseMaximumEntropy(method="pseudo-likelihood", ridge=ridge, **short)
-            some = self.parts["train"][:: max(1, len(self.parts["train"]) // 20_000)]
-            return model.fit(some).pseudo_log_likelihood(self.parts["validate"])
-
-        def build(method: str) -> PairwiseMaximumEntropy:
-            ridge = 20.0 if self.quick else max((5.0, 20.0, 80.0), key=value)
-            model = PairwiseMaximumEntropy(method=method, ridge=ridge, **options)
-            return model.fit(self.parts["train"])
-
         for method in ("pseudo-likelihood",) if self.quick else ("pseudo-likelihood", "both"):
             name = f"pairwise, {method.replace('both', 'likelihood')}"
-            yield self._add(name, "pairwise", 2, partial(build, method))
+            seed = self.seeds[2]
+            model = compare.PairwiseMaximumEntropy(method=method, random_state=seed, **options)
+            yield self._add("pairwise", 2, name, model)
+        rival = self.best("mixture", "pairwise").level
+        while True:  # rungs that were left out below the first that is not behind
+            top, sizes = self.best("vae").level, {f.size for f in self.fits if f.kind == "vae"}
+            least = top - tolerated(top - base)
+            enough = min(d for d in sizes if self.best("vae", size=d).level >= least)
+            below = max((d for d in sizes if d < enough), default=0)
+            if enough - below < 2 or top - least < rival - top:  # or a rival settles it
+                break
+            yield from self._vae((enough + below) // 2)
+        yield from self._vae(min(2, enough), deep=True)
+        n, before = max(8, -(-250_000 // len(self.parts["train"]))), -np.inf
+        for n_epochs in () if self.quick else (n, 2 * n, 4 * n):  # one that has stopped rising
+            self.fits = [fit for fit in self.fits if fit.kind != "rbm"]
+            options = {"n_annealing_chains": 200, "n_annealing_steps": 1500, "n_epochs": n_epochs}
+            model = compare.RestrictedBoltzmannMachine(32, random_state=self.seeds[3], **options)
+            yield self._add("rbm", 32, f"RBM, 32 hidden, {n_epochs} epochs", model)
+            self.fits[-1].trained = self.fits[-1].level - before < STILL_RISING
+            if self.fits[-1].trained:
+                break
+            before = self.fits[-1].level
 
-    def _machine(self) -> Iterator[str]:
-        """Fit an RBM; as long as twice the epochs bring more than 0.05 nats, fit it again."""
+    def best(self, *kinds: str, size: int | None = None) -> Fit:
+        """Return the fit of some kinds, and of a size if given, with the best validation words."""
+        some = [f for f in self.fits if f.kind in kinds and size in (None, f.size)]
+        return max(some, key=lambda f: f.level)
 
-        def build() -> RestrictedBoltzmannMachine:
-            epochs, before = max(8, -(-2500 * 100 // len(self.parts["train"]))), -np.inf
-            annealing = {"n_annealing_chains": 200, "n_annealing_steps": 1500}
-            for _ in range(3):
-                model = RestrictedBoltzmannMachine(
-                    32, n_epochs=epochs, random_state=self.seeds[3], **annealing
-                ).fit(self.parts["train"])
-                now = model.score(self.parts["validate"])
-                model.rise, before, epochs = now - before, now, 2 * epochs
-                if model.rise < STILL_RISING:
-                    break
-            return model
+    def polished(self, fit: Fit) -> Fit:
+        """Add a VAE of the ladder after some steps on the importance-weighted bound."""
+        vae = copy.deepcopy(fit.model)
+        sets = [vae.as_tensors(self.parts[part], None) for part in ("train", "validate")]
+        steps = partial(polish, vae.module_, *sets, vae.get_params() | {"polish_steps": 400})
+        self._add("vae", fit.size, f"{fit.name}, polished", vae, steps)
+        return self.fits[-1]
 
-        yield self._add("RBM, 32 hidden", "rbm", 32, build)
+    def _add(self, kind: str, size: int, name: str, model: Any, fit: Any = None) -> str:
+        """Fit a model, or take what an earlier run left, and score it; return its name."""
+        path = self.folder and self.folder / name.replace(" ", "-").replace(",", "")
+        is_vae = isinstance(model, MeanFieldVAE)
+        options = {"validation": (self.parts["validate"], None)} if is_vae else {}
+        try:
+            model = type(model).load(path)
+        except Exception:  # no folder, not there, or damaged
+            started = time.perf_counter()
+            with warnings.catch_warnings():  # traps in the words are the report's to tell
+                warnings.simplefilter("ignore", UserWarning)
+                fit() if fit else model.fit(self.parts["train"], **options)
+            if not is_vae:  # which keeps its own time
+                model.seconds_ = time.perf_counter() - started
+            if path:
+                model.save(path)
+        trained, scored, seconds = True, model, getattr(model, "seconds_", 0.0)
+        if is_vae:
+            losses = model.history_["validation_loss"]  # in one cycle the last fifth gains most
+            tail = -(-len(losses) // 5)
+            trained = min(losses[:-tail]) - min(losses[-tail:]) < 5 * STILL_RISING
+            scored, seconds = compare.ScoredVAE(model, n_importance=128), model.training_seconds_
+        held_out, test = (scored.score_samples(self.parts[part]) for part in ("validate", "test"))
+        facts = scored.n_parameters, float(seconds), float(getattr(model, "log_prob_stderr", 0.0))
+        self.fits.append(Fit(name, kind, size, model, held_out.mean(), test, *facts, trained))
+        return name
+
+    def _vae(self, d: int, *, deep: bool = False) -> Iterator[str]:
+        n_train = len(self.parts["train"])
+        n_steps = 600 if self.quick or n_train < 8000 else 1000 if n_train < 50_000 else 3000
+        options = {"encoder": "mlp", "encoder_options": {"widths": (128,)}, "decoder": "linear"}
+        options |= {"prior": "mixture", "prior_options": {"n_components": 16}, "device": "cpu"}
+        options |= {"n_epochs": min(200, max(5, -(-n_steps // -(-n_train // 256))))}
+        options |= {"learning_rate": 2e-2, "progress": False}  # all this won on planted laws
+        if deep:
+            options |= {"learning_rate": 5e-3, "decoder": "mlp"}
+            options |= {"decoder_options": {"widths": (64,)}}
+        for number, seed in enumerate(self.seeds[: 1 if self.quick or deep else 2]):
+            kind, name = ("deep", "deep VAE") if deep else ("vae", "VAE")
+            vae = MeanFieldVAE(d, random_state=seed, **options)
+            yield self._add(kind, d, f"{name}, {d} latents, seed {number}", vae)

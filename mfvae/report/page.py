@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
+import string
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfvae.report.figures import figures
+import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from mfvae.report.pipeline import Report
 
-__all__ = ["body", "page"]
+__all__ = ["body", "figures", "page"]
 
-STYLE = """
-.mfvae{--paper:#fff;--ink:#1a1a1a;--soft:#555;--line:#ccc;--mark:#0060a0;
-font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);
-max-width:60rem;margin:0 auto;padding:1rem}
-.mfvae h1{font-size:1.5rem;margin:.2em 0}.mfvae h2{font-size:1.15rem;margin:1.6em 0 .3em}
-.mfvae .verdict{border-left:.3rem solid var(--mark);padding:.2rem 1rem;font-size:1.1rem}
-.mfvae .scroll{overflow-x:auto}.mfvae table{border-collapse:collapse;font-size:.9rem}
-.mfvae th,.mfvae td{padding:.2rem .6rem;text-align:right;border-bottom:1px solid var(--line);
-color:var(--ink);background:var(--paper)}
-.mfvae th:first-child,.mfvae td:first-child{text-align:left}
-.mfvae figure{margin:1rem 0}.mfvae img{max-width:100%;height:auto}
-.mfvae figcaption,.mfvae .note{color:var(--soft);font-size:.9rem}
-.mfvae pre{overflow-x:auto;border:1px solid var(--line);padding:.6rem}
-@media (prefers-color-scheme:dark){.mfvae{--paper:#161616;--ink:#e8e8e8;--soft:#b0b0b0;
---line:#444;--mark:#6db9f2}}
-"""
-
+LIGHT = ("#1a1a1a", "#0060a0", "#b34700", "#00734f", "#8a8a8a")  # ink, then "C0", "C1", "C2", "C3"
+DARK = ("#e8e8e8", "#6db9f2", "#ff9d5c", "#4fd1a5", "#9a9a9a")
 MEANING = {
     "no-structure": "Nothing collective: cells fire on their own, as far as these words can tell.",
     "mean-field": "A few collective variables explain the correlations.",
@@ -38,65 +30,162 @@ MEANING = {
     "undecided": "These words do not decide it.",
 }
 
-CODE = """import mfvae
-report = mfvae.report(X)
-z = report.vae.transform(words)         # words: X without the cells left out
-more = report.vae.sample(1000, seed=0)  # words drawn from the model"""
-
-HEAD = ("model", "nats a word", "gain", "behind the best", "parameters", "seconds")
-
-
-def page(report: Report) -> str:
-    """Return the whole page."""
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>mfvae report: {report.code}</title>
-<style>body{{margin:0;background:#fff}}
-@media (prefers-color-scheme:dark){{body{{background:#161616}}}}</style></head>
-<body><main>{body(report)}</main></body></html>
-"""
-
 
 def body(report: Report) -> str:
     """Return the report as a block of HTML, as a notebook shows it."""
-    escape, facts, gain = html.escape, report.facts, report.gain
-    warned = "".join(f"<li>{escape(text)}</li>" for text in report.warnings)
-    warned = warned and f"<h2>Warnings</h2><ul>{warned}</ul>"
-    figured = "\n".join(
+    return page(report).partition("<main>")[2].partition("</main>")[0]
+
+
+def page(report: Report) -> str:
+    """Return the whole page: ``page.html`` filled in."""
+    escape, facts = html.escape, report.facts
+    text = {
+        name: f"{value:.2f}" if isinstance(value, float) else escape(str(value))
+        for name, value in (facts | vars(report) | report.missing | report.gain._asdict()).items()
+    }
+    warned = "".join(f"<li>{escape(warning)}</li>" for warning in report.warnings)
+    text["warnings"] = warned and f"<h2>Warnings</h2><ul>{warned}</ul>"
+    text["figures"] = "\n".join(
         f"<h2>{title}</h2><figure><picture>"
         f'<source media="(prefers-color-scheme: dark)" srcset="{dark}">'
         f'<img src="{light}" alt="{escape(alt)}"></picture>'
         f"<figcaption>Figure {number}. {escape(alt)}</figcaption></figure>"
         for number, (title, alt, light, dark) in enumerate(figures(report), start=1)
     )
-    rows = "".join(
+    text["models"] = "\n".join(
         f"<tr><td>{escape(r['model'])}{'' if r['trained'] else ' (not trained)'}</td>"
         f"<td>{r['nats']:.3f}</td><td>{r['gain']:.3f}</td>"
         f"<td>{r['behind']:.3f} [{r['behind_low']:.3f}, {r['behind_high']:.3f}]</td>"
         f"<td>{r['n_parameters']}</td><td>{r['seconds']:.1f}</td></tr>"
         for r in report.models
     )
-    heads = "".join(f'<th scope="col">{name}</th>' for name in HEAD)
-    named = [f"{name} {v}" for name, v in facts["versions"].items()]
-    settings = [f"{name} = {v}" for name, v in facts["settings"].items()]
-    m = {
-        k: f"{v:.2f}" if isinstance(v, float) else escape(str(v)) for k, v in report.missing.items()
-    }
-    return f"""<style>{STYLE}</style><div class="mfvae"><h1>{report.code}</h1>
-<p class="verdict">{MEANING[report.code]} {escape(report.verdict)}</p>
-<p>Collective variables: <strong>{report.n_latents}</strong> ({report.interval}). Gain over
-independent cells: {gain[0]:.2f} nats a word [{gain[1]:.2f}, {gain[2]:.2f}]. Words:
-{facts["n_words"]}, worth {facts["n_effective"]:.0f} independent ones; cells: {len(report.names)} of
-{facts["n_cells"]} (dead and doubled ones are left out).</p>
-{warned}{figured}
-<h2>What is missing</h2><p>The best rival, {m["rival"]}, is ahead of the VAE by {m["ahead"]} nats
-a word [{m["ahead_low"]}, {m["ahead_high"]}] (below zero: behind). What pairs of cells lack against
-samples of the VAE is worth {m["left_pairs_nats"]} nats; {m["left_n_triples"]} triples are off,
-worth {m["left_triples_nats"]}. Lower limit of what is missed: {m["lower_limit"]} nats.</p>
-<h2>Models</h2><div class="scroll" tabindex="0" role="region" aria-label="Models"><table>
-<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
-<p class="note">Held-out nats; errors from whole blocks, 99 % for what is behind.</p>
-<h2>Go on from here</h2><pre tabindex="0">{CODE}</pre>
-<p class="note">{", ".join(settings)}; margin {facts["margin"]:.3f} nats. {", ".join(named)}.</p>
-</div>"""
+    text["settings"] = ", ".join(f"{name} = {v}" for name, v in facts["settings"].items())
+    text["versions"] = ", ".join(f"{name} {v}" for name, v in facts["versions"].items())
+    text |= {"meaning": MEANING[report.code], "margin": f"{facts['margin']:.3f}"}
+    text |= {"interval": report.interval, "n_words": facts["shape"][0], "n_kept": len(report.names)}
+    text |= {"n_cells": facts["shape"][1], "n_effective": f"{facts['n_effective']:.0f}"}
+    template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+    return string.Template(template).substitute(text)
+
+
+def figures(report: Report) -> list[tuple[str, str, str, str]]:
+    """Return title, alternative text and data addresses of every figure, light and dark."""
+    drawings = [_raster, _spectrum, _ladder, _statistics]
+    drawings += [_patterns, _prior, _latents] * (report.patterns is not None)
+    return [
+        (*draw.__doc__.split(": ", 1), *(_render(draw, report, *c) for c in (LIGHT, DARK)))
+        for draw in drawings
+    ]
+
+
+def _render(draw: Callable, report: Report, ink: str, *cycle: str) -> str:
+    from cycler import cycler
+    from matplotlib import style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    parts = ("text.", "xtick.", "ytick.", "axes.label", "axes.edge", "axes.title")
+    own = {f"{part}color": ink for part in parts} | {"axes.prop_cycle": cycler(color=cycle)}
+    with style.context(["default", "mfvae.book", own | {"axes.grid": False}]):
+        figure, stream = Figure((8.0, 2.9), 88), io.BytesIO()
+        FigureCanvasAgg(figure)
+        draw(report, figure)
+        options = {"dpi": 88, "transparent": True, "metadata": {"Software": None}}
+        figure.savefig(stream, format="png", **options)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _raster(report: Report, figure: Figure) -> None:
+    """Raster and spike count: the first thousand words, cells by rate, and the number of ones."""
+    words = report.facts["words"][:1000]
+    top, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    top.plot(*np.nonzero(words[:, np.argsort(words.mean(axis=0), kind="stable")]), ",")
+    top.set(ylabel="cell", xlim=(0, len(words)), ylim=(-1, words.shape[1]))
+    below.plot(words.sum(axis=1), "C1", lw=0.8)
+    below.set(xlabel="word", ylabel="K")
+
+
+def _spectrum(report: Report, figure: Figure) -> None:
+    """Spectrum: eigenvalues of the correlation matrix and the edge that chance alone reaches."""
+    axes, edge = figure.subplots(), report.facts["screening"]["edge"]
+    values = np.array(report.facts["screening"]["spectrum"])
+    rank, above = np.arange(1, len(values) + 1), values > edge
+    axes.plot(rank[~above], values[~above], ".", label="within")
+    axes.plot(rank[above], values[above], "o", label="beyond the edge")
+    axes.axhline(edge, color="C3", ls="--", lw=1, label="null edge")
+    axes.set(xlabel="rank", ylabel="eigenvalue", xscale="log", yscale="log")
+    axes.legend()
+
+
+def _ladder(report: Report, figure: Figure) -> None:
+    """The ladder: held-out nats gained over independent cells against latents, rivals as lines."""
+    axes, best = figure.subplots(), {}
+    vaes = [row for row in report.models if row["kind"] == "vae"]
+    names = ("size", "gain", "gain_low", "gain_high")
+    d, gain, low, high = (np.array([row[name] for row in vaes]) for name in names)
+    axes.errorbar(d, gain, (gain - low, high - gain), fmt="o", label="VAE")
+    for row in report.models:
+        if row["kind"] not in ("vae", "independent"):
+            best.setdefault(row["kind"], row)
+    for row, colour in zip(best.values(), ("C1", "C2", "C3", "C0"), strict=False):
+        axes.axhline(row["gain"], color=colour, lw=1.2, ls="--", label=row["model"])
+    axes.axhline(0, color="C3", lw=0.8)
+    axes.set(xlabel="latents d", ylabel="nats a word gained", xticks=np.unique(d))
+    axes.legend(ncols=2)
+
+
+def _statistics(report: Report, figure: Figure) -> None:
+    """Data against model: law of the spike count, pair covariances and third cumulants."""
+    left, *others = figure.subplots(1, 3)
+    check, seen = report.facts["check"], report.facts["screening"]
+    laws = {"data": seen["count_law"], "model": check["count_law"]}
+    laws["independent"] = np.maximum(seen["count_law_independent"], 1e-12)
+    for (name, law), look in zip(laws.items(), ("C0o", "C1", "C3"), strict=True):
+        k = np.flatnonzero(law)
+        left.semilogy(k, np.asarray(law)[k], look, ms=3, label=name)
+    count = np.array(laws["data"])
+    left.set(xlabel="ones K", ylabel="P(K)", ylim=(0.3 * count[count > 0].min(), 2 * count.max()))
+    left.legend()
+    for axes, name in zip(others, ("pairs", "third"), strict=True):
+        axes.plot(*check[name], ".", ms=2)
+        if check[name].size:
+            axes.plot(*[[check[name].min(), check[name].max()]] * 2, "C3", lw=1)
+        axes.set(xlabel=f"{name}, data", ylabel="model")
+
+
+def _patterns(report: Report, figure: Figure) -> None:
+    """Patterns: what one unit of each latent adds to the field on every cell, with its error."""
+    rows = _rows(figure, report.patterns.T[:4], "W", "cell")
+    for (axes, w), error in zip(rows, report.facts["patterns_stderr"].T, strict=False):
+        axes.errorbar(np.arange(len(w)), w, error, fmt=".", ms=4, lw=0.8)
+        axes.axhline(0, color="C3", lw=0.8)
+
+
+def _prior(report: Report, figure: Figure) -> None:
+    """The prior: density of the first two latents, drawn from the model, and of the words'."""
+    z, own = report.facts["prior"], report.facts["latents"]
+    left, *right = figure.subplots(1, min(2, z.shape[1]), squeeze=False)[0]
+    bins = np.linspace(*np.quantile(z[:, 0], [0.002, 0.998]), 60)
+    for values, name in ((own, "words"), (z, "prior")):
+        left.hist(values[:, 0], bins, density=True, histtype="step", label=name)
+        for axes in right:
+            axes.plot(*values[:4000, :2].T, ".", ms=1.5)
+            axes.set(xlabel="latent 1", ylabel="latent 2")
+    left.set(xlabel="latent 1", ylabel="density")
+    left.legend()
+
+
+def _latents(report: Report, figure: Figure) -> None:
+    """Latents in time: the mean of each latent given the word, through the recording."""
+    z = report.facts["latents"]
+    at = np.arange(0, len(z), max(1, len(z) // 2000))
+    for axes, column in _rows(figure, z.T[:3], "z", "word"):
+        axes.plot(at, column[at], ",")
+
+
+def _rows(figure: Figure, columns: np.ndarray, label: str, xlabel: str) -> Iterable:
+    axes = figure.subplots(len(columns), 1, sharex=True, squeeze=False)[:, 0]
+    axes[-1].set_xlabel(xlabel)
+    for k, ax in enumerate(axes, 1):
+        ax.set_ylabel(f"{label} {k}")
+    return zip(axes, columns, strict=True)

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+from scipy.signal import find_peaks
+from scipy.special import expit
+from scipy.stats import gaussian_kde
 
 from mfvae._progress import progress_bar
 from mfvae._validation import check_seed
 from mfvae.report.ladder import Ladder
-from mfvae.report.parameters import read_parameters
+from mfvae.report.page import body, page
 from mfvae.report.screening import screen
 from mfvae.report.verdict import judge
 from mfvae.report.words import clean
@@ -23,6 +27,7 @@ from mfvae.vae.storage import content_hash, replace_file
 
 __all__ = ["Report", "report"]
 
+N_DRAWN = 20_000  # latents of the prior, and rows for errors
 PACKAGES = ("mfvae", "numpy", "scipy", "scikit-learn", "torch")
 
 
@@ -42,8 +47,7 @@ class Report:
         warnings: Sentences, each about one trap.
         patterns, field: Fields on spins are ``field + patterns @ z``, float64 (n_kept, n_latents)
             and (n_kept,), z of mean 0 and covariance 1; None where d = 0.
-        vae: The trained `MeanFieldVAE` of ``n_latents``, of the kept cells.
-        names: Names of the kept cells.
+        vae, names: The trained `MeanFieldVAE` of ``n_latents``, and the names of the kept cells.
         facts: Everything else that the page shows, plain data and arrays.
     """
 
@@ -73,7 +77,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers as plain data, arrays as lists; without words and trained model."""
-        left_out = ("vae", "facts", "words", "latents", "prior", "check")
+        left_out = ("vae", "facts", "words", "blocks", "latents", "prior", "check")
         kept = {k: v for k, v in {**self.facts, **vars(self)}.items() if k not in left_out}
         return json.loads(json.dumps(kept, default=lambda a: np.asarray(a).tolist()))
 
@@ -84,13 +88,9 @@ class Report:
 
     def to_html(self, path: str | Path) -> None:
         """Write the page: one file with its figures, no scripts, nothing from the network."""
-        from mfvae.report.page import page
-
         replace_file(Path(path), lambda stream: stream.write(page(self).encode()))
 
     def _repr_html_(self) -> str:
-        from mfvae.report.page import body
-
         return body(self)
 
 
@@ -138,33 +138,77 @@ def report(
             raise ValueError(f"{folder} holds a report of other words or settings: choose another")
     rows = words.split(parts[1])
     with progress_bar(20 if quick else 30, "report", show=progress) as bar:
-        bar.set_postfix_str("screening")
         seen = screen(words, parts[2])
-        n_seen = seen["n_above"] + seen["n_triples_seen"]
-        ladder = Ladder(words.words, rows, folder, parts[3], quick, n_seen)
+        sets = {name: words.words[index] for name, index in rows.items()}
+        seeds, n_seen = (
+            parts[3].generate_state(4).tolist(),
+            seen["n_above"] + seen["n_triples_seen"],
+        )
+        ladder = Ladder(sets, folder, [s % 2**31 for s in seeds], quick, n_seen)
         for name in ladder.climb():
             bar.set_postfix_str(name)
             bar.update(1)
-        bar.set_postfix_str("verdict")
         judged, chosen, facts = judge(ladder, words, seen, rows, parts[4])
-        vae = ladder.polished(chosen)
-        read = read_parameters(vae, words.words, words.blocks, parts[5])
-        bar.total = bar.n + 1
-        bar.update(1)
+        vae = chosen.model
+        read = _read_parameters(vae, words.words, words.blocks, parts[5])
+        bar.update(bar.total - bar.n)
     if words.letters == (-1, 1):  # the ladder saw 0 and 1; the reader has spins
         vae.configuration_["likelihood_options"] = {"letters": (-1, 1), "dtype": "int8"}
         vae.module_.likelihood = Bernoulli((-1, 1), "int8")
-    rising = [fit.name for fit in ladder.fits if not fit.trained]
-    warnings = words.warnings + [f"not trained: {name} was still rising" for name in rising]
+    told = [f"not trained: {fit.name} was still rising" for fit in ladder.fits if not fit.trained]
     if judged["gain"].high <= 0:
-        warnings.append("the model is no better than independent cells")
-    facts |= {"n_words": words.shape[0], "n_cells": words.shape[1], "letters": words.letters}
-    facts |= {"kept": words.kept, "words": words.words, "screening": seen, "time": words.time}
-    facts |= {"n_effective": words.n_effective, "settings": settings}
+        told.append("the model is no better than independent cells")
+    own = {name: read.pop(name) if judged["n_latents"] else None for name in ("patterns", "field")}
+    own |= {"warnings": words.warnings + told, "vae": vae, "names": words.names}
+    facts |= read | vars(words) | {"screening": seen, "settings": settings}
     facts["versions"] = {name: version(name) for name in PACKAGES}
-    if judged["n_latents"] == 0:
-        read |= {"patterns": None, "field": None}
-    own = {name: read.pop(name) for name in ("patterns", "field")}
-    return Report(
-        **judged, **own, warnings=warnings, vae=vae, names=words.names, facts=facts | read
-    )
+    return Report(**judged, **own, facts=facts)
+
+
+def _read_parameters(
+    vae: MeanFieldVAE, words: np.ndarray, blocks: np.ndarray, seed: np.random.SeedSequence
+) -> dict[str, Any]:
+    """Return patterns W, field b with errors, latents of all words and the law of the latents.
+
+    Fields on spins are ``b + W z``, half the log odds. A linear decoder is the same model in every
+    affine frame of z; here z has mean 0 and covariance 1 under the prior, the columns of W are
+    orthogonal, the longest first, and have a sum above zero. So W Wᵀ, the couplings to leading
+    order, is what it is. Errors: one Newton step of the likelihood of every cell given latents
+    drawn from q(z|x), its gradients resampled by blocks (the bootstrap in closed form).
+    """
+    affine = vae.module_.decoder.affine
+    weight, bias = (p.detach().double().numpy() for p in (affine.weight, affine.bias))
+    z = vae.sample_prior(N_DRAWN, seed=seed).astype(np.float64)
+    mean, root = z.mean(axis=0), np.linalg.cholesky(np.atleast_2d(np.cov(z, rowvar=False)))
+    left, length, right = np.linalg.svd(weight @ root, full_matrices=False)
+    sign = np.where((left * length).sum(axis=0) >= 0, 1.0, -1.0)
+    frame = np.linalg.inv(root).T @ right.T * sign  # z' = (z - mean) @ frame
+    logits, offset = left * length * sign, bias + weight @ mean
+    center, deviation = vae.encode(words)
+    drawn = center + deviation * np.random.default_rng(seed).standard_normal(center.shape)
+    some = slice(None, None, max(1, -(-len(words) // N_DRAWN)))
+    ours = np.column_stack([np.ones(len(words[some])), ((drawn[some] - mean) @ frame)])
+    p = expit(ours @ np.column_stack([offset, logits]).T)
+    hessian = np.einsum("ni,nk,nl->ikl", p * (1 - p), ours, ours, optimize=True)
+    labels = np.unique(blocks[some], return_inverse=True)[1]
+    member = sparse.csr_array((np.ones(len(labels)), (labels, np.arange(len(labels)))))
+    off = words[some] - p
+    gradient = np.stack([member @ (off * column[:, None]) for column in ours.T], axis=2)
+    gradient -= gradient.mean(axis=0)
+    outer = np.einsum("bik,bil->ikl", gradient, gradient, optimize=True)
+    inverse = np.linalg.inv(hessian + 1e-3 * np.eye(ours.shape[1]))
+    errors = np.sqrt(np.einsum("ikl,ilm,imk->ik", inverse, outer, inverse, optimize=True))
+    errors *= np.sqrt(len(ours) / len(words))
+    prior, modes = ((z - mean) @ frame)[:4000], []
+    for column in prior.T:  # maxima that stand out by a twentieth of the highest
+        density = gaussian_kde(column)(np.linspace(*np.quantile(column, [0.001, 0.999]), 200))
+        modes.append(max(1, len(find_peaks(density, prominence=0.05 * density.max())[0])))
+    return {
+        "patterns": logits / 2,
+        "patterns_stderr": errors[:, 1:] / 2,
+        "field": offset / 2,
+        "field_stderr": errors[:, 0] / 2,
+        "latents": ((center - mean) @ frame).astype(np.float32),
+        "prior": prior.astype(np.float32),
+        "modes": modes,
+    }

@@ -14,7 +14,6 @@ from mfvae.report.words import FALSE_ALARM, Words
 __all__ = ["Moments", "residuals", "screen"]
 
 MOST_ROWS = 20_000  # for triples: errors fall slowly, costs rise
-N_NULL = 12
 LEAST_COUNT = 10.0  # expected words with all three cells in their rare letter
 
 
@@ -29,7 +28,7 @@ def screen(clean: Words, seed: np.random.SeedSequence) -> dict[str, Any]:
     n, n_cells = x.shape
     spectrum = np.linalg.eigvalsh(x.T @ x / n)[::-1].astype(float)
     largest = []
-    for _ in range(N_NULL):
+    for _ in range(12):
         shifts = rng.integers(n, size=n_cells)
         y = np.stack([np.roll(x[:, i], shift) for i, shift in enumerate(shifts)])
         largest.append(float(np.linalg.eigvalsh(y @ y.T / n)[-1]))
@@ -65,9 +64,7 @@ class Moments:
     the family-wise rate of false alarms, in which normal tails are made heavier.
     """
 
-    def __init__(
-        self, words: np.ndarray, like: Moments | None = None, *, third: bool = True
-    ) -> None:
+    def __init__(self, words: np.ndarray, like: Moments | None = None, third: bool = True) -> None:
         words = words[:: max(1, -(-len(words) // MOST_ROWS))]
         self.n, n_cells = words.shape
         rate = words.mean(axis=0, dtype=np.float64)
@@ -109,7 +106,7 @@ class Moments:
 
 
 def residuals(
-    data: Moments, model: Moments, draw: Callable[[int], np.ndarray] | None, inflation: float
+    data: Moments, model: Moments, inflation: float, draw: Callable | None = None
 ) -> dict[str, Any]:
     """Return what pairs and triples of the data a model's samples lack, and nats it is worth.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from mfvae.report.ladder import RUNGS, Fit, Ladder
+from mfvae.report.ladder import Fit, Ladder, tolerated
 from mfvae.report.screening import Moments, residuals
 from mfvae.report.words import Words
 
@@ -17,6 +18,7 @@ LEAST_WORDS = 250  # independent ones, below which nothing is said
 LEVEL = 0.99
 RIVALS = ("mixture", "pairwise", "rbm")
 N_SAMPLES = 20_000
+Array = np.ndarray
 
 
 class Interval(NamedTuple):
@@ -31,12 +33,7 @@ class Interval(NamedTuple):
 
 
 def paired(
-    first: np.ndarray,
-    second: np.ndarray,
-    blocks: np.ndarray,
-    *,
-    level: float = LEVEL,
-    stderr: float = 0.0,
+    first: Array, second: Array, blocks: Array, *, level: float = LEVEL, stderr: float = 0.0
 ) -> Interval:
     """Return the lead of ``first`` over ``second`` on the same words, blocks as units.
 
@@ -59,10 +56,9 @@ def paired(
 def judge(
     ladder: Ladder, clean: Words, seen: dict[str, Any], rows: dict, seed: np.random.SeedSequence
 ) -> tuple[dict[str, Any], Fit, dict[str, Any]]:
-    """Weigh the fits of a ladder against one another and against pairs and triples of the data.
+    """Return what a `Report` is to say, the chosen VAE, and what the page shows besides.
 
-    Returns:
-        What a `Report` is to say, the chosen VAE, and what the page shows besides.
+    Weighs fits against one another, and samples of them against pairs and triples of the data.
     """
     blocks, fits = clean.blocks[rows["test"]], ladder.fits
     base = fits[0]
@@ -72,49 +68,42 @@ def judge(
         return paired(first.test, second.test, blocks, level=level, stderr=shared)
 
     def top(*kinds: str) -> Fit:
-        return max((f for f in fits if f.kind in kinds and f.trained), key=lambda f: f.test.mean())
+        some = [f for f in fits if f.trained and (f.kind in kinds or not kinds)]
+        return max(some, key=lambda f: f.test.mean())
 
-    best, rival = top("vae", "deep", *RIVALS, "independent"), top(*RIVALS)
-    margin = max(0.05, 0.015 * lead(best, base).value)
-    by_size = {d: ladder.best("vae", d) for d in sorted({f.size for f in fits if f.kind == "vae"})}
+    def sampled(fit: Fit) -> Array:
+        n = N_SAMPLES if fit.kind not in ("pairwise", "rbm") else N_SAMPLES // 4  # Gibbs chains
+        return fit.model.sample(n, seed=seed)
+
+    margin = tolerated(lead(top(), base).value)
+    by_size = {f.size: ladder.best("vae", size=f.size) for f in fits if f.kind == "vae"}
     leader = max(by_size.values(), key=lambda f: f.test.mean())
     behind = {d: lead(leader, f) for d, f in by_size.items()}
     d = min(k for k, b in behind.items() if b.value <= margin)
     low = min(k for k, b in behind.items() if b.low <= margin)
     high = min(k for k, b in behind.items() if b.high <= margin or k == leader.size)
-    chosen, at_edge = by_size[d], d == RUNGS[-1]
+    chosen, at_edge = ladder.polished(by_size[d]), d == ladder.rungs[-1]
+    best, rival, mixture = top(), top(*RIVALS), top("mixture")
     gain, ahead = lead(chosen, base, 0.95), lead(rival, chosen)
-    # The smallest mixture that is not behind the best one, and how it stands to all.
-    mixture = top("mixture")
     alike = [f for f in fits if f.kind == "mixture" and lead(mixture, f).value <= margin / 2]
-    states = min(alike, key=lambda f: f.size)
-
-    def sampled(fit: Fit) -> np.ndarray:
-        n = N_SAMPLES if fit.kind not in ("pairwise", "rbm") else N_SAMPLES // 4  # Gibbs chains
-        return ladder.model(fit).sample(n, seed=seed)
+    states = min(alike, key=lambda f: f.size)  # the smallest mixture that is not behind
 
     words, data, inflation = sampled(chosen), Moments(clean.words), 2 * clean.time
     model, more = Moments(words, data), seed.spawn(1)[0]
-    draw = lambda n: ladder.model(chosen).sample(n, seed=more)  # noqa: E731
-    ours = theirs = residuals(data, model, draw, inflation)
+    ours = theirs = residuals(data, model, inflation, partial(chosen.model.sample, seed=more))
     if best.kind not in ("vae", "deep") and ours["triples_nats"] > margin:
-        theirs = residuals(data, Moments(sampled(best), data), None, inflation)
-    counts = np.bincount(words.sum(axis=1, dtype=np.int64), minlength=words.shape[1] + 1)
-    check = {"count_law": counts / len(words)}
-    for kind in ("pairs", "third"):
-        both = np.stack([getattr(data, kind), getattr(model, kind)])
-        check[kind] = both[:, :: max(1, both.shape[1] // 3000)]
-    missing = {"rival": rival.name, "n_states": states.size, **_named("ahead", ahead)}
-    missing |= {"states_behind": lead(best, states).value}
-    missing |= {f"left_{k}": v for k, v in ours.items()}
+        theirs = residuals(data, Moments(sampled(best), data), inflation)
     least = max(0.0, ahead.low, ours["pairs_nats"], ours["triples_nats"])
-    missing |= {"best_left_triples_nats": theirs["triples_nats"], "lower_limit": least}
+    missing = {"rival": rival.name, "n_states": states.size, **_named("ahead", ahead)}
+    missing |= {"states_behind": lead(best, states).value, "lower_limit": least}
+    missing |= {f"left_{k}": v for k, v in ours.items()}
+    missing |= {"best_left_triples_nats": theirs["triples_nats"]}
 
+    code, more_words = "undecided", "more words would tell."
     if clean.n_effective < LEAST_WORDS or len(np.unique(blocks)) < 5:
-        code = "undecided"
         text = f"{clean.n_effective:.0f} independent words are too few to judge by: record longer."
     elif not (seen["n_above"] or seen["n_triples_seen"] or lead(best, base, 0.999).low > 0):
-        code = "no-structure" if seen["detectable"] < 0.5 else "undecided"
+        code = "no-structure" if seen["detectable"] < 0.5 else code
         text = f"The screen would have seen {seen['detectable']:.2f} nats in one direction."
     elif theirs["triples_nats"] > max(0.1, 2 * margin) and ours["triples_nats"] > margin:
         code = "beyond-models"
@@ -122,9 +111,8 @@ def judge(
             "No model of the ladder has the triples of the data, worth at least "
             f"{theirs['triples_nats']:.2f} nats; the clearest is {seen['largest_triple']}."
         )
-    elif lead(best, base).low < margin:
-        code = "undecided"
-        text = "Cells are not independent, but no model has learned how: more words would tell."
+    elif lead(best, base).low < 3 * margin:  # all models are then within a margin of one another
+        text = f"The best model gains {lead(best, base)} nats, too little to judge by: {more_words}"
     elif missing["states_behind"] < margin and (
         states.size <= d + 1 or (states.size <= 2 * d + 2 and lead(states, chosen).low > 0)
     ):
@@ -133,15 +121,14 @@ def judge(
     elif ahead.low > margin or ours["pairs_nats"] > 2 * margin:
         code = "not-mean-field"
         text = (
-            f"{d} latents miss at least {least:.2f} nats a word: {rival.name} is ahead by {ahead}; "
+            f"{d} latents{', the most tried,' * at_edge} miss at least {least:.2f} nats a word: "
+            f"{rival.name} is ahead by {ahead}; "
             f"what pairs of cells lack is worth {ours['pairs_nats']:.2f}."
         )
     elif at_edge:
-        code = "undecided"
-        text = f"The likelihood still rises at d ≥ {d} latents: more words would tell."
+        text = f"The likelihood still rises at d ≥ {d} latents: {more_words}"
     elif ahead.high > 4 * margin:
-        code = "undecided"
-        text = f"{rival.name} may be ahead by up to {ahead.high:.2f} nats: more words would tell."
+        text = f"{rival.name} may be ahead by up to {ahead.high:.2f} nats: {more_words}"
     else:
         code = "mean-field"
         text = (
@@ -150,23 +137,21 @@ def judge(
         )
     if code == "no-structure":
         d, low, high, gain = 0, 0, 0, Interval(0.0, 0.0, seen["detectable"])
-    told = {
-        "code": code,
-        "verdict": text,
-        "n_latents": d,
-        "n_latents_interval": (min(low, d), None if at_edge else max(high, d)),
-        "gain": gain,
-        "missing": missing,
-        "models": [
-            {"model": f.name, "kind": f.kind, "size": f.size, "nats": -float(f.test.mean())}
-            | _named("gain", lead(f, base, 0.95))
-            | _named("behind", lead(best, f))
-            | {"n_parameters": f.n_parameters, "seconds": round(f.seconds, 1), "trained": f.trained}
-            for f in sorted(fits, key=lambda f: -f.test.mean())
-        ],
-    }
-    facts = {"best": best.name, "chosen": chosen.name, "margin": margin, "check": check}
-    return told, chosen, facts
+    told = {"code": code, "verdict": text, "n_latents": d, "gain": gain, "missing": missing}
+    told["n_latents_interval"] = (min(low, d), None if at_edge else max(high, d))
+    told["models"] = [
+        {"model": f.name, "kind": f.kind, "size": f.size, "nats": -float(f.test.mean())}
+        | _named("gain", lead(f, base, 0.95))
+        | _named("behind", lead(best, f))
+        | {"n_parameters": f.n_parameters, "seconds": round(f.seconds, 1), "trained": f.trained}
+        for f in sorted(fits, key=lambda f: -f.test.mean())
+    ]
+    counts = np.bincount(words.sum(axis=1, dtype=np.int64), minlength=words.shape[1] + 1)
+    check = {"count_law": counts / len(words)}
+    for kind in ("pairs", "third"):
+        both = np.stack([getattr(data, kind), getattr(model, kind)])
+        check[kind] = both[:, :: max(1, both.shape[1] // 3000)]
+    return told, chosen, {"chosen": chosen.name, "margin": margin, "check": check}
 
 
 def _named(name: str, interval: Interval) -> dict[str, float]:

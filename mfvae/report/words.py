@@ -8,15 +8,21 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse, stats
+from scipy.io import loadmat
 
-from mfvae._validation import check_columns, check_path, first_names, slow_series
+from mfvae._validation import (
+    check_columns,
+    check_finite_array,
+    check_path,
+    first_names,
+    slow_series,
+)
 from mfvae.data.diagnostics import autocorrelation_time
 from mfvae.data.spikes import words_from_spikes
 
 __all__ = ["FALSE_ALARM", "Words", "clean", "read_words"]
 
 FALSE_ALARM = 1e-3  # of a whole family of tests
-LARGEST_DENSE = 2**31  # bytes
 N_BLOCKS = 200
 MOST_ROWS = {"train": 10**9, "validate": 4000, "test": 10_000}  # errors fall slowly, costs rise
 
@@ -29,7 +35,7 @@ class Words:
     letters: tuple[int, int]  #: The two letters of the data.
     names: list[str]  #: Name of every kept cell.
     kept: np.ndarray  #: Columns of the reader's array that are in ``words``.
-    blocks: np.ndarray  #: int (n_words,): rows of one block stand or fall together.
+    blocks: np.ndarray  #: int (n_words,), from 0: rows of one block stand or fall together.
     time: float  #: Integrated autocorrelation time, in words; 1/2 is independent.
     n_effective: float  #: Words divided by twice that time.
     warnings: list[str]  #: Sentences, each about one trap.
@@ -37,16 +43,14 @@ class Words:
 
     def split(self, seed: np.random.SeedSequence) -> dict[str, np.ndarray]:
         """Return rows to "train", "validate" and "test" on: whole blocks, drawn at random."""
-        labels = np.unique(self.blocks)
-        order = np.random.default_rng(seed).permutation(len(labels))
-        tenth = max(1, len(labels) // 10)
-        test = max(2, len(labels) // (4 if len(self.words) < 8000 else 6))
-        part = np.full(len(labels), 0)
+        n = int(self.blocks.max()) + 1
+        order = np.random.default_rng(seed).permutation(n)
+        tenth, test = max(1, n // 10), max(2, n // (4 if len(self.words) < 8000 else 6))
+        part = np.zeros(n, dtype=int)
         part[order[:tenth]], part[order[tenth : tenth + test]] = 1, 2
-        where = part[np.searchsorted(labels, self.blocks)]
         rows = {}
         for index, (name, most) in enumerate(MOST_ROWS.items()):
-            found = np.flatnonzero(where == index)
+            found = np.flatnonzero(part[self.blocks] == index)
             rows[name] = found[:: max(1, -(-len(found) // most))]
         return rows
 
@@ -54,46 +58,44 @@ class Words:
 def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) -> Words:
     """Return the words in ``X`` without dead and doubled cells, in blocks.
 
-    Args:
-        X: (n_words, n_cells) or (n_trials, n_bins, n_cells) of two letters, -1/+1 or 0/1: an array,
-            a data frame, or a sparse matrix.
-        groups: (n_words,) labels of rows that belong together; trials where X has three axes.
-        ordered: Whether rows stand in the order of time.
-        seed: Of the blocks, where rows have no order.
+    Arguments are those of `mfvae.report`; ``seed`` is that of the blocks where rows have no order.
 
     Raises:
-        TypeError: For a masked array, or what holds no numbers.
-        ValueError: For missing values, more than two letters, fewer than three live cells or
-            twenty words, or a sparse matrix too large to be made dense.
+        TypeError: For what holds no numbers.
+        ValueError: For masked or missing values, more than two letters, fewer than three live cells
+            or twenty words, or a sparse matrix too large to be made dense.
 
     >>> words = (np.random.default_rng(0).random((400, 8)) < 0.3).astype(np.uint8)
     >>> words[:, 5] = 0
     >>> clean(words).warnings
     ['1 dead columns never change: 5']
     """
-    X, names = _as_array(X)
+    if sparse.issparse(X):
+        if np.prod(X.shape, dtype=float) > 2**31:
+            raise ValueError(f"X is sparse of shape {X.shape}: dense it would take more than 2 GiB")
+        X = X.toarray()
+    names = [str(name) for name in getattr(X, "columns", ())]
+    X = check_finite_array(X, "X", dtype=None)
     if X.ndim == 3:
         groups = np.repeat(np.arange(len(X)), X.shape[1]) if groups is None else groups
         X = X.reshape(-1, X.shape[2])
     if X.ndim != 2:
         raise ValueError(f"X must be (n_words, n_cells) or (trials, bins, cells), got {X.shape}")
-    values = np.unique(X[:5000])
-    values = np.unique(X) if len(values) <= 2 else values
-    if not (np.isin(values, (0, 1)).all() or np.isin(values, (-1, 1)).all()):
+    ones = X == 1
+    if not (np.all(ones | (X == 0)) or np.all(ones | (X == -1))):
         raise ValueError(
-            f"X must hold two letters, -1/+1 or 0/1, found {values[:6].tolist()}…: of counts take "
-            "X > 0, of spike times words by mfvae.data.words_from_spikes"
+            f"X must hold two letters, -1/+1 or 0/1, found {np.unique(X)[:6].tolist()}…: of counts "
+            "take X > 0, of spike times words by mfvae.data.words_from_spikes"
         )
-    words = (X == 1).astype(np.uint8)
+    words, letters = ones.astype(np.uint8), (-1, 1) if (X == -1).any() else (0, 1)
     n, n_cells = words.shape
-    if n < 20 or n_cells < 3:
-        raise ValueError(f"X must hold at least 20 words of 3 cells, got shape {X.shape}")
     names = names or [str(i) for i in range(n_cells)]
     columns = check_columns(words, names)
     left_out = {j for _, j in columns.doubles} | set(np.flatnonzero(columns.dead))
     kept = np.array([i for i in range(n_cells) if i not in left_out])
-    if len(kept) < 3:
-        raise ValueError(f"X has {len(kept)} cells that change and are not doubled; 3 are needed")
+    if n < 20 or len(kept) < 3:
+        wanted = "at least 20 words of 3 cells that change and are not doubled"
+        raise ValueError(f"X must hold {wanted}, got {n} of {len(kept)}")
     words, names, warn = words[:, kept].copy(), [names[i] for i in kept], columns.warnings
     if groups is not None:
         groups = np.asarray(groups)
@@ -115,46 +117,20 @@ def clean(X: Any, groups: Any = None, *, ordered: bool = True, seed: Any = 0) ->
         blocks = np.arange(n) * n_blocks // n
     else:
         blocks = np.random.default_rng(seed).permutation(n) % min(N_BLOCKS, n)
-    if ordered and (moving := _drifting(words, blocks)).any():
-        warn.append(
-            f"drift: the rates of {moving.sum()} cells rise or fall through the recording "
-            f"({first_names(names, moving)}); the time itself then acts as a latent"
-        )
+    labels, first = np.unique(blocks, return_index=True)
+    if ordered and len(labels) >= 8:  # is a cell's rate correlated with time?
+        means, free = [words[blocks == label].mean(axis=0) for label in labels], len(labels) - 2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            r = np.abs(np.corrcoef(first, np.transpose(means))[0, 1:])
+            chance = 2 * len(names) * stats.t.sf(r * np.sqrt(free / (1 - r**2)), free)
+        if (moving := chance < FALSE_ALARM).any():
+            warn.append(
+                f"drift: the rates of {moving.sum()} cells rise or fall through the recording "
+                f"({first_names(names, moving)}); the time itself then acts as a latent"
+            )
     if n_effective < 300:
         warn.append(f"too few independent words: {n_effective:.0f}")
-    letters = (-1, 1) if -1 in values else (0, 1)
     return Words(words, letters, names, kept, blocks, time, n_effective, warn, (n, n_cells))
-
-
-def _as_array(X: Any) -> tuple[np.ndarray, list[str] | None]:
-    if isinstance(X, np.ma.MaskedArray):
-        raise TypeError("X is a masked array: fill or drop the masked words, no model sees a mask")
-    if sparse.issparse(X):
-        if np.prod(X.shape, dtype=float) > LARGEST_DENSE:
-            raise ValueError(f"X is sparse of shape {X.shape}: dense it would take more than 2 GiB")
-        X = X.toarray()
-    names = None
-    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
-        names, X = [str(name) for name in X.columns], X.to_numpy()
-    X = np.asarray(X)
-    if X.dtype.kind not in "biuf":
-        raise TypeError(f"X must hold numbers, got dtype {X.dtype}")
-    if X.dtype.kind == "f" and not np.isfinite(X).all():
-        raise ValueError("X must be finite, found NaN or infinity: drop those words")
-    return X, names
-
-
-def _drifting(words: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """Return which cells' rates have a trend over the blocks, bool (n_cells,)."""
-    labels, start = np.unique(blocks, return_index=True)
-    if len(labels) < 8:
-        return np.zeros(words.shape[1], dtype=bool)
-    means = np.array([words[blocks == label].mean(axis=0) for label in labels])
-    t, y = stats.zscore(start.astype(float)), means - means.mean(axis=0)
-    slope = t @ y / len(t)
-    rest = np.sqrt(((y - np.outer(t, slope)) ** 2).sum(axis=0) / (len(t) - 2) / len(t))
-    limit = stats.t.isf(FALSE_ALARM / 2 / words.shape[1], len(t) - 2)
-    return np.abs(slope) > limit * np.maximum(rest, 1e-12)
 
 
 def read_words(path: str | Path, *, bin_width: float | None = None, key: str | None = None) -> Any:
@@ -172,11 +148,16 @@ def read_words(path: str | Path, *, bin_width: float | None = None, key: str | N
     path = check_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
-    kind = path.suffix.lower()
+    kind, X = path.suffix.lower(), None
     if kind == ".npy":
-        X: Any = np.load(path, allow_pickle=False)
+        X = np.load(path, allow_pickle=False)
     elif kind in (".npz", ".mat"):
-        X = _largest(path, key)
+        arrays = np.load(path, allow_pickle=False) if kind == ".npz" else loadmat(path)
+        arrays = {k: v for k, v in arrays.items() if isinstance(v, np.ndarray)}
+        fit = [k for k, v in arrays.items() if v.ndim in (2, 3) and v.dtype.kind in "biuf"]
+        if not fit or (key is not None and key not in fit):
+            raise ValueError(f"{path.name}: no array {key or 'of words'} among {sorted(arrays)}")
+        X = arrays[key or max(fit, key=lambda k: arrays[k].size)]
     elif kind in (".csv", ".tsv", ".txt"):
         separator = {".csv": ",", ".tsv": "\t"}.get(kind)
         try:
@@ -187,9 +168,11 @@ def read_words(path: str | Path, *, bin_width: float | None = None, key: str | N
         import pandas
 
         X = pandas.read_parquet(path)
-    elif kind == ".nwb":
-        if bin_width is None:
-            raise ValueError("an nwb file holds spike times: give --bin, in seconds")
+    elif kind != ".nwb":
+        raise ValueError(f"cannot read {path.name}: npy, npz, mat, csv, tsv, txt, parquet, nwb")
+    elif bin_width is None:
+        raise ValueError("an nwb file holds spike times: give --bin, in seconds")
+    else:
         try:
             from pynwb import NWBHDF5IO
         except ImportError:
@@ -197,34 +180,13 @@ def read_words(path: str | Path, *, bin_width: float | None = None, key: str | N
         with NWBHDF5IO(str(path), "r") as file:
             units = file.read().units
             cells = [np.asarray(units["spike_times"][i]) for i in range(len(units))]
-        return _binned(cells, bin_width)
-    else:
-        raise ValueError(
-            f"cannot read {kind or 'a file without a suffix'}: npy, npz, mat, csv, parquet, nwb"
-        )
     if bin_width is None:
         return X
-    X = np.asarray(X)
-    if X.ndim != 2 or X.shape[1] != 2:
-        raise ValueError(f"spike times must be two columns, seconds and cell, got shape {X.shape}")
-    return _binned([X[X[:, 1] == cell, 0] for cell in np.unique(X[:, 1])], bin_width)
-
-
-def _largest(path: Path, key: str | None) -> np.ndarray:
-    if path.suffix.lower() == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    else:
-        from scipy.io import loadmat
-
-        arrays = {k: v for k, v in loadmat(path).items() if isinstance(v, np.ndarray)}
-    fit = {k: v for k, v in arrays.items() if v.ndim in (2, 3) and v.dtype.kind in "biuf"}
-    if not fit or (key is not None and key not in fit):
-        raise ValueError(f"{path.name} has no array {key or 'of words'}; it has {sorted(arrays)}")
-    return fit[key or max(fit, key=lambda k: fit[k].size)]
-
-
-def _binned(cells: list[np.ndarray], bin_width: float) -> np.ndarray:
-    start = min(float(np.min(c)) for c in cells if len(c))
-    stop = max(float(np.max(c)) for c in cells if len(c)) + bin_width
-    return words_from_spikes([cells], start=start, stop=stop, bin_width=bin_width).words[0]
+    if X is not None:
+        X = np.asarray(X)
+        if X.ndim != 2 or X.shape[1] != 2:
+            raise ValueError(f"spike times must be two columns, seconds and cell, got {X.shape}")
+        cells = [X[X[:, 1] == cell, 0] for cell in np.unique(X[:, 1])]
+    times, w = np.concatenate(cells), bin_width
+    options = {"start": float(times.min()), "stop": float(times.max()) + w, "bin_width": w}
+    return words_from_spikes([cells], **options).words[0]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -27,31 +30,47 @@ def parities(rng: np.random.Generator, n: int) -> np.ndarray:
     return x
 
 
-def two_latents(rng: np.random.Generator, n: int) -> np.ndarray:
-    weights = np.linalg.qr(rng.standard_normal((40, 2)))[0] * np.sqrt(40)
-    logits = rng.standard_normal((n, 2)) @ weights.T
-    return (rng.random((n, 40)) < 1 / (1 + np.exp(-logits))).astype(np.uint8)
+def latents(d: int, n_cells: int, rng: np.random.Generator, n: int) -> np.ndarray:
+    weights = np.linalg.qr(rng.standard_normal((n_cells, d)))[0] * np.sqrt(n_cells)
+    logits = rng.standard_normal((n, d)) @ weights.T
+    return (rng.random((n, n_cells)) < 1 / (1 + np.exp(-logits))).astype(np.uint8)
+
+
+two_latents, twelve_latents, too_many = (
+    partial(latents, d, n_cells) for d, n_cells in ((2, 40), (12, 50), (20, 40))
+)
 
 
 @pytest.mark.parametrize(
-    ("draw", "code"),
+    ("draw", "code", "d"),
     [
-        (chain, "not-mean-field"),
-        (states, "discrete-states"),
-        (parities, "beyond-models"),
-        (two_latents, "mean-field"),
+        (chain, "not-mean-field", None),
+        (states, "discrete-states", None),
+        (parities, "beyond-models", None),
+        (two_latents, "mean-field", 2),
+        (twelve_latents, "mean-field", 12),
     ],
 )
-def test_code(draw, code: str) -> None:
+def test_code(draw, code: str, d: int | None) -> None:
     words = draw(np.random.default_rng(0), 4000)
     report = mfvae.report(words, ordered=False, quick=True, progress=False)
     assert report.code == code, report
-    if code == "mean-field":
-        assert report.n_latents == 2
+    if d:
+        assert report.n_latents == d
+        assert report.n_latents_interval == (d, d)
     # Negative control: every column shuffled, nothing is left to find.
     rng = np.random.default_rng(1)
     shuffled = np.stack([rng.permutation(column) for column in words.T], axis=1)
     assert mfvae.report(shuffled, ordered=False, quick=True, progress=False).code == "no-structure"
+
+
+def test_more_latents_than_the_ladder_has() -> None:
+    """Twenty of forty cells: no number is named, and none is excluded from above."""
+    words = too_many(np.random.default_rng(0), 4000)
+    report = mfvae.report(words, ordered=False, quick=True, progress=False)
+    assert report.code in ("undecided", "not-mean-field")
+    assert report.n_latents_interval[1] is None
+    assert re.search("the most tried|still rises", report.verdict)
 
 
 def test_full_ladder_repeats_itself() -> None:

@@ -43,12 +43,12 @@ def test_one_latent_is_found(found) -> None:
 
 def test_resumed_report_is_the_same(found) -> None:
     report, folder = found
-    stamp = (folder / "VAE-1-latents-seed-0.pt").stat().st_mtime_ns
+    stamp = (folder / "VAE-1-latents-seed-0").stat().st_mtime_ns
     again = mfvae.report(words()[0], ordered=False, quick=True, folder=folder, progress=False)
-    assert (folder / "VAE-1-latents-seed-0.pt").stat().st_mtime_ns == stamp
+    assert (folder / "VAE-1-latents-seed-0").stat().st_mtime_ns == stamp
     assert again.to_dict() == report.to_dict()
-    (folder / "mixture-of-2.npz").write_bytes(b"cut short")
-    (folder / "VAE-1-latents-seed-0.npz").unlink()
+    (folder / "mixture-of-2").write_bytes(b"cut short")
+    (folder / "VAE-1-latents-seed-0").unlink()
     third = mfvae.report(words()[0], ordered=False, quick=True, folder=folder, progress=False)
     ours, theirs = report.to_dict(), third.to_dict()
     for row in ours["models"] + theirs["models"]:

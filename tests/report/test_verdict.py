@@ -70,11 +70,11 @@ def test_residuals_are_worth_less_than_the_truth_and_not_nothing() -> None:
     exact = np.log(2) + noise * np.log(noise) + (1 - noise) * np.log(1 - noise)
     data = Moments(planted_triples(noise=noise))
     fresh = (np.random.default_rng(7).random((8000, 18)) < 0.5).astype(np.uint8)
-    left = residuals(data, Moments(fresh, data), fair, 1.0)
+    left = residuals(data, Moments(fresh, data), 1.0, fair)
     assert left["n_triples"] == 1
     assert 0.7 * exact < left["triples_nats"] < exact
     assert left["pairs_nats"] == 0
-    same = residuals(data, Moments(planted_triples(noise=noise)[::-1], data), fair, 1.0)
+    same = residuals(data, Moments(planted_triples(noise=noise)[::-1], data), 1.0, fair)
     assert same["n_triples"] == same["pairs_nats"] == 0
 
 
@@ -89,10 +89,10 @@ def test_many_weak_pairs_are_worth_their_nats() -> None:
     other = first ^ (rng.random((n, 9)) < (1 - c) / 2)
     data = Moments(np.concatenate([first, other], axis=1))
     exact = 9 * ((1 + c) * np.log1p(c) + (1 - c) * np.log1p(-c)) / 2
-    left = residuals(data, Moments(fair(20000), data), fair, 1.0)
+    left = residuals(data, Moments(fair(20000), data), 1.0, fair)
     # The chance level has a spread of some N/4n = 0.001, of which three are taken off.
     assert 0.5 * exact < left["pairs_nats"] < 1.3 * exact
-    none = residuals(Moments(fair(n)), Moments(fair(20000)[::-1], data), fair, 1.0)
+    none = residuals(Moments(fair(n)), Moments(fair(20000)[::-1], data), 1.0, fair)
     assert none["pairs_nats"] < 0.1 * exact
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -83,7 +86,7 @@ def test_thin_data_are_named() -> None:
 
 
 def test_masked_arrays_and_other_kinds_are_refused() -> None:
-    with pytest.raises(TypeError, match="masked array"):
+    with pytest.raises(ValueError, match="masked"):
         clean(np.ma.masked_array(fair(), fair()))
     with pytest.raises(TypeError, match="numbers"):
         clean(np.array([["a", "b"]]))
@@ -147,6 +150,88 @@ def test_files_of_every_kind(tmp_path) -> None:
         read_words(tmp_path / "a.doc")
     with pytest.raises(FileNotFoundError):
         read_words(tmp_path / "b.npy")
+
+
+class Frame:
+    """What frames of pandas and of polars have in common."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        self.x, self.columns = x, [f"cell {i}" for i in range(x.shape[1])]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return self.x.astype(dtype or self.x.dtype)
+
+
+@pytest.mark.parametrize("kind", ["fake", "pandas", "polars"])
+def test_frames_keep_the_names_of_their_columns(kind: str) -> None:
+    x = fair()
+    x[:, 4] = 0
+    frame = Frame(x)
+    if kind != "fake":
+        columns = dict(zip(frame.columns, x.T, strict=True))
+        frame = pytest.importorskip(kind).DataFrame(columns)
+    found = clean(frame)
+    assert np.array_equal(found.words, np.delete(x, 4, axis=1))
+    assert found.names == [f"cell {i}" for i in range(20) if i != 4]
+    assert found.warnings == ["1 dead columns never change: cell 4"]
+
+
+def test_parquet_is_read_by_pandas(tmp_path, monkeypatch) -> None:
+    x = fair(50, 6)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    reader = SimpleNamespace(read_parquet=lambda path: Frame(x) if path.is_file() else None)
+    monkeypatch.setitem(sys.modules, "pandas", reader)
+    found = clean(read_words(tmp_path / "a.parquet"), ordered=False)
+    assert np.array_equal(found.words, x)
+    assert found.names[0] == "cell 0"
+
+
+def test_parquet_file(tmp_path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    x = fair(50, 6)
+    pandas.DataFrame(x, columns=list("abcdef")).to_parquet(tmp_path / "a.parquet")
+    found = clean(read_words(tmp_path / "a.parquet"), ordered=False)
+    assert np.array_equal(found.words, x)
+    assert found.names == list("abcdef")
+
+
+class Units(dict):
+    def __len__(self) -> int:
+        return len(self["spike_times"])
+
+
+class NWBHDF5IO:
+    def __init__(self, path: str, mode: str) -> None:
+        assert mode == "r"
+
+    def __enter__(self) -> NWBHDF5IO:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def read(self) -> SimpleNamespace:
+        return SimpleNamespace(units=Units(spike_times=[[0.005, 0.035, 0.036], [0.015], []]))
+
+
+def test_nwb_units_are_binned(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "a.nwb"
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="--bin"):
+        read_words(path)
+    monkeypatch.setitem(sys.modules, "pynwb", None)
+    with pytest.raises(ValueError, match="needs the package pynwb"):
+        read_words(path, bin_width=0.01)
+    monkeypatch.setitem(sys.modules, "pynwb", SimpleNamespace(NWBHDF5IO=NWBHDF5IO))
+    words = read_words(path, bin_width=0.01)
+    assert words[:4].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0], [1, 0, 0]]
+
+
+def test_spike_times_want_two_columns(tmp_path) -> None:
+    np.save(tmp_path / "a.npy", fair(50, 6))
+    with pytest.raises(ValueError, match="two columns"):
+        read_words(tmp_path / "a.npy", bin_width=0.01)
 
 
 def test_pickles_are_refused(tmp_path) -> None:
