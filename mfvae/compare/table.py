@@ -126,10 +126,12 @@ def compare_models(
     for (name, model), method in product(models.items(), ("fit", "score_samples", "sample")):
         if not callable(getattr(model, method, None)):
             raise TypeError(f"the model {name!r} has no method {method}")
+    for name, words in (("test", test), ("train", test if train is None else train)):
+        if np.ndim(words) != 2:
+            raise ValueError(f"{name} must have shape (n_words, n_cells), got {np.shape(words)}")
     groups = np.arange(len(test)) if groups is None else np.asarray(groups)
     if groups.shape != (len(test),) or len(np.unique(groups)) < 2:
-        wanted = f"groups must have shape ({len(test)},) and hold two different groups"
-        raise ValueError(f"{wanted}, got shape {groups.shape}")
+        raise ValueError(f"groups must have shape ({len(test)},) and two values, got {groups!r}")
     seed, log_prob, facts = check_seed(seed), {}, {}
     for name, model in models.items():
         seconds = getattr(model, "fit_seconds", None)
@@ -141,11 +143,9 @@ def compare_models(
         if scores.shape != (len(test),) or not np.all(np.isfinite(scores)):
             raise ValueError(f"the model {name!r} must give one finite ln p a word")
         log_prob[name] = scores
-        facts[name] = {"log_prob_stderr": float(getattr(model, "log_prob_stderr", 0.0))}
-        facts[name] |= {
-            "n_parameters": getattr(model, "n_parameters", None),
-            "fit_seconds": seconds,
-        }
+        error = float(getattr(model, "log_prob_stderr", 0.0))
+        sizes = {"n_parameters": getattr(model, "n_parameters", None), "fit_seconds": seconds}
+        facts[name] = {"log_prob_stderr": error, **sizes}
     return Comparison(log_prob, facts, groups, seed)
 
 

@@ -39,10 +39,10 @@ def words_from_spikes(
     start, stop = check_number(start, "start"), check_number(stop, "stop")
     bin_width = check_number(bin_width, "bin_width", positive=True)
     n_bins = int(np.floor((stop - start) / bin_width * (1 + 1e-12) + 1e-9))
-    if n_bins < 1:
-        raise ValueError(f"the window from {start} to {stop} is shorter than a bin, {bin_width}")
+    if not 1 <= n_bins <= 10**9:
+        raise ValueError(f"stop - start must hold 1 to 1e9 bins of bin_width, not {n_bins}")
     edges = start + bin_width * np.arange(n_bins + 1)
-    n_cells = {len(cells) for cells in trials}
+    n_cells = {len(c) if np.iterable(c) else 0 for c in trials} if np.iterable(trials) else ()
     if len(n_cells) != 1 or 0 in n_cells:
         raise ValueError("trials must hold at least one trial, each the same number of cells")
     words = np.zeros((len(trials), n_bins, *n_cells), dtype=np.uint8)

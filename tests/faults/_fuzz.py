@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from _values import HOSTILE, arguments_for, instance_of
+from sklearn.base import BaseEstimator
 
 import mfvae
 
@@ -40,7 +41,9 @@ REFUSALS = (TypeError, ValueError, OSError)
 
 
 class Target(NamedTuple):
-    """One callable: whose it is, what it is called, and whether its class is a plain record."""
+    """One callable: whose it is, what it is called, and whether it keeps what it is given as it is:
+    a plain record, or an estimator, which as scikit-learn asks looks at nothing before ``fit``.
+    """
 
     owner: str
     name: str
@@ -67,7 +70,7 @@ def targets() -> list[Target]:
 
 
 def _methods(kind: type) -> Iterator[Target]:
-    record = dataclasses.is_dataclass(kind) or issubclass(kind, tuple)
+    record = dataclasses.is_dataclass(kind) or issubclass(kind, (float, tuple, BaseEstimator))
     if not inspect.isabstract(kind):
         yield Target(kind.__name__, "__init__", kind, record)
     made = instance_of(kind)
@@ -135,12 +138,17 @@ def _documented(target: Target) -> str:
     return about + (inspect.getmodule(target.call).__doc__ or "")
 
 
-def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
-    """Call with one or two arguments replaced, the first time with none; return what happened."""
+def chosen(target: Target, seed: tuple[int, int]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the arguments of a call, and which are replaced: one or two, in the first call none.
+
+    What is replaced is given by the name of what replaces it.
+    """
     rng = np.random.default_rng(seed)
     plausible, parameters = _plausible(target), _parameters(target)
     required = [n for n, p in parameters.items() if p.default is p.empty]
     given = {n: plausible[n] for n in parameters if n in plausible}
+    if target.name == "create":
+        given["path"] = Path(f"new-{seed[1]}").absolute()
     plain = {n: v for n, v in given.items() if isinstance(v, (np.ndarray, list, tuple, dict))}
     given |= copy.deepcopy({n: v for n, v in plain.items() if n != "models"})
     changed: dict[str, str] = {}
@@ -153,7 +161,13 @@ def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
     for name in missing:
         changed[name] = "None"
         given[name] = None
-    before = _hash(given)
+    return given, changed
+
+
+def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
+    """Call with the chosen arguments; return what happened."""
+    given, changed = chosen(target, seed)
+    parameters, before = _parameters(target), _hash(given)
     result = {"changed": changed}
     try:
         with warnings.catch_warnings():
@@ -164,8 +178,8 @@ def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
     except REFUSALS as error:
         text = str(error)
         named = any(re.search(rf"\b{re.escape(n)}s?\b", text) for n in parameters)
-        if isinstance(error, OSError):  # of a file: its name is what tells
-            named |= any(str(given[n]) in text for n in changed)
+        files = [v for v in given.values() if isinstance(v, (str, Path)) and len(str(v)) > 2]
+        named |= any(str(file) in text for file in files)  # of a file its name is what tells
         result |= {"end": "refused", "named": named}
         if not named:
             result["text"] = f"{type(error).__name__}: {text[:200]}"
@@ -241,8 +255,9 @@ def fuzz(
             if end == "done":
                 break
             figures["calls"] += 1
+            end, *status = end.split()
             figures[end] += 1
-            changed = f"call {index - 1}"
+            changed = f"call {index - 1}, {chosen(target, (number, index - 1))[1]} {status}"
             examples.setdefault(end, []).append(f"{target.owner}.{target.name}: {changed}")
         shutil.rmtree(folder)
         figures["reached"] += answered
@@ -282,4 +297,4 @@ def _run(
     begun = [int(line) for line in lines if line.isdigit()]
     if len(begun) == len(results) and not hung and status == 0:
         return results, n, "done"
-    return results, (begun[-1] if begun else first) + 1, "hung" if hung else "crashed"
+    return results, (begun[-1] if begun else first) + 1, "hung" if hung else f"crashed {status}"
