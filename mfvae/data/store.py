@@ -212,9 +212,9 @@ class EquilibriumSamples:
         A chunk counts as drawn when its checksum and all of its files are there. CorruptStoreError
         if one of those is damaged: see :meth:`repair`.
         """
-        if self.is_complete:
+        if self.is_complete and not self.path.with_name(self.path.name + ".partial").exists():
             self.verify()
-        else:
+        else:  # or a kill left something there after the last chunk
             with staging(self.path) as workspace:
                 self._draw(workspace, n_jobs, progress)
         return self._warn()

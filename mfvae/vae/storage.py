@@ -52,7 +52,8 @@ def replace_file(path: Path, write: Callable[[Any], None]) -> None:
             os.fsync(stream.fileno())
         os.replace(part, path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         if getattr(error, "filename", None):
             error.filename = os.fspath(path)  # the name that the caller knows
         raise
@@ -61,7 +62,7 @@ def replace_file(path: Path, write: Callable[[Any], None]) -> None:
 def _to_json(value: Any) -> Any:
     """Return plain data in a form that JSON keeps: a tuple stays a tuple, a path a path."""
     if isinstance(value, (np.ndarray, np.generic)):
-        value = value.tolist()
+        value = plain(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, dict):
@@ -157,8 +158,9 @@ def read_model(path: Path) -> tuple[dict[str, Any], LatentVariableModel]:
 def plain(value: Any) -> Any:
     """Return what JSON may hold in place of ``value``: numbers for an array, else its text."""
     # The text of a long array leaves out its middle, so it cannot stand for the array.
-    array = isinstance(value, (np.ndarray, np.generic)) and value.dtype != np.longdouble
-    return value.tolist() if array else repr(value)
+    if not isinstance(value, (np.ndarray, np.generic)):
+        return repr(value)
+    return np.asarray(value, float if value.dtype == np.longdouble else None).tolist()
 
 
 def content_hash(*arrays: Any, text: str = "") -> str:
