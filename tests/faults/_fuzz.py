@@ -192,7 +192,8 @@ def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
         # Whether something counts as true is its own business.
         known |= "ambiguous" in str(error) and isinstance(error, RuntimeError)
         result |= {"end": "refused" if known else "undocumented", "named": known}
-        result["text"] = f"{type(error).__name__}: {str(error)[:200]}"
+        if not known:
+            result["text"] = f"{type(error).__name__}: {str(error)[:200]}"
     else:
         silent = _has_nan(value) and not target.record and "NaN" not in _documented(target)
         if silent and target.name == "at_scale":

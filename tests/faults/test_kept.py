@@ -11,8 +11,11 @@ import pytest
 from _works import X, small_vae
 
 import mfvae
-from mfvae.data import EquilibriumSamples
-from mfvae.systems import CurieWeiss
+from mfvae.compare import IndependentModel, compare_models, compare_statistics
+from mfvae.data import EquilibriumSamples, download_retina, words_from_spikes
+from mfvae.decode import GeneralizedHopfield
+from mfvae.measure import capacity
+from mfvae.systems import CurieWeiss, Ising2D
 from mfvae.vae import training
 
 
@@ -72,3 +75,31 @@ def test_long_doubles_are_taken_for_doubles(tmp_path: Path, monkeypatch) -> None
             "seconds": vae.history_["seconds"]
         }
     assert len(list(tmp_path.iterdir())) == 2
+
+
+REFUSED = {
+    "stop": lambda: words_from_spikes([[[0.01]]], stop=1e12),
+    "bin_width": lambda: words_from_spikes([[[0.01]]], stop=0.04, bin_width=5e-324),
+    "trials": lambda: words_from_spikes(7, stop=0.04),
+    "url": lambda: download_retina(2),
+    "prior": lambda: GeneralizedHopfield(np.eye(9, 1), np.zeros(9), small_vae()),
+    "rival": lambda: capacity(small_vae(n_epochs=1).fit(X), X, rival=0.5),
+    "train": lambda: compare_models({"independent": IndependentModel()}, 7, X),
+    "test": lambda: compare_models({"independent": IndependentModel()}, X, 7),
+    "temperature": lambda: Ising2D(3).specific_heat(1e-200),
+    "progress": lambda: small_vae(n_epochs=1, progress=np.ones(3)).fit(X),
+    "path": lambda: small_vae(n_epochs=1).fit(X).save(""),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_was_obscure_or_endless_is_refused_by_name(name: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"\b{name}\b"):
+        REFUSED[name]()
+
+
+def test_statistics_of_words_that_never_change_are_numbers() -> None:
+    words = np.zeros((50, 4), dtype=np.uint8)
+    row = compare_statistics({"other": (X[:50, :4] > 0).astype(np.uint8)}, words)["other"]
+    assert np.isfinite(list(row.values())).all()
+    assert row["covariance_slope"] == 0
