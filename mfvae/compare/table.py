@@ -131,7 +131,7 @@ def compare_models(
             raise ValueError(f"{name} must have shape (n_words, n_cells), got {np.shape(words)}")
     groups = np.arange(len(test)) if groups is None else np.asarray(groups)
     if groups.shape != (len(test),) or len(np.unique(groups)) < 2:
-        raise ValueError(f"groups must have shape ({len(test)},) and two values, got {groups!r}")
+        raise ValueError(f"groups must have shape ({len(test)},), two different: got {groups!r}")
     seed, log_prob, facts = check_seed(seed), {}, {}
     for name, model in models.items():
         seconds = getattr(model, "fit_seconds", None)
