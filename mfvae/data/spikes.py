@@ -42,7 +42,7 @@ def words_from_spikes(
     if not 1 <= n_bins <= 10**9:
         raise ValueError(f"stop - start must hold 1 to 1e9 bins of bin_width, not {n_bins}")
     edges = start + bin_width * np.arange(n_bins + 1)
-    n_cells = {len(c) if np.iterable(c) else 0 for c in trials} if np.iterable(trials) else ()
+    n_cells = {len(cells) for cells in trials}
     if len(n_cells) != 1 or 0 in n_cells:
         raise ValueError("trials must hold at least one trial, each the same number of cells")
     words = np.zeros((len(trials), n_bins, *n_cells), dtype=np.uint8)

@@ -80,7 +80,6 @@ def test_long_doubles_are_taken_for_doubles(tmp_path: Path, monkeypatch) -> None
 REFUSED = {
     "stop": lambda: words_from_spikes([[[0.01]]], stop=1e12),
     "bin_width": lambda: words_from_spikes([[[0.01]]], stop=0.04, bin_width=5e-324),
-    "trials": lambda: words_from_spikes(7, stop=0.04),
     "url": lambda: download_retina(2),
     "prior": lambda: GeneralizedHopfield(np.eye(9, 1), np.zeros(9), small_vae()),
     "rival": lambda: capacity(small_vae(n_epochs=1).fit(X), X, rival=0.5),
