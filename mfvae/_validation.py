@@ -57,8 +57,8 @@ def check_number(
 
 
 def check_temperature(value: object, name: str = "temperature") -> float:
-    """Return one temperature in units of J/k_B: a positive float, not so small that 1/T is none."""
-    return check_number(value, name, minimum=1e-300, positive=True)
+    """Return one temperature in units of J/k_B: a positive float whose powers are floats, too."""
+    return check_number(value, name, minimum=1e-100, maximum=1e100, positive=True)
 
 
 def check_temperatures(value: object, name: str = "temperature") -> tuple[np.ndarray, bool]:
@@ -91,7 +91,7 @@ def check_lattice_shape(value: object, n_sites: int) -> tuple[int, int]:
 
 def check_path(value: object, name: str = "path") -> Path:
     """Return ``value``, a string or a path, as a Path."""
-    if not isinstance(value, (str, os.PathLike)) or "\0" in os.fspath(value):
+    if not isinstance(value, (str, os.PathLike)) or "\0" in os.fspath(value) or value == "":
         raise TypeError(f"{name} must be a path, got {type(value).__name__}: {value!r}")
     return Path(value)
 
@@ -182,7 +182,7 @@ def check_conditions(value: object, n_samples: int, n_expected: int | None = Non
     """
     if value is None:
         if n_expected:
-            raise ValueError(f"the model was trained with {n_expected} condition(s): pass them")
+            raise ValueError(f"conditions must be given, {n_expected} as in training")
         return np.zeros((n_samples, 0))
     array = check_finite_array(value, "conditions")
     array = array[:, None] if array.ndim == 1 else array
@@ -190,7 +190,7 @@ def check_conditions(value: object, n_samples: int, n_expected: int | None = Non
         wanted = f"({n_samples},) or ({n_samples}, n_conditions)"
         raise ValueError(f"conditions must have shape {wanted}, got {np.shape(value)}")
     if n_expected is not None and array.shape[1] != n_expected:
-        raise ValueError(f"the model has {n_expected} condition(s), got {array.shape[1]}")
+        raise ValueError(f"conditions must have {n_expected} column(s), got {array.shape[1]}")
     return array
 
 
@@ -202,7 +202,7 @@ def check_trained(vae: object, name: str = "vae") -> MeanFieldVAE:
 
     if not isinstance(vae, MeanFieldVAE):
         raise TypeError(f"{name} must be a MeanFieldVAE, got {type(vae).__name__}")
-    check_is_fitted(vae, "module_")
+    check_is_fitted(vae, "module_", msg=f"{name}, a %(name)s, is not fitted yet: call fit first")
     return vae
 
 
@@ -216,8 +216,7 @@ def check_seed(seed: object, name: str = "seed") -> np.random.SeedSequence:
         kept = {name: getattr(seed, name) for name in ("entropy", "spawn_key", "pool_size")}
         return np.random.SeedSequence(**kept)
     if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, numbers.Integral):
-        kind = f"{type(seed).__name__}: {seed!r}"
-        raise TypeError(f"{name} must be an integer or numpy.random.SeedSequence, got {kind}")
+        raise TypeError(f"{name} must be an integer or numpy.random.SeedSequence, got {seed!r}")
     if seed < 0:
         raise ValueError(f"{name} must not be negative, got {seed}")
     return np.random.SeedSequence(int(seed))

@@ -39,7 +39,7 @@ def test_small_and_large_counts_are_refused(value: int) -> None:
 
 
 @quick
-@given(st.floats(allow_nan=False, allow_infinity=False, min_value=1e-300))
+@given(st.floats(min_value=1e-100, max_value=1e100))
 def test_temperatures_pass(value: float) -> None:
     for given_as in (value, np.float64(value), np.array(value)):
         assert v.check_temperature(given_as) == value
@@ -52,7 +52,9 @@ def test_temperatures_pass(value: float) -> None:
 
 
 @quick
-@given(st.one_of(no_numbers, st.floats(max_value=0), st.sampled_from([np.nan, np.inf])))
+@given(
+    st.one_of(no_numbers, st.floats(max_value=0), st.sampled_from([np.nan, np.inf, 1e-101, 1e101]))
+)
 def test_bad_temperatures_are_refused(value: object) -> None:
     with pytest.raises((TypeError, ValueError), match="temperature"):
         v.check_temperature(value)

@@ -61,7 +61,7 @@ def compare_statistics(
     subsets = [rng.choice(active, n_subset, replace=False) for _ in range(N_PATTERN_SETS)]
     pairs = np.triu_indices(n_cells, 1)
     covariance = np.cov(test, rowvar=False, bias=True)[pairs]
-    triplet = _third_cumulants(test, triplets)
+    triplet, spread = _third_cumulants(test, triplets), covariance.std()
     counts, overlaps = spike_count_law(test), overlap_law(test)
     table = StatisticsTable()
     for name, x in samples.items():
@@ -71,7 +71,7 @@ def compare_statistics(
             "spike_count": float(jensen_shannon(counts, spike_count_law(x))),
             "overlap": float(jensen_shannon(overlaps, overlap_law(x))),
             "covariance": _correlation(mine, covariance),
-            "covariance_slope": float(np.polyfit(covariance, mine, 1)[0]),
+            "covariance_slope": float(np.polyfit(covariance, mine, 1)[0]) if spread else 0.0,
             "triplet": _correlation(_third_cumulants(x, triplets), triplet),
             "patterns": float(np.mean(apart)),
         }

@@ -123,10 +123,12 @@ def compare_models(
     for (name, model), method in product(models.items(), ("fit", "score_samples", "sample")):
         if not callable(getattr(model, method, None)):
             raise TypeError(f"the model {name!r} has no method {method}")
+    for name, words in (("test", test), ("train", test if train is None else train)):
+        if np.ndim(words) != 2:
+            raise ValueError(f"{name} must have shape (n_words, n_cells), got {np.shape(words)}")
     groups = np.arange(len(test)) if groups is None else np.asarray(groups)
     if groups.shape != (len(test),) or len(np.unique(groups)) < 2:
-        wanted = f"groups must have shape ({len(test)},) and hold two different groups"
-        raise ValueError(f"{wanted}, got shape {groups.shape}")
+        raise ValueError(f"groups must have shape ({len(test)},), two different: got {groups!r}")
     seed, log_prob, facts = check_seed(seed), {}, {}
     for name, model in models.items():
         seconds = getattr(model, "fit_seconds", None)

@@ -60,7 +60,7 @@ def autocorrelation_time(series: np.ndarray) -> float:
 
 
 def split_r_hat(series: np.ndarray) -> float:
-    """Return the split R-hat of ``(n_chains, n_records)``: 1 when halves of chains agree.
+    """Return the split R-hat of ``(n_chains, n_records)``: 1 when halves agree, NaN of under 4.
 
     ``R² = (n − 1)/n + B/W`` with n the length of a half chain, B the variance of the means of
     the halves and W the mean variance inside them (Gelman et al., Bayesian Data Analysis,
@@ -79,7 +79,7 @@ def split_r_hat(series: np.ndarray) -> float:
 
 
 def drift(series: np.ndarray) -> tuple[float, float]:
-    """Return the drift of ``(n_chains, n_records)`` between halves of the chains, and its t.
+    """Return the drift of ``(n_chains, n_records)`` between halves, and its t; NaN of too few.
 
     A burn-in that was too short moves all chains in the same direction: the mean difference of
     the halves, in standard deviations of the observable, and Student's t of it over the chains.

@@ -202,6 +202,8 @@ def download_retina(
         timeout: Seconds for each address; more than 64 MB are never taken from one.
     """
     timeout = check_number(timeout, "timeout", positive=True)
+    if not (url is None or isinstance(url, str)):
+        raise TypeError(f"url must be a string of addresses or None, got {url!r}")
     urls = (url or os.environ.get("MFVAE_RETINA_URL", "")).split() or URLS
     folder = retina_cache() if folder is None else check_path(folder, "folder")
     target = folder / FILE_NAME
@@ -218,9 +220,8 @@ def download_retina(
                     raise ValueError(wrong)
                 os.replace(found, target)
                 return target
-            except Exception as error:
-                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-                failures.append(f"  {address}: {reason}\n")
+            except Exception as e:
+                failures.append(f"  {address}: {type(e).__name__}: {' '.join(str(e).split())}\n")
     raise OSError(
         f"the retina recording {FILE_NAME} could not be downloaded; nothing was kept. Tried:\n"
         f"{''.join(failures)}Fetch it by hand (doi:10.15479/AT:ISTA:61) into a folder retina/ and "

@@ -34,9 +34,9 @@ def words_from_spikes(
     """
     start, stop = check_number(start, "start"), check_number(stop, "stop")
     bin_width = check_number(bin_width, "bin_width", positive=True)
-    n_bins = int(np.floor((stop - start) / bin_width * (1 + 1e-12) + 1e-9))
-    if n_bins < 1:
-        raise ValueError(f"the window from {start} to {stop} is shorter than a bin, {bin_width}")
+    n_bins = int(np.clip((stop - start) / bin_width * (1 + 1e-12) + 1e-9, 0, 1e18))
+    if not 1 <= n_bins <= 10**9:
+        raise ValueError(f"stop - start must hold 1 to 1e9 bins of bin_width, not {n_bins}")
     edges = start + bin_width * np.arange(n_bins + 1)
     n_cells = {len(cells) for cells in trials}
     if len(n_cells) != 1 or 0 in n_cells:
@@ -48,4 +48,4 @@ def words_from_spikes(
                 times = check_finite_array(times, f"trials[{trial}][{cell}]", ndim=1)
                 index = np.searchsorted(edges, times, side="right") - 1
                 words[trial, index[(index >= 0) & (index < n_bins)], cell] = 1
-    return RetinaWords(words, source, hashlib.sha256(words).hexdigest(), bin_width)
+    return RetinaWords(words, str(source), hashlib.sha256(words).hexdigest(), bin_width)

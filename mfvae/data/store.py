@@ -84,6 +84,8 @@ class EquilibriumSamples:
         self.n_chunks = self._files.n_chunks
         if not (chunks is None or isinstance(chunks, range)):
             raise TypeError(f"chunks must be a range or None, got {chunks!r}")
+        if not (system is None or hasattr(system, "sample_chains")):
+            raise TypeError(f"system must have a method sample_chains or be None: {system!r}")
         self._chunks = range(self.n_chunks) if chunks is None else chunks
         per_chunk = attributes["chains_per_chunk"] * attributes["n_records"]
         start, stop = self._chunks.start * per_chunk, self._chunks.stop * per_chunk
@@ -126,8 +128,7 @@ class EquilibriumSamples:
             **options: For ``sample_chains``, ready for JSON: ``burn_in`` (sweeps before the first
                 record), ``thinning`` (sweeps between records), and what else it takes.
         """
-        path = check_path(path)
-        if path.exists() and not exist_ok:
+        if (path := check_path(path)).exists() and not exist_ok:
             raise FileExistsError(f"{path} exists already; EquilibriumSamples.open opens it")
         if not hasattr(system, "sample_chains"):
             raise TypeError(f"system must have a method sample_chains: {type(system).__name__}")
@@ -209,9 +210,9 @@ class EquilibriumSamples:
         A chunk counts as drawn when its checksum and all of its files are there. CorruptStoreError
         if one of those is damaged: see :meth:`repair`.
         """
-        if self.is_complete:
+        if self.is_complete and not self.path.with_name(self.path.name + ".partial").exists():
             self.verify()
-        else:
+        else:  # or a kill left something there after the last chunk
             with staging(self.path) as workspace:
                 self._draw(workspace, n_jobs, progress)
         return self._warn()
@@ -306,12 +307,11 @@ class EquilibriumSamples:
         ``validation`` of all, strictly between 0 and 1, rounded to whole chunks (at least one).
         """
         validation = check_fraction(validation, "validation")
-        n = len(self._chunks)
+        n = len(chunks := self._chunks)
         if n < 2:
             raise ValueError("a single chunk of chains cannot be split; use more chains")
         cut = n - min(max(1, round(validation * n)), n - 1)
-        parts = self._chunks[:cut], self._chunks[cut:]
-        return tuple(type(self)(self.path, self._system, part) for part in parts)
+        return tuple(type(self)(self.path, self._system, c) for c in (chunks[:cut], chunks[cut:]))
 
     def __repr__(self) -> str:
         samples = f"{len(self.temperatures)} temperatures × {self.n_samples} samples"
@@ -323,8 +323,7 @@ class EquilibriumSamples:
 
     def _require(self, chunks: range) -> None:
         if missing := [c for c in chunks if not self._files.is_drawn(c)]:
-            n = f"{len(missing)} of {len(chunks)} chunks are missing"
-            raise ValueError(f"the store {self.path} is not complete: {n}; call resume()")
+            raise ValueError(f"{self.path} is not complete, chunks {missing} lack: call resume()")
 
     def _warn(self) -> Self:
         """Say so if the samples are not equilibrated, or if that cannot be known."""

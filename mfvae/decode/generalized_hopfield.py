@@ -64,7 +64,7 @@ class GeneralizedHopfield:
         if n_latents > 2:
             raise ValueError(f"the quadrature of Φ needs one or two latents, got {n_latents}")
         prior = NormalPrior(n_latents, 0) if prior is None else prior
-        if getattr(prior, "n_latents", None) != n_latents:
+        if not isinstance(prior, Prior) or prior.n_latents != n_latents:
             raise ValueError(f"prior must be a prior of {n_latents} latents, got {prior!r}")
         self.tolerance = check_number(tolerance, "tolerance", positive=True)
         self._prior = copy.deepcopy(prior).cpu().double().eval().requires_grad_(False)

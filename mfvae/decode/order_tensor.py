@@ -44,12 +44,12 @@ def regress_order_tensor(
         seed: Source of the network's initial weights and of its split.
     """
     check_choice(method, "method", ("network", "ridge", "closed-form"))
-    settings = check_trained(vae).configuration_
-    x_test, conditions_test = test
-    z_test = vae.transform(x_test, conditions_test)
+    kinds = [check_trained(vae).configuration_[kind] for kind in ("likelihood", "decoder")]
+    if not isinstance(test, (list, tuple)) or len(test) != 2:
+        raise TypeError(f"test must be a pair (X, conditions), got {test!r}")
+    z_test, conditions_test = vae.transform(*test), test[1]
     if method == "closed-form":
-        linear = (settings["likelihood"], settings["decoder"]) == ("bingham", "linear")
-        if not linear or not vae.n_conditions_:
+        if kinds != ["bingham", "linear"] or not vae.n_conditions_:
             raise ValueError('the closed form needs "bingham", a linear decoder and temperatures')
         temperature = check_conditions(conditions_test, len(z_test))[:, :1]
         return vae.decode(z_test).mean(axis=1, dtype=np.float64) * (2 * temperature / 3)

@@ -185,6 +185,8 @@ def capacity(
     check_trained(vae)
     if system is not None and not isinstance(system, System):
         raise TypeError(f"system must be one of mfvae.systems or None, got {type(system).__name__}")
+    if rival is not None and not hasattr(rival, "score_samples"):
+        raise TypeError(f"rival must have a method score_samples, got {rival!r}")
     surgery_seed, elbo_seed, demand_seed = check_seed(seed).spawn(3)
     X = np.asarray(X)
     if np.ndim(conditions) == 0 and conditions is not None:
@@ -220,17 +222,14 @@ def capacity(
         values = [getattr(demand, name) for demand in demands]
         average[name] = None if None in values else weighted_sum(shares, values)
     names = [{packing[:2]: packing.excess for packing in bound.packings} for bound in bounds]
-    packings = tuple(
-        Packing(*key, weighted_sum(shares, [known[key] for known in names]))
-        for key in names[0]
-        if all(key in known for known in names)
-    )
+    common = [key for key in names[0] if all(key in known for known in names)]
+    packings = (Packing(*k, weighted_sum(shares, [known[k] for known in names])) for k in common)
     return CapacityReport(
         demand=CapacityDemand(**average),
         supply=supply,
         regular_supply=capacity_supply(X.shape[1], vae.n_latents),
         gap=weighted_sum(shares, gaps) if gaps else None,
-        bound=RateGapBound(packings, None),
+        bound=RateGapBound(tuple(packings), None),
         certificate=certificate,
         shared=shared,
     )

@@ -65,7 +65,7 @@ def elbo_surgery(
     parts = []
     for child, (value, rows) in zip(check_seed(seed).spawn(len(groups)), groups, strict=True):
         if len(rows) < _MIN_ROWS:
-            raise ValueError(f"need {_MIN_ROWS} rows for each condition, got {len(rows)}")
+            raise ValueError(f"X: need {_MIN_ROWS} rows for each condition, got {len(rows)}")
         noise_seed, prior_seed = child.spawn(2)
         noise = np.random.default_rng(noise_seed).standard_normal((len(rows), mean.shape[1]))
         z = mean[rows] + deviation[rows] * noise

@@ -122,7 +122,7 @@ class System:
         try:
             return maker._from_arguments(**arguments)
         except TypeError as error:
-            raise ValueError(f"arguments {sorted(arguments)} do not fit {name}: {error}") from None
+            raise ValueError(f"configuration {arguments} does not fit {name}: {error}") from None
 
     @classmethod
     def _from_arguments(cls, **arguments: Any) -> Self:

@@ -63,7 +63,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         patience: Stop after so many epochs without a better validation loss; None never.
         device, precision: Lightning's accelerator ("auto", "cpu", "gpu", …) and precision; "auto"
             is bf16 where a GPU has it, else 32-bit.
-        checkpoint_path: Folder that keeps the end of every epoch; ``fit`` goes on from there.
+        checkpoint_path: Folder that keeps the ends of epochs; ``fit`` goes on from the last.
         trainer_options: Further arguments of ``lightning.Trainer``: ``strategy``, ``devices``, …
         progress: Show a progress bar.
         random_state: Seed of the initial weights, the order of the data, and the noise. The last

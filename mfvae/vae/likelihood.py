@@ -86,12 +86,12 @@ class Bernoulli(Likelihood):
         if not set(values) <= {-1, 1} and not set(values) <= {0, 1}:
             shown = ", ".join(f"{value:g}" for value in values[:5].astype(float))
             raise ValueError(
-                "the Bernoulli likelihood needs two-letter data, -1/+1 or 0/1; found values "
+                "the Bernoulli likelihood needs two letters in X, -1/+1 or 0/1; found values "
                 f"{shown}{', …' if len(values) > 5 else ''}"
             )
         if set(values) == {1}:
             raise ValueError(
-                "all values are 1, so it cannot be told whether the letters are -1/+1 or 0/1: "
+                "all values of X are 1, so it cannot be told whether the letters are -1/+1 or 0/1: "
                 'say so by likelihood_options={"letters": (0, 1)}'
             )
         return {**settings, "letters": (-1, 1) if values.min() < 0 else (0, 1)}
@@ -99,7 +99,7 @@ class Bernoulli(Likelihood):
     def prepare(self, x: np.ndarray) -> Tensor:
         larger = x == self.letters[1]
         if not np.all(larger | (x == self.letters[0])):
-            raise ValueError(f"data must hold the letters {self.letters} of fit only")
+            raise ValueError(f"X must hold the letters {self.letters} of fit only")
         return torch.from_numpy(larger.astype(np.uint8))
 
     def restore(self, x: Tensor) -> np.ndarray:
@@ -165,16 +165,16 @@ class Categorical(Likelihood):
     @classmethod
     def settings_from_data(cls, x: np.ndarray, **options: Any) -> dict[str, Any]:
         if np.any(x != np.round(x)) or x.min() < 0 or x.max() > 255:
-            raise ValueError("the categorical likelihood needs integer codes 0 … 255")
+            raise ValueError("the categorical likelihood needs integer codes 0 … 255 in X")
         largest = int(x.max())
         n = options.get("n_categories", max(2, largest + 1))
         if check_count(n, "n_categories", minimum=2, maximum=256) <= largest:
-            raise ValueError(f"found code {largest}, but n_categories is {n}")
+            raise ValueError(f"found code {largest} in X, but n_categories is {n}")
         return {"dtype": np.asarray(x).dtype.name, **options, "n_categories": int(n)}
 
     def prepare(self, x: np.ndarray) -> Tensor:
         if np.any(x != np.round(x)) or x.min() < 0 or x.max() >= self.n_categories:
-            raise ValueError(f"data must hold integer codes 0 … {self.n_categories - 1}")
+            raise ValueError(f"X must hold integer codes 0 … {self.n_categories - 1}")
         return torch.from_numpy(x.astype(np.uint8))
 
     def restore(self, x: Tensor) -> np.ndarray:

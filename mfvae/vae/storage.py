@@ -41,15 +41,18 @@ def replace_file(path: Path, write: Callable[[Any], None]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        if getattr(error, "filename", None):
+            error.filename = os.fspath(path)  # the name that the caller knows
         raise
 
 
 def _to_json(value: Any) -> Any:
     """Return plain data in a form that JSON keeps: a tuple stays a tuple, a path a path."""
     if isinstance(value, (np.ndarray, np.generic)):
-        value = value.tolist()
+        value = plain(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, dict):
@@ -145,7 +148,9 @@ def read_model(path: Path) -> tuple[dict[str, Any], LatentVariableModel]:
 def plain(value: Any) -> Any:
     """Return what JSON may hold in place of ``value``: numbers for an array, else its text."""
     # The text of a long array leaves out its middle, so it cannot stand for the array.
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else repr(value)
+    if not isinstance(value, (np.ndarray, np.generic)):
+        return repr(value)
+    return np.asarray(value, float if value.dtype == np.longdouble else None).tolist()
 
 
 def content_hash(*arrays: Any, text: str = "") -> str:
@@ -162,12 +167,12 @@ def run_folder(path: Path, description: dict[str, Any], *, leads: bool) -> Itera
     """Hold the folder of one run; give its last checkpoint, or None if there is none yet.
 
     ``run.json`` describes the run by everything its result follows from; ``last.ckpt`` is the end
-    of the last complete epoch, ``best.ckpt`` the epoch of the lowest validation loss. ValueError if
-    the folder holds another run or cannot be read, RuntimeError if another ``fit`` is at work
-    there, which is no fault of the processes that one of them ``leads``.
+    of an epoch, with the weights of the best so far. ValueError if the folder holds another run or
+    cannot be read, RuntimeError if another ``fit`` is at work there, which is no fault of the
+    processes that one of them ``leads``.
     """
     description = json.loads(json.dumps(description, default=plain))
-    record, last, best = path / "run.json", path / "last.ckpt", path / "best.ckpt"
+    record, last = path / "run.json", path / "last.ckpt"
     path.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         if leads:
@@ -178,8 +183,8 @@ def run_folder(path: Path, description: dict[str, Any], *, leads: bool) -> Itera
             for left in path.glob(".*.part"):
                 left.unlink()
         if not record.exists():
-            if last.exists() or best.exists():
-                raise ValueError(f"{path} holds checkpoints, but no run.json says of which run")
+            if last.exists():
+                raise ValueError(f"{path} holds a checkpoint, but no run.json says of which run")
             content = json.dumps({"description": description}).encode()
             replace_file(record, lambda stream: stream.write(content))
         try:

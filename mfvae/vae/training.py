@@ -7,12 +7,10 @@ import contextlib
 import logging
 import math
 import signal
-import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
@@ -30,6 +28,8 @@ from mfvae.vae.model import LatentVariableModel
 from mfvae.vae.storage import content_hash, read_torch, run_folder, write_torch
 
 __all__ = ["train"]
+
+WRITING = 0.05  #: Share of the time that may go into checkpoints.
 
 Batch = tuple[Tensor, Tensor]  # data, standardised conditions
 _SEVERAL = ("strategy", "devices", "num_nodes")  # of Lightning's, by which processes train together
@@ -72,6 +72,7 @@ class VAETraining(lightning.LightningModule):
         super().__init__()
         self.model, self.options, self.n_batches, self.bar = model, options, n_batches, bar
         self.records: list[dict[str, float]] = []
+        self.best: tuple[float, dict[str, Tensor]] | None = None  # the watched loss, weights
         # By stage, "" or "validation_": the noise, and rows with the sums of loss and rate.
         self._noise: dict[str, torch.Generator] = {}
         self._totals: dict[str, tuple[int, Tensor]] = {}
@@ -125,14 +126,20 @@ class VAETraining(lightning.LightningModule):
                 f"training diverged: the loss is not finite in epoch {self.current_epoch}; "
                 "lower learning_rate, or check the data for outliers"
             )
+        if self.best is None or watched < self.best[0]:
+            self.best = watched, {key: w.clone() for key, w in self.model.state_dict().items()}
+
+    def is_finished(self) -> bool:
+        """Whether the run is at its end: all epochs are done, or the loss has stopped falling."""
+        stopped = self.trainer.early_stopping_callback.stopped_epoch > 0
+        return stopped or len(self.records) >= self.options["n_epochs"]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["mfvae_records"] = self.records
-        stopped = self.trainer.early_stopping_callback.stopped_epoch > 0
-        checkpoint["mfvae_finished"] = stopped or len(self.records) >= self.options["n_epochs"]
+        checkpoint["mfvae_records"], checkpoint["mfvae_best"] = self.records, self.best
+        checkpoint["mfvae_finished"] = self.is_finished()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.records = checkpoint["mfvae_records"]
+        self.records, self.best = checkpoint["mfvae_records"], checkpoint["mfvae_best"]
 
     def configure_optimizers(self) -> Any:
         rate, n_epochs = self.options["learning_rate"], self.options["n_epochs"]
@@ -150,20 +157,18 @@ class VAETraining(lightning.LightningModule):
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
 
-class _EpochCheckpoint(ModelCheckpoint):
-    """Keeps ``NAME.ckpt`` at the end of epochs, and finds it again in a folder that was moved."""
+class _LastEpoch(Checkpoint):
+    """Keeps the end of an epoch at ``path``, if any: the last one's, and before as time allows."""
 
-    def __init__(self, path: Path, monitor: str | None = None) -> None:
-        options = {"enable_version_counter": False, "save_on_train_epoch_end": True}
-        super().__init__(path.parent, path.stem, monitor, **options)
-        self.path = path
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.due = path, 0.0
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        here = {"dirpath": self.dirpath, "best_model_path": str(self.path), "last_model_path": ""}
-        if state_dict.get("best_k_models"):
-            here["kth_best_model_path"] = str(self.path)
-            here["best_k_models"] = {str(self.path): state_dict["best_model_score"]}
-        super().load_state_dict({**state_dict, **here})
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: VAETraining) -> None:
+        started = time.monotonic()
+        due = started >= self.due or trainer.should_stop or module.is_finished()
+        if self.path and trainer.strategy.broadcast(due):
+            trainer.save_checkpoint(self.path)
+            self.due = started + (time.monotonic() - started) / WRITING
 
 
 class _SealedCheckpoints(TorchCheckpointIO):
@@ -191,7 +196,6 @@ def _lightning_tamed(model: LatentVariableModel) -> Iterator[None]:
             # Lightning 2.6.6 on torch 2.13.0 uses a deprecated class of torch's own.
             warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
             for message in (
-                "exists and is not empty",  # run.json is there first, and a resumed run's files
                 "Skipping val loop",  # without held-out data the training loss picks the epoch
                 "available but not used",  # device="cpu" on a machine with a GPU is a choice
             ):
@@ -222,11 +226,11 @@ def train(
 ) -> list[dict[str, float]]:
     """Train ``model`` in place, leave it with its best epoch's weights, return a record an epoch.
 
-    ``options`` are the estimator's parameters, checked. With a ``checkpoint_path`` the end of every
-    epoch is kept, and a run of the same model (known by its ``configuration``), options and data
-    goes on from there. Without validation data the training loss picks the best epoch. ValueError
-    if the loss is not finite, or the folder holds another run or cannot be read; RuntimeError if
-    another process trains there.
+    ``options`` are the estimator's parameters, checked. With a ``checkpoint_path`` ends of epochs
+    are kept, as many as a twentieth of the time allows, and a run of the same model (known by its
+    ``configuration``), options and data goes on from the last. Without validation data the training
+    loss picks the best epoch. ValueError if the loss is not finite, or the folder holds another run
+    or cannot be read; RuntimeError if another process trains there.
     """
     n_epochs, batch_size = options["n_epochs"], options["batch_size"]
     own, precision = options["trainer_options"], options["precision"]
@@ -234,14 +238,13 @@ def train(
         gpu = options["device"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
     with contextlib.ExitStack() as stack:
-        resume, done = None, {}
-        if options["checkpoint_path"] is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        else:
+        last, resume, done = None, None, {}
+        if options["checkpoint_path"] is not None:
             # Where it is trained, and how it is shown, may change.
             followed = ("beta", "n_epochs", "batch_size", "learning_rate", "weight_decay")
             followed += ("momentum", "schedule", "patience", "precision", "trainer_options")
             description = {name: options[name] for name in followed} | {
+                "format": 2,
                 "seed": options["random_state"],
                 "the model": configuration,
                 "redraw": redraw is not None,
@@ -249,22 +252,19 @@ def train(
                 "the validation data": None if validation is None else content_hash(*validation),
             }
             folder, alone = Path(options["checkpoint_path"]), own.keys().isdisjoint(_SEVERAL)
-            leads = alone or rank_zero_only.rank == 0
+            leads, last = alone or rank_zero_only.rank == 0, folder / "last.ckpt"
             if resume := stack.enter_context(run_folder(folder, description, leads=leads)):
                 done = read_torch(resume)
-                read_torch(folder / "best.ckpt")  # better reported here than at the end
-        best = _EpochCheckpoint(folder / "best.ckpt", "validation_loss")
-        lasting = [] if options["checkpoint_path"] is None else [folder / "last.ckpt"]
         stack.enter_context(_lightning_tamed(model))
         if not done.get("mfvae_finished"):
             bar = stack.enter_context(progress_bar(n_epochs, "training", show=options["progress"]))
             module = VAETraining(model, options, -(-len(training[0]) // batch_size), bar)
             stopping = EarlyStopping("validation_loss", patience=options["patience"] or math.inf)
             added, plugins = (own.get(name) or [] for name in ("callbacks", "plugins"))
-            callbacks = [best, *map(_EpochCheckpoint, lasting), stopping]
+            callbacks = [_LastEpoch(last), stopping]
             callbacks += added if isinstance(added, list) else [added]
             plugins = plugins if isinstance(plugins, list) else [plugins]
-            sealed = [_SealedCheckpoints()] if lasting else []  # checksums for what stays
+            sealed = [_SealedCheckpoints()] if last else []  # checksums for what stays
             trainer = lightning.Trainer(
                 **{
                     "accelerator": options["device"],
@@ -283,13 +283,11 @@ def train(
             batches = _Batches(training, batch_size, module, redraw)
             held_out = None if validation is None else _Batches(validation, 4 * batch_size)
             trainer.fit(module, batches, held_out, ckpt_path=resume, weights_only=True)
-            if not best.path.exists():
+            if module.best is None:
                 reason = "training ended before one epoch was complete: see trainer_options"
                 raise ValueError(reason)
-            done = {"mfvae_records": module.records}
-        read = read_torch if lasting else partial(torch.load, weights_only=True)
-        weights = read(best.path)["state_dict"]
-        model.load_state_dict({key.removeprefix("model."): w for key, w in weights.items()})
+            done = {"mfvae_records": module.records, "mfvae_best": module.best}
+        model.load_state_dict(done["mfvae_best"][1])
         if not _is_finite(model):  # the last step of an epoch comes after its last loss
             raise ArithmeticError("no epoch ended with finite weights")
         return done["mfvae_records"]

@@ -6,6 +6,7 @@ model (`Prior`, `Likelihood`), drawings, and what is inherited from other librar
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -20,6 +21,7 @@ import select
 import shutil
 import signal
 import tempfile
+import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -29,18 +31,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from _values import HOSTILE, arguments_for, instance_of
+from sklearn.base import BaseEstimator
 
 import mfvae
 
 __all__ = ["fuzz", "targets"]
 
-HANG = 20.0
+HANG = 20.0  # seconds of a processor's time for one call, or six times that by the clock
 LEFT_OUT = ("Prior", "Likelihood", "Report", "report")
 REFUSALS = (TypeError, ValueError, OSError)
 
 
 class Target(NamedTuple):
-    """One callable: whose it is, what it is called, and whether its class is a plain record."""
+    """One callable: whose it is, what it is called, and whether it keeps what it is given as it is:
+    a plain record, or an estimator, which as scikit-learn asks looks at nothing before ``fit``.
+    """
 
     owner: str
     name: str
@@ -67,7 +72,7 @@ def targets() -> list[Target]:
 
 
 def _methods(kind: type) -> Iterator[Target]:
-    record = dataclasses.is_dataclass(kind) or issubclass(kind, tuple)
+    record = dataclasses.is_dataclass(kind) or issubclass(kind, (float, tuple, BaseEstimator))
     if not inspect.isabstract(kind):
         yield Target(kind.__name__, "__init__", kind, record)
     made = instance_of(kind)
@@ -135,12 +140,17 @@ def _documented(target: Target) -> str:
     return about + (inspect.getmodule(target.call).__doc__ or "")
 
 
-def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
-    """Call with one or two arguments replaced, the first time with none; return what happened."""
+def chosen(target: Target, seed: tuple[int, int]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the arguments of a call, and which are replaced: one or two, in the first call none.
+
+    What is replaced is given by the name of what replaces it.
+    """
     rng = np.random.default_rng(seed)
     plausible, parameters = _plausible(target), _parameters(target)
     required = [n for n, p in parameters.items() if p.default is p.empty]
     given = {n: plausible[n] for n in parameters if n in plausible}
+    if target.name == "create":
+        given["path"] = Path(f"new-{seed[1]}").absolute()
     plain = {n: v for n, v in given.items() if isinstance(v, (np.ndarray, list, tuple, dict))}
     given |= copy.deepcopy({n: v for n, v in plain.items() if n != "models"})
     changed: dict[str, str] = {}
@@ -153,7 +163,13 @@ def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
     for name in missing:
         changed[name] = "None"
         given[name] = None
-    before = _hash(given)
+    return given, changed
+
+
+def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
+    """Call with the chosen arguments; return what happened."""
+    given, changed = chosen(target, seed)
+    parameters, before = _parameters(target), _hash(given)
     result = {"changed": changed}
     try:
         with warnings.catch_warnings():
@@ -164,8 +180,8 @@ def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
     except REFUSALS as error:
         text = str(error)
         named = any(re.search(rf"\b{re.escape(n)}s?\b", text) for n in parameters)
-        if isinstance(error, OSError):  # of a file: its name is what tells
-            named |= any(str(given[n]) in text for n in changed)
+        files = [v for v in given.values() if isinstance(v, (str, Path)) and len(str(v)) > 2]
+        named |= any(str(file) in text for file in files)  # of a file its name is what tells
         result |= {"end": "refused", "named": named}
         if not named:
             result["text"] = f"{type(error).__name__}: {text[:200]}"
@@ -176,7 +192,8 @@ def call_once(target: Target, seed: tuple[int, int]) -> dict[str, Any]:
         # Whether something counts as true is its own business.
         known |= "ambiguous" in str(error) and isinstance(error, RuntimeError)
         result |= {"end": "refused" if known else "undocumented", "named": known}
-        result["text"] = f"{type(error).__name__}: {str(error)[:200]}"
+        if not known:
+            result["text"] = f"{type(error).__name__}: {str(error)[:200]}"
     else:
         silent = _has_nan(value) and not target.record and "NaN" not in _documented(target)
         if silent and target.name == "at_scale":
@@ -191,21 +208,19 @@ def _batch(
     target: Target, number: int, first: int, n: int, seconds: float, out: int, folder: Path
 ) -> None:
     """Call up to ``n`` times within the seconds; a line before and one after each call."""
-    import time
-
     limit = 6 * 2**30
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     os.dup2(1, 2)
     os.chdir(folder)  # a path may be "abc"
-    started = time.monotonic()
+    started = time.process_time()
     with os.fdopen(out, "w", buffering=1) as stream:
         for index in range(first, n):
-            if time.monotonic() - started > seconds:
+            if time.process_time() - started > seconds:
                 break
             stream.write(f"{index}\n")
             stream.write(json.dumps(call_once(target, (number, index))) + "\n")
-            started = time.monotonic() if index == 0 else started  # that one does its work
+            started = time.process_time() if index == 0 else started  # that one does its work
     os._exit(0)
 
 
@@ -241,14 +256,23 @@ def fuzz(
             if end == "done":
                 break
             figures["calls"] += 1
+            end, *status = end.split()
             figures[end] += 1
-            changed = f"call {index - 1}"
+            changed = f"call {index - 1}, {chosen(target, (number, index - 1))[1]} {status}"
             examples.setdefault(end, []).append(f"{target.owner}.{target.name}: {changed}")
         shutil.rmtree(folder)
         figures["reached"] += answered
         if not answered:
             examples.setdefault("never answered", []).append(f"{target.owner}.{target.name}")
     return figures | {"examples": examples}
+
+
+def _seconds(pid: int) -> float:
+    """Return the processor's time that a child has had."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _run(
@@ -265,14 +289,16 @@ def _run(
         finally:
             os._exit(1)
     os.close(out)
-    content, hung = b"", False
-    while True:
-        ready, _, _ = select.select([back], [], [], HANG)
-        block = os.read(back, 2**16) if ready else b""
+    content, hung, heard, busy = b"", False, time.monotonic(), 0.0
+    while not hung:
+        ready, _, _ = select.select([back], [], [], HANG / 4)
+        if not ready:
+            hung = _seconds(pid) - busy > HANG or time.monotonic() - heard > 6 * HANG
+            continue
+        block = os.read(back, 2**16)
         if not block:
-            hung = not ready
             break
-        content += block
+        content, heard, busy = content + block, time.monotonic(), _seconds(pid)
     os.close(back)
     if hung:
         os.kill(pid, signal.SIGKILL)
@@ -282,4 +308,4 @@ def _run(
     begun = [int(line) for line in lines if line.isdigit()]
     if len(begun) == len(results) and not hung and status == 0:
         return results, n, "done"
-    return results, (begun[-1] if begun else first) + 1, "hung" if hung else "crashed"
+    return results, (begun[-1] if begun else first) + 1, "hung" if hung else f"crashed {status}"

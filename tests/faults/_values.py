@@ -86,11 +86,11 @@ HOSTILE |= {
     "words": lambda: WORDS.copy(),
     "directors": lambda: DIRECTORS.copy(),
     "zero directors": lambda: np.zeros((20, 6, 3)),
-    "path": lambda: Path("/nonexistent/file"),
+    "path": lambda: Path("/dev/null/file"),  # whoever writes
     "folder": lambda: Path(tempfile.gettempdir()),
     "system": lambda: systems.CurieWeiss(9),
     "other system": lambda: systems.MaierSaupe(6),
-    "untrained": lambda: mfvae.MeanFieldVAE(),
+    "untrained": lambda: mfvae.MeanFieldVAE(n_epochs=1, progress=False),
     "trained": lambda: vae(),
     "seeds": lambda: np.random.SeedSequence(3),
 }
@@ -151,6 +151,13 @@ def recording() -> data.RetinaWords:
 def saved() -> Path:
     path = Path(tempfile.mkdtemp(prefix="mfvae-faults-")) / "model.pt"
     vae().save(path)
+    return path
+
+
+@functools.cache
+def _words_file() -> Path:
+    path = saved().with_name("words.csv")
+    np.savetxt(path, WORDS, fmt="%d", delimiter=",")
     return path
 
 
@@ -249,13 +256,13 @@ def arguments_for(owner: str, name: str) -> dict[str, Any]:
             "prior": None, "condition": None, "patterns": np.eye(9, 1),
         },
         ("GeneralizedHopfield", "from_vae"): {"condition": None},
-        ("mfvae.report", "read_words"): {"path": "/nonexistent.csv"},
+        ("mfvae.report", "read_words"): {"path": _words_file()},
         ("mfvae.compare", "compare_models"): {"train": None},
         ("PairwiseMaximumEntropy", "__init__"): {"n_chains": 10},
     }  # fmt: skip
     values |= own.get((owner, name), {})
     made = CONSTRUCTED[owner]() if owner in CONSTRUCTED else None
-    if name == "from_configuration":
+    if name == "from_configuration" and made is not None:
         values["configuration"] = made.configuration()
     elif name in ("load", "save") and owner != "MeanFieldVAE":
         values["path"] = saved().with_name(f"{owner}.npz")

@@ -56,6 +56,8 @@ def folder_sha256(folder: Path) -> str:
 
 
 def fit(folder: Path, **options: Any) -> str:
+    """Fit and keep the end of every epoch; with ``patience``, as users do, of some."""
+    mfvae.vae.training.WRITING = 0.05 if "patience" in options else 1.0
     return fingerprint(small_vae(checkpoint_path=folder / "run", **options).fit(X))
 
 
@@ -119,7 +121,7 @@ def sweep(folder: Path, own: Callable[[tuple], bool] = lambda key: True) -> list
 
 def report(folder: Path) -> str:
     """A report with short trainings and without pictures, which take most of the time."""
-    MeanFieldVAE.fit = _fit_shortly
+    MeanFieldVAE.fit, mfvae.report.ladder.polish = _fit_shortly, _polish_shortly
     mfvae.report.page.figures = lambda report: []
     found = mfvae.report(WORDS, quick=True, folder=folder / "stages", progress=False)
     found.to_html(folder / "report.html")
@@ -136,7 +138,14 @@ _FIT = MeanFieldVAE.fit
 
 
 def _fit_shortly(vae: MeanFieldVAE, *words: np.ndarray, **options: Any) -> MeanFieldVAE:
-    return _FIT(vae.set_params(n_epochs=1), *words, **options)
+    return _FIT(vae.set_params(n_epochs=2), *words, **options)
+
+
+_POLISH = mfvae.report.ladder.polish
+
+
+def _polish_shortly(*parts: Any) -> None:
+    _POLISH(*parts[:-1], parts[-1] | {"polish_steps": 10})
 
 
 WORKS = {

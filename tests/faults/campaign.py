@@ -42,7 +42,7 @@ KINDS: dict[tuple[str, str], Callable[[int], dict[str, Any]]] = {
     ("no room", "full disks, read-only folders"): lambda part: full_and_read_only(18, 400 + part),
     ("damaged", "models, caches, checkpoints, stores"): lambda part: flips(200, 500 + part),
     ("hostile", "servers"): lambda part: downloads(list(BEHAVIOURS)[part::N_PARTS]),
-    ("hostile", "arguments"): lambda part: fuzz(420, 3.0, 600, share=(part, N_PARTS)),
+    ("hostile", "arguments"): lambda part: fuzz(330, 4.0, 600, share=(part, N_PARTS)),
 }
 ROWS = [(*kind, part) for part in range(N_PARTS) for kind in KINDS]
 

@@ -152,7 +152,7 @@ def test_checkpoints_never_pass_through_the_folder_of_temporaries(tmp_path, monk
     monkeypatch.setattr(shutil, "move", lambda *names: moved.append(names) or move(*names))
     vae(checkpoint_path=tmp_path / "run").fit(X)
     assert moved == []
-    kept = {"best.ckpt", "last.ckpt", "lock", "run.json"}
+    kept = {"last.ckpt", "lock", "run.json"}
     assert {file.name for file in (tmp_path / "run").iterdir()} == kept
 
 
@@ -186,11 +186,10 @@ def test_a_flipped_bit_in_a_cached_model_trains_again(tmp_path: Path, monkeypatc
         MeanFieldVAE.load(path)  # kept anew
 
 
-@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
-def test_a_flipped_bit_in_a_checkpoint_is_an_error(tmp_path: Path, name: str) -> None:
+def test_a_flipped_bit_in_a_checkpoint_is_an_error(tmp_path: Path) -> None:
     vae(checkpoint_path=tmp_path).fit(X)
     read = vae(checkpoint_path=tmp_path)
-    refused(lambda: read.fit(X), tmp_path / name, 15, seed=2)
+    refused(lambda: read.fit(X), tmp_path / "last.ckpt", 30, seed=2)
 
 
 @pytest.fixture
