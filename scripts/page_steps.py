@@ -175,15 +175,25 @@ def width_of_png(path: Path) -> tuple[int, int] | None:
     return round(width * CSS_DPI / dots), round(height * CSS_DPI / dots)
 
 
+def width_of_svg(path: Path) -> tuple[int, int] | None:
+    """Return width and height in pixels of a drawing that states them in points."""
+    found = re.search(r'<svg\b[^>]*? width="([\d.]+)pt" height="([\d.]+)pt"', path.read_text())
+    return (round(float(found[1]) * 4 / 3), round(float(found[2]) * 4 / 3)) if found else None
+
+
 def sized_pictures(images: Path) -> Callable[[str, str], str]:
-    """Return a step that writes the size of every picture, so that no text jumps when it comes."""
+    """Return a step that writes the size of every picture, so that no text jumps when it comes.
+
+    All wait for the style sheet, with which they would share the line.
+    """
     sizes = {path.name: width_of_png(path) for path in images.glob("*.png")}
+    sizes |= {path.name: width_of_svg(path) for path in images.glob("*.svg")}
 
     def size(match: re.Match) -> str:
         found = sizes.get(match[2].rsplit("/", 1)[-1])
         if not found or " width=" in match[0]:
             return match[0]
-        wide = ' class="wide"' if found[0] > 560 else ""
+        wide = ' class="wide"' if found[0] > 560 and match[2].endswith(".png") else ""
         return f'<img{wide} width="{found[0]}" height="{found[1]}" loading="lazy"{match[1]}'
 
     def step(name: str, text: str) -> str:

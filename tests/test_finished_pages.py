@@ -116,9 +116,9 @@ CSS = """
 def test_style_sheet_keeps_what_can_match() -> None:
     kept = finish_pages.pruned(CSS, {"used", "here"})
     assert kept.splitlines() == [
-        ".used{color: red}",
-        "@media print{a.used:not(.unused){x: z}}",
-        '#here[data-x=".never"]{x: y}',
+        ".used{color:red}",
+        "@media print{a.used:not(.unused){x:z}}",
+        '#here[data-x=".never"]{x:y}',
     ]
 
 
@@ -156,7 +156,8 @@ def test_page_loads_one_style_sheet_and_no_script_before_its_text() -> None:
     <script defer="defer" src="../_static/mathjax/startup.js?v=1"></script>
     <script>kernelName = 'python3'</script>
     <span class="math">x</span>"""
-    text = finish_pages.light_head(page, "../", "_static/pages.css?v=1")
+    text = finish_pages.light_head(page, "../", "_static/pages.css?v=1", "options = {}")
+    assert "<script>options = {}</script>" in text, "no request before the text"
     assert text.count("stylesheet") == 1
     assert "fontawesome" not in text
     assert "copybutton" not in text, "nothing to copy on this page"
