@@ -23,10 +23,10 @@ __all__ = ["join_pages", "print_book"]
 # name before them, for every chapter has a summary; pictures and formulas do not wait to be seen.
 JOIN = """async pages => {
   const home = document.querySelector(".bd-article"), here = new URL(".", location.href).href;
-  const named = address => {
-    const url = new URL(address, location.href), name = url.pathname.split("/").at(-1);
+  const named = url => {
+    const name = url.pathname.split("/").at(-1);
     const page = pages.find(page => page.split("/").at(-1) + ".html" === name);
-    return page ? `#${page.replace("/", "-")}${url.hash.replace("#", "--")}` : url.href;
+    return page && `#${page.replace("/", "-")}${url.hash.replace("#", "--")}`;
   };
   const articles = [];
   for (const page of pages) {
@@ -37,8 +37,9 @@ JOIN = """async pages => {
       element.remove();
     for (const link of article.querySelectorAll("a[href]")) {
       const target = new URL(link.getAttribute("href"), address);
-      const inside = target.origin === location.origin;
-      link.setAttribute("href", inside ? named(target.href) : target.href);
+      if (target.origin !== location.origin) continue;
+      if (named(target)) link.setAttribute("href", named(target));
+      else link.removeAttribute("href");
     }
     for (const element of article.querySelectorAll("[id]"))
       element.id = `${page.replace("/", "-")}--${element.id}`;

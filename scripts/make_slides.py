@@ -47,9 +47,10 @@ body {{ background: #fff; color: #222; font-family: system-ui, sans-serif; }}
 .reveal h1 {{ font-size: 64px; margin: 0 0 24px; }}
 .reveal h2 {{ font-size: 36px; margin: 0 0 8px; }}
 .reveal p, .reveal li {{ font-size: 24px; line-height: 1.4; margin: 0 0 12px; }}
+.reveal li {{ font-size: 20px; }}
 .reveal .question {{ color: #0b5394; }}
 .reveal figure {{ margin: 0; }}
-.reveal :is(p, li, figcaption) code {{ font-family: monospace; }}
+.reveal .slide-number {{ left: 8px; right: auto; }}
 .reveal figure img {{ display: block; width: 100%; height: 400px; object-fit: contain; }}
 .reveal figcaption {{ font-size: 16px; line-height: 1.35; margin-top: 10px; }}
 .reveal a {{ color: #1259c4; }}
@@ -144,10 +145,6 @@ def write_slides(root: Path) -> int:
     return len(row)
 
 
-def main() -> None:
+if __name__ == "__main__":
     root = Path(__file__).resolve().parent.parent
     print(f"{write_slides(root)} slides from left to right: {root / '_build/html/slides.html'}")
-
-
-if __name__ == "__main__":
-    main()

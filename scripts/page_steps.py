@@ -31,6 +31,10 @@ OUTPUT = re.compile(
 )
 VERSION = re.compile(r"\b0\.\d+\.\d+ \([0-9a-f]{7}")
 COUNTED = re.compile(r"^\d+ (?:fits|models|networks|trainings)\b")
+LOADED = re.compile(r"""load_results\(["'](\w+)["']""")
+RESULTS = "mfvae/data/results"
+LONGEST = 20
+"""Printed lines that a page shows; longer blocks are folded."""
 CSS_DPI = 110  # a figure of 7.2 inches is 792 pixels wide in a page, whatever its resolution
 
 
@@ -119,6 +123,26 @@ def fold_provenance(name: str, text: str) -> str:
     return OUTPUT.sub(fold, text) if VERSION.search(text) else text
 
 
+def fold_long_output(name: str, text: str) -> str:
+    """Fold printed lines beyond ``LONGEST``, with links to the kept results that they show."""
+    blob = re.search(r'href="([^"]+)/LICENSE"', text)
+
+    def fold(match: re.Match) -> str:
+        lines = plain(match[1]).strip("\n").split("\n")
+        if len(lines) <= LONGEST:
+            return match[0]
+        code = plain(text[text.rfind('<div class="cell ', 0, match.start()) : match.start()])
+        used = sorted(set(LOADED.findall(code)))
+        links = [f'<a href="{blob[1]}/{RESULTS}/{x}.json">{x}.json</a>' for x in used if blob]
+        data = f"<p>Data: {', '.join(links)}.</p>" if links else ""
+        summary = (
+            f"<summary>{len(lines)} lines: {html.escape(' '.join(lines[0].split()))}</summary>"
+        )
+        return f'<details class="long-output">{summary}{match[0]}{data}</details>'
+
+    return OUTPUT.sub(fold, text)
+
+
 def name_controls(name: str, text: str) -> str:
     """Give the theme's controls the names that are written on them, and hide ornaments."""
     text = re.sub(r'(<(?:i|span) class="fa[^"]*"(?! aria-hidden))', r'\1 aria-hidden="true"', text)
@@ -158,6 +182,7 @@ STEPS: tuple[Callable[[str, str], str], ...] = (
     caption_sliders,
     name_bars,
     fold_provenance,
+    fold_long_output,
     name_controls,
     enlarge_on_click,
     break_names,

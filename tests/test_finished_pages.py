@@ -56,6 +56,26 @@ def test_provenance_is_folded_and_results_are_not() -> None:
     assert page_steps.fold_provenance("a", plain) == plain
 
 
+def test_long_output_is_folded_with_a_link_to_its_data() -> None:
+    before = '<div class="output stream"><div class="highlight"><pre><span></span>'
+    start = '<div class="cell docutils"><pre>rows = load_results(&quot;gap&quot;)</pre>'
+    page = '<a href="https://e.org/blob/main/LICENSE">' + start + before + "{}</pre></div>\n</div>"
+    short, long = page.format("T gap\n" + 19 * "1 2\n"), page.format("T  gap\n" + 20 * "1 2\n")
+    assert page_steps.fold_long_output("a", short) == short
+    folded = page_steps.fold_long_output("a", long)
+    assert '<details class="long-output"><summary>21 lines: T gap</summary>' in folded
+    assert 'href="https://e.org/blob/main/mfvae/data/results/gap.json">gap.json</a>' in folded
+
+
+def test_drawing_says_how_large_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.svg").write_text('<svg x="y" width="518.4pt" height="180pt" viewBox="">')
+    (tmp_path / "b.svg").write_text('<svg viewBox="0 0 1 1">')
+    step = page_steps.sized_pictures(tmp_path)
+    text = step("a", '<img src="../_images/a.svg" /><img src="../_images/b.svg" />')
+    assert '<img width="691" height="240" loading="lazy" src="../_images/a.svg" />' in text
+    assert '<img src="../_images/b.svg" />' in text
+
+
 def test_tables_and_sliders_are_numbered_by_chapter() -> None:
     table = '<table class="results" id="t"><caption>Gap.</caption>'
     slider = (

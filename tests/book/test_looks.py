@@ -151,11 +151,27 @@ def test_first_screen_answers_a_newcomer(opened, width, height):
         box = page.locator(f".bd-article {part}").bounding_box()
         assert box["height"] > 20
         assert box["y"] + box["height"] <= height, f"{part} is below the first screen"
-    text = page.locator(".bd-article .facts").inner_text()
-    for answer in ("Physicists", "hours", "make book", "make test", "Python 3.11", "mfvae report"):
-        assert answer in text
-    links = page.locator(".bd-article .facts a").all_inner_texts()
-    assert links == ["Code", "how to cite", "BSD-3-Clause"]
+    text = page.locator(".pitch").inner_text() + page.locator(".facts").inner_text()
+    answers = {
+        "what is it": "A book you can run, and its Python package",
+        "is it for me": "Physicists and machine learners",
+        "how long": "hours in all",
+        "how do I run it": "make book",
+        "on my data": "mfvae report my_words.npy --output",
+        "what do I need": "Python 3.11",
+        "who": "The mfvae authors",
+        "how to cite": "how to cite",
+        "licence": "BSD-3-Clause",
+        "where is the code": "Code",
+    }
+    assert [question for question, answer in answers.items() if answer not in text] == []
+    links = page.locator(".bd-article .facts a").evaluate_all("a => a.map(a => a.innerText)")
+    paths = ["Thirty minutes", "I have data", "eight lessons", "for neuroscientists"]
+    assert links == [*paths, "Code", "how to cite", "BSD-3-Clause"]
+    # Letters of the figure are 12 points where it has its own size.
+    picture = page.locator(".start + figure img")
+    scale = picture.evaluate("e => e.clientWidth / e.naturalWidth")
+    assert 16 * scale >= 8, "letters of the figure are too small"
 
 
 def test_planted_faults_are_seen(opened):
