@@ -43,12 +43,17 @@ NEEDED_BY = {
 # What the theme's scripts could show and no page asks for; its rules would wait in every page.
 NEVER_SHOWN = {"carousel", "modal", "offcanvas", "popover", "toast"}
 # Mathematics is 0.8 MB: asked for at once, it would delay the style sheet and the first paint.
+# Then all its parts are asked for together; MathJax would ask for each when it has read another.
 LATE = """<script>
 window.addEventListener("DOMContentLoaded", () => requestAnimationFrame(() => setTimeout(() => {{
   const script = document.createElement("script");
   script.src = "{source}";
   script.onload = () => MathJax.startup.promise.then(() => dispatchEvent(new Event("resize")));
   document.head.append(script);
+  for (const part of [...MathJax.loader.load, "output/chtml/fonts/tex"]) {{
+    const [rel, as] = ["preload", "script"], href = new URL(`${{part}}.js`, script.src).href;
+    document.head.append(Object.assign(document.createElement("link"), {{rel, as, href}}));
+  }}
 }})));
 </script>
 """

@@ -57,7 +57,7 @@ def light(svg: str) -> str:
     The front page waits for its bytes.
     """
     svg = re.sub(r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"-?\d+\.\d{3,}(?=[ \n])", lambda m: f"{float(m[0]):.2f}".rstrip("0"), svg)
+    svg = re.sub(r"-?\d+\.\d{3,}(?=[ \n])", lambda m: f"{round(float(m[0]), 2):g}", svg)
     svg = re.sub(r"\s*\n\s*([LCQHVz]) ?", r"\1", svg)
     return re.sub(r"\n\s*", "\n", svg)
 
@@ -78,14 +78,7 @@ def main() -> None:
         z = vae.sample_prior(40_000, temperature, seed=1)
         # Half a logit is the field on a site in units of the temperature: beta J m.
         learned = temperature * vae.decode(z).mean(axis=1) / 2
-        panel.hist(
-            learned,
-            bins=60,
-            density=True,
-            color=plots.PALETTE[4],
-            alpha=0.25,
-            label="prior of the VAE",
-        )
+        panel.hist(learned, bins=60, density=True, color=plots.PALETTE[4], alpha=0.25, label="VAE")
         panel.plot(field, exact_density(field, temperature), color=plots.PALETTE[1], label="exact")
         panel.set(title=f"$T = {temperature}\\,J$", xlabel="field $m$", yticks=[], xlim=(-1.4, 1.4))
     np.ravel(axes)[0].set_ylabel("density")

@@ -26,7 +26,8 @@ def test_pages_are_joined_and_printed(browser, site, tmp_path):
     assert page.evaluate(CLIPPED) == []
     assert page.evaluate(PARTED, SHEET) == []
     assert page.evaluate("[...document.images].filter(i => !i.naturalWidth).length") == 0
-    lost = """[...document.querySelectorAll('.bd-article a[href^="#"]')].map(a => a.getAttribute("href"))
+    lost = """[...document.querySelectorAll('.bd-article a[href^="#"]')]
+      .map(a => a.getAttribute("href"))
       .filter(name => !document.getElementById(decodeURIComponent(name.slice(1))))"""
     assert page.evaluate(lost) == []
     assert page.locator('a[href="#book-rate-gap"]').count() > 0, "the map leads to the chapter"
