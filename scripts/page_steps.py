@@ -131,10 +131,9 @@ def fold_long_output(name: str, text: str) -> str:
         lines = plain(match[1]).strip("\n").split("\n")
         if len(lines) <= LONGEST:
             return match[0]
-        code = plain(text[text.rfind('<div class="cell ', 0, match.start()) : match.start()])
-        used = sorted(set(LOADED.findall(code)))
-        links = [f'<a href="{blob[1]}/{RESULTS}/{x}.json">{x}.json</a>' for x in used if blob]
-        data = f"<p>Data: {', '.join(links)}.</p>" if links else ""
+        loaded = LOADED.findall(plain(text[: match.start()]))[-1:]  # the last before the lines
+        links = [f'<a href="{blob[1]}/{RESULTS}/{x}.json">{x}.json</a>' for x in loaded if blob]
+        data = f"<p>Data: {links[0]}.</p>" if links else ""
         summary = (
             f"<summary>{len(lines)} lines: {html.escape(' '.join(lines[0].split()))}</summary>"
         )
