@@ -124,16 +124,16 @@ def fold_provenance(name: str, text: str) -> str:
 
 
 def fold_long_output(name: str, text: str) -> str:
-    """Fold printed lines beyond ``LONGEST``, with links to the kept results that they show."""
+    """Fold printed lines beyond ``LONGEST``, with links to the kept results of the page."""
     blob = re.search(r'href="([^"]+)/LICENSE"', text)
 
     def fold(match: re.Match) -> str:
         lines = plain(match[1]).strip("\n").split("\n")
         if len(lines) <= LONGEST:
             return match[0]
-        loaded = LOADED.findall(plain(text[: match.start()]))[-1:]  # the last before the lines
-        links = [f'<a href="{blob[1]}/{RESULTS}/{x}.json">{x}.json</a>' for x in loaded if blob]
-        data = f"<p>Data: {links[0]}.</p>" if links else ""
+        loaded = dict.fromkeys(LOADED.findall(plain(text[: match.start()]))) if blob else ()
+        links = [f'<a href="{blob[1]}/{RESULTS}/{x}.json">{x}.json</a>' for x in loaded]
+        data = f"<p>Kept results read so far: {', '.join(links)}.</p>" if links else ""
         summary = (
             f"<summary>{len(lines)} lines: {html.escape(' '.join(lines[0].split()))}</summary>"
         )
