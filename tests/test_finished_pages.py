@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from pybtex.database import parse_string
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
+import book_extension
 import finish_pages
 import page_steps
 
@@ -185,3 +187,13 @@ def test_page_loads_one_style_sheet_and_no_script_before_its_text() -> None:
     assert '<script defer src="../_static/doctools.js">' in text
     assert 'script.src = "../_static/mathjax/startup.js?v=1"' in text
     assert "startup.js" not in finish_pages.light_head(page.replace('class="math"', ""), "../", "x")
+
+
+def test_labels_of_references_hold_letters_and_not_tex() -> None:
+    text = r"""
+    @article{a, author={Hyv{\"a}rinen, Aapo}, title={A}, year={1999}}
+    @book{b, author={de Gennes, Pierre-Gilles and Prost, Jacques}, title={B}, year={1993}}
+    @article{c, author={Tka{\v c}ik, G and Marre, O and Amodei, D}, title={C}, year={2014}}"""
+    entries = parse_string(text, "bibtex").entries.values()
+    labels = list(book_extension.LabelStyle().format_labels(entries))
+    assert labels == ["Hyvärinen, 1999", "de Gennes and Prost, 1993", "Tkačik et al., 2014"]
