@@ -73,6 +73,12 @@ PARTED = """sheet => [...document.querySelectorAll(".bd-article figure")]
     || e.getBoundingClientRect().height > sheet))
   .map(e => e.id)"""
 
+# Pictures drawn wider or higher than they are.
+DISTORTED = """() => [...document.querySelectorAll(".bd-article img")].filter(e => {
+    const [drawn, own] = [e.clientWidth / e.clientHeight, e.naturalWidth / e.naturalHeight];
+    return e.naturalWidth && e.clientHeight && Math.abs(drawn / own - 1) > 0.02;
+  }).map(e => e.outerHTML.slice(0, 120))"""
+
 SMALL_TEXT = """() => [...document.querySelectorAll(".bd-article *")].filter(e =>
     e.getClientRects().length && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())
     && !e.closest("mjx-container, svg, script, style")
@@ -122,6 +128,7 @@ def test_page_is_light_accessible_whole_on_desk_phone_and_paper(opened, path):
     assert page.weight > 50_000, "nothing was counted"
     assert page.weight <= HEAVIEST or path == "search.html", f"{page.weight:,} bytes"
     assert page.evaluate(CLIPPED) == []
+    assert page.evaluate(DISTORTED) == []
 
     page.evaluate(AXE)
     wrong = {"light": page.evaluate(RUN_AXE)}
@@ -141,6 +148,7 @@ def test_page_is_light_accessible_whole_on_desk_phone_and_paper(opened, path):
     assert page.evaluate(OUT_OF_REACH) == []
     assert page.evaluate(BROKEN_WORDS) == []
     assert page.evaluate(SMALL_TEXT) == []
+    assert page.evaluate(DISTORTED) == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
@@ -182,7 +190,8 @@ def test_planted_faults_are_seen(opened):
         '<pre style="width: 9em">' + "x".repeat(200) + '</pre><input>'
         + '<figure id="parted" style="break-inside: auto"><figcaption>a</figcaption></figure>'
         + '<p style="width: 2em; overflow-wrap: anywhere">recording</p>'
-        + '<p style="width: 900px; font-size: 7px">wide</p>')
+        + '<p style="width: 900px; font-size: 7px">wide</p>');
+      document.querySelector(".start + figure img").style = "height: 99px; max-height: 99px";
     }""")
     assert any("200 px" in found or "px: xxx" in found for found in page.evaluate(CLIPPED))
     assert any(found.startswith("label") for found in page.evaluate(RUN_AXE))
@@ -193,3 +202,4 @@ def test_planted_faults_are_seen(opened):
     assert any("recording" in found for found in page.evaluate(BROKEN_WORDS))
     assert any("900px" in found for found in page.evaluate(OUT_OF_REACH))
     assert any("7px" in found for found in page.evaluate(SMALL_TEXT))
+    assert any("99px" in found for found in page.evaluate(DISTORTED))
