@@ -47,7 +47,7 @@ body {{ background: #fff; color: #222; font-family: system-ui, sans-serif; }}
 .reveal h1 {{ font-size: 64px; margin: 0 0 24px; }}
 .reveal h2 {{ font-size: 36px; margin: 0 0 8px; }}
 .reveal p, .reveal li {{ font-size: 24px; line-height: 1.4; margin: 0 0 12px; }}
-.reveal li {{ font-size: 20px; }}
+.reveal li, .reveal li p {{ font-size: 20px; }}
 .reveal .question {{ color: #0b5394; }}
 .reveal figure {{ margin: 0; }}
 .reveal .slide-number {{ left: 8px; right: auto; }}
