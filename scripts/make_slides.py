@@ -19,7 +19,6 @@ __all__ = ["write_slides"]
 
 SHOWN_FIRST = {
     "fig-curie-weiss-prior",
-    "fig-bricks-spline",
     "fig-gap-temperature",
     "fig-capacity-theorem",
     "fig-rate-gap-plane",
@@ -49,9 +48,10 @@ body {{ background: #fff; color: #222; font-family: system-ui, sans-serif; }}
 .reveal p, .reveal li {{ font-size: 24px; line-height: 1.4; margin: 0 0 12px; }}
 .reveal li, .reveal li p {{ font-size: 20px; }}
 .reveal .question {{ color: #0b5394; }}
-.reveal figure {{ margin: 0; }}
-.reveal .slide-number {{ left: 8px; right: auto; }}
+.reveal .slide-number {{ left: 8px; right: auto; background: none; }}
+.reveal .slide-number a {{ color: #444; }}
 .reveal figure img {{ display: block; width: 100%; height: 400px; object-fit: contain; }}
+.reveal figure {{ margin: 0; }}
 .reveal figcaption {{ font-size: 16px; line-height: 1.35; margin-top: 10px; }}
 .reveal a {{ color: #1259c4; }}
 </style>
