@@ -186,6 +186,7 @@ def test_page_loads_one_style_sheet_and_no_script_before_its_text() -> None:
     assert "kernelName" not in text
     assert '<script defer src="../_static/doctools.js">' in text
     assert 'script.src = "../_static/mathjax/startup.js?v=1"' in text
+    assert "[...MathJax.loader.load" in text, "all parts of MathJax are asked for together"
     assert "startup.js" not in finish_pages.light_head(page.replace('class="math"', ""), "../", "x")
 
 
