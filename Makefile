@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers where there are two cores; one thread each, so that they do not fight.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); [ "$$n" -gt 1 ] && echo 2 || echo 0)
 
-.PHONY: help setup book serve test test-all faults lint format check-book publish notebooks data bench results clean
+.PHONY: help setup book serve test test-all faults lint format check-book publish notebooks slides pdf data bench results clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,8 @@ help:
 	@echo "make check-book  open every built page in headless Chromium"
 	@echo "make publish     commit the built book to the branch gh-pages"
 	@echo "make notebooks   the chapters as .ipynb, for students and instructors"
+	@echo "make slides      an hour's slides from figures and captions of the built book"
+	@echo "make pdf         the built book as one PDF, printed by headless Chromium"
 	@echo "make data        download the retina recording and verify it"
 	@echo "make results     the long sweeps whose results the book quotes (hours)"
 	@echo "make bench       the benchmarks"
@@ -74,6 +76,14 @@ publish: book
 
 notebooks: $(READY)
 	$(BIN)/python scripts/make_notebooks.py
+
+slides: $(READY)
+	@test -f _build/html/index.html || $(MAKE) book
+	$(BIN)/python scripts/make_slides.py
+
+pdf: $(READY)
+	@test -f _build/html/index.html || $(MAKE) book
+	$(BIN)/python scripts/make_pdf.py
 
 data: $(READY)
 	$(BIN)/python -m mfvae.data.retina

@@ -196,7 +196,9 @@ class LabelStyle(BaseLabelStyle):
 
     def format_labels(self, sorted_entries: list[Any]) -> Iterator[str]:
         for entry in sorted_entries:
-            names = [" ".join(person.last_names) for person in entry.persons.get("author", [])]
+            people = entry.persons.get("author", [])
+            parts = [person.rich_prelast_names + person.rich_last_names for person in people]
+            names = [" ".join(map(str, part)) for part in parts]  # rich: letters instead of TeX
             first = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
             yield f"{first or entry.key}, {entry.fields.get('year', 'n.d.')}"
 

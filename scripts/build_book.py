@@ -27,6 +27,7 @@ import pooch
 from check_output import check_book, pages_of
 from execute_chapters import execute_chapters
 from make_notebooks import for_jupyter, write_published_notebooks
+from make_slides import write_slides
 
 __all__ = ["build", "environment_key", "tree_key"]
 
@@ -166,6 +167,7 @@ def build(root: Path) -> list[str]:
         return ["jupyter-book failed or warned; the reasons are above"]
     restore_outputs(root)
     write_published_notebooks(root, pages_of(root), build_folder / "html" / "notebooks")
+    write_slides(root)
     problems = check_book(root)
     if problems:
         # A cached execution without its outputs would fail again; execute afresh next time.

@@ -24,6 +24,7 @@ __all__ = ["finish"]
 SCRIPT = re.compile(r"[ \t]*<script\b([^>]*)>(.*?)</script>\n?", re.DOTALL)
 STYLE_LINK = re.compile(r'[ \t]*<link\b[^>]*?rel="stylesheet"[^>]*/>\n?')
 HREF = re.compile(r'href="([^"?]+)')
+LITERAL = re.compile(r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`)""")
 ICON = re.compile(r"\bfa-([a-z][a-z-]*)\b")
 NOT_ICONS = {"solid", "brands", "regular", "lg"}
 
@@ -39,13 +40,20 @@ NEEDED_BY = {
     "searchindex.js": 'id="search-results"',
     "startup.js": 'class="math',
 }
+# What the theme's scripts could show and no page asks for; its rules would wait in every page.
+NEVER_SHOWN = {"carousel", "modal", "offcanvas", "popover", "toast"}
 # Mathematics is 0.8 MB: asked for at once, it would delay the style sheet and the first paint.
+# Then all its parts are asked for together; MathJax would ask for each when it has read another.
 LATE = """<script>
 window.addEventListener("DOMContentLoaded", () => requestAnimationFrame(() => setTimeout(() => {{
   const script = document.createElement("script");
   script.src = "{source}";
   script.onload = () => MathJax.startup.promise.then(() => dispatchEvent(new Event("resize")));
   document.head.append(script);
+  for (const part of [...MathJax.loader.load, "output/chtml/fonts/tex"]) {{
+    const [rel, as] = ["preload", "script"], href = new URL(`${{part}}.js`, script.src).href;
+    document.head.append(Object.assign(document.createElement("link"), {{rel, as, href}}));
+  }}
 }})));
 </script>
 """
@@ -107,7 +115,7 @@ def pruned(css: str, words: set[str]) -> str:
             continue
         elif not prelude.startswith("@"):
             prelude = ",".join(s.strip() for s in selectors(prelude) if may_match(s, words))
-            body = re.sub(r"\s+", " ", body)
+            body = re.sub(r"\s*([;:])\s+", r"\1", re.sub(r"\s+", " ", body)).rstrip("; ")
         if prelude and body:
             kept.append(f"{prelude}{{{body}}}")
     return "\n".join(kept)
@@ -166,9 +174,12 @@ def one_style_sheet(output: Path, pages: dict[Path, str]) -> str:
                 names.append(name)
         for found in re.findall(r'\b(?:class|id)="([^"]*)"', text):
             words |= set(html.unescape(found).split())
+    unused = NEVER_SHOWN - words
     for script in [*static.glob("*.js"), *static.glob("scripts/*.js")]:
         if script.name != "fontawesome.js":
-            words |= set(re.findall(r"-?[_a-zA-Z][\w-]*", script.read_text()))
+            for literal in LITERAL.findall(script.read_text()):
+                words |= set(re.findall(r"-?[_a-zA-Z][\w-]*", literal))
+    words = {word for word in words if not any(word.startswith(name) for name in unused)}
     icons = {name for text in pages.values() for name in ICON.findall(text)} - NOT_ICONS
     icons |= {name for name in ICON.findall(" ".join(words)) if name not in NOT_ICONS}
     library = static / "scripts" / "fontawesome.js"
@@ -182,8 +193,15 @@ def one_style_sheet(output: Path, pages: dict[Path, str]) -> str:
     return f"_static/pages.css?v={hashlib.sha256(sheet.encode()).hexdigest()[:8]}"
 
 
-def light_head(text: str, root: str, sheet: str) -> str:
-    """Return a page with one style sheet and with scripts that wait for the text."""
+def light_head(text: str, root: str, sheet: str, options: str = "") -> str:
+    """Return a page with one style sheet and with scripts that wait for the text.
+
+    Args:
+        text: The page.
+        root: Address of the output folder, as seen from the page.
+        sheet: Address of the style sheet below that folder.
+        options: Text of Sphinx's ``documentation_options.js``: 300 bytes that need no request.
+    """
     links = STYLE_LINK.findall(text)
     if links:
         text = text.replace(links[0], f'    <link rel="stylesheet" href="{root}{sheet}" />\n', 1)
@@ -205,8 +223,11 @@ def light_head(text: str, root: str, sheet: str) -> str:
         seen.add(name)
         if name == "startup.js":
             return LATE.format(source=source[1])
-        wait = "defer" in attributes or name == "documentation_options.js"
-        return match[0] if wait else match[0].replace("<script", "<script defer", 1)
+        if name == "documentation_options.js":
+            return f"    <script>{options}</script>\n"
+        return (
+            match[0] if "defer" in attributes else match[0].replace("<script", "<script defer", 1)
+        )
 
     return SCRIPT.sub(script, text)
 
@@ -250,9 +271,11 @@ def finish(output: Path, front: str, steps: tuple[Callable[[str, str], str], ...
             text = step(path.relative_to(output).as_posix(), text)
         pages[path] = text
     sheet = one_style_sheet(output, pages)
+    options = output / "_static" / "documentation_options.js"
+    options = " ".join(options.read_text().split()) if options.exists() else ""
     for path, text in pages.items():
         root = "../" * (len(path.relative_to(output).parts) - 1)
-        text = light_head(text, root, sheet)
+        text = light_head(text, root, sheet, options)
         path.write_text(text)
         if path.relative_to(output).as_posix() == f"{front}.html":
             index.write_text(moved_page(text, f"{front}.html", "index.html"))

@@ -31,6 +31,10 @@ OUTPUT = re.compile(
 )
 VERSION = re.compile(r"\b0\.\d+\.\d+ \([0-9a-f]{7}")
 COUNTED = re.compile(r"^\d+ (?:fits|models|networks|trainings)\b")
+LOADED = re.compile(r"""load_results\(["'](\w+)["']""")
+RESULTS = "mfvae/data/results"
+LONGEST = 20
+"""Printed lines that a page shows; longer blocks are folded."""
 CSS_DPI = 110  # a figure of 7.2 inches is 792 pixels wide in a page, whatever its resolution
 
 
@@ -119,6 +123,25 @@ def fold_provenance(name: str, text: str) -> str:
     return OUTPUT.sub(fold, text) if VERSION.search(text) else text
 
 
+def fold_long_output(name: str, text: str) -> str:
+    """Fold printed lines beyond ``LONGEST``, with links to the kept results of the page."""
+    blob = re.search(r'href="([^"]+)/LICENSE"', text)
+
+    def fold(match: re.Match) -> str:
+        lines = plain(match[1]).strip("\n").split("\n")
+        if len(lines) <= LONGEST:
+            return match[0]
+        loaded = dict.fromkeys(LOADED.findall(plain(text[: match.start()]))) if blob else ()
+        links = [f'<a href="{blob[1]}/{RESULTS}/{x}.json">{x}.json</a>' for x in loaded]
+        data = f"<p>Kept results read so far: {', '.join(links)}.</p>" if links else ""
+        summary = (
+            f"<summary>{len(lines)} lines: {html.escape(' '.join(lines[0].split()))}</summary>"
+        )
+        return f'<details class="long-output">{summary}{match[0]}{data}</details>'
+
+    return OUTPUT.sub(fold, text)
+
+
 def name_controls(name: str, text: str) -> str:
     """Give the theme's controls the names that are written on them, and hide ornaments."""
     text = re.sub(r'(<(?:i|span) class="fa[^"]*"(?! aria-hidden))', r'\1 aria-hidden="true"', text)
@@ -158,6 +181,7 @@ STEPS: tuple[Callable[[str, str], str], ...] = (
     caption_sliders,
     name_bars,
     fold_provenance,
+    fold_long_output,
     name_controls,
     enlarge_on_click,
     break_names,
@@ -175,15 +199,25 @@ def width_of_png(path: Path) -> tuple[int, int] | None:
     return round(width * CSS_DPI / dots), round(height * CSS_DPI / dots)
 
 
+def width_of_svg(path: Path) -> tuple[int, int] | None:
+    """Return width and height in pixels of a drawing that states them in points."""
+    found = re.search(r'<svg\b[^>]*? width="([\d.]+)pt" height="([\d.]+)pt"', path.read_text())
+    return (round(float(found[1]) * 4 / 3), round(float(found[2]) * 4 / 3)) if found else None
+
+
 def sized_pictures(images: Path) -> Callable[[str, str], str]:
-    """Return a step that writes the size of every picture, so that no text jumps when it comes."""
+    """Return a step that writes the size of every picture, so that no text jumps when it comes.
+
+    All wait for the style sheet, with which they would share the line.
+    """
     sizes = {path.name: width_of_png(path) for path in images.glob("*.png")}
+    sizes |= {path.name: width_of_svg(path) for path in images.glob("*.svg")}
 
     def size(match: re.Match) -> str:
         found = sizes.get(match[2].rsplit("/", 1)[-1])
         if not found or " width=" in match[0]:
             return match[0]
-        wide = ' class="wide"' if found[0] > 560 else ""
+        wide = ' class="wide"' if found[0] > 560 and match[2].endswith(".png") else ""
         return f'<img{wide} width="{found[0]}" height="{found[1]}" loading="lazy"{match[1]}'
 
     def step(name: str, text: str) -> str:

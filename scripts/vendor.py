@@ -33,14 +33,19 @@ PACKAGES = [
             "es5/output/chtml/fonts/woff-v2/*": "mathjax/output/chtml/fonts/woff-v2",
             "LICENSE": "mathjax",
         },
-    )
+    ),
+    (
+        "reveal.js",
+        "5.2.1",
+        {"dist/reveal.js": "reveal", "dist/reveal.css": "reveal", "LICENSE": "reveal"},
+    ),
 ]
 
 README = """# Vendored files
 
 Written by `scripts/vendor.py` from the npm packages below; nothing here is edited by hand
 except `book.css`, `book.js`, the logo, the card and the figure, which are ours.  The built pages
-load MathJax from here, never from a content network.
+load MathJax from here, the slides reveal.js too, never from a content network.
 
 | package | version | licence | used for |
 |---|---|---|---|
@@ -51,7 +56,7 @@ MathJax part by part, 0.8 MB in all: without its menu (0.4 MB) and its accessibi
 view.
 """
 
-PURPOSE = {"mathjax": "mathematics"}
+PURPOSE = {"mathjax": "mathematics", "reveal.js": "slides"}
 
 
 def fetch(package: str, version: str, wanted: dict[str, str]) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from pybtex.database import parse_string
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
+import book_extension
 import finish_pages
 import page_steps
 
@@ -54,6 +56,26 @@ def test_provenance_is_folded_and_results_are_not() -> None:
     assert "8 models of 64 sites, 146 s; mfvae 0.1.0 (b8fd6e9)" in folded
     plain = before + "gap 0.1.0\n" + after
     assert page_steps.fold_provenance("a", plain) == plain
+
+
+def test_long_output_is_folded_with_a_link_to_its_data() -> None:
+    before = '<div class="output stream"><div class="highlight"><pre><span></span>'
+    start = '<div class="cell docutils"><pre>rows = load_results(&quot;gap&quot;)</pre>'
+    page = '<a href="https://e.org/blob/main/LICENSE">' + start + before + "{}</pre></div>\n</div>"
+    short, long = page.format("T gap\n" + 19 * "1 2\n"), page.format("T  gap\n" + 20 * "1 2\n")
+    assert page_steps.fold_long_output("a", short) == short
+    folded = page_steps.fold_long_output("a", long)
+    assert '<details class="long-output"><summary>21 lines: T gap</summary>' in folded
+    assert 'href="https://e.org/blob/main/mfvae/data/results/gap.json">gap.json</a>' in folded
+
+
+def test_drawing_says_how_large_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.svg").write_text('<svg x="y" width="518.4pt" height="180pt" viewBox="">')
+    (tmp_path / "b.svg").write_text('<svg viewBox="0 0 1 1">')
+    step = page_steps.sized_pictures(tmp_path)
+    text = step("a", '<img src="../_images/a.svg" /><img src="../_images/b.svg" />')
+    assert '<img width="691" height="240" loading="lazy" src="../_images/a.svg" />' in text
+    assert '<img src="../_images/b.svg" />' in text
 
 
 def test_tables_and_sliders_are_numbered_by_chapter() -> None:
@@ -116,9 +138,9 @@ CSS = """
 def test_style_sheet_keeps_what_can_match() -> None:
     kept = finish_pages.pruned(CSS, {"used", "here"})
     assert kept.splitlines() == [
-        ".used{color: red}",
-        "@media print{a.used:not(.unused){x: z}}",
-        '#here[data-x=".never"]{x: y}',
+        ".used{color:red}",
+        "@media print{a.used:not(.unused){x:z}}",
+        '#here[data-x=".never"]{x:y}',
     ]
 
 
@@ -156,11 +178,23 @@ def test_page_loads_one_style_sheet_and_no_script_before_its_text() -> None:
     <script defer="defer" src="../_static/mathjax/startup.js?v=1"></script>
     <script>kernelName = 'python3'</script>
     <span class="math">x</span>"""
-    text = finish_pages.light_head(page, "../", "_static/pages.css?v=1")
+    text = finish_pages.light_head(page, "../", "_static/pages.css?v=1", "options = {}")
+    assert "<script>options = {}</script>" in text, "no request before the text"
     assert text.count("stylesheet") == 1
     assert "fontawesome" not in text
     assert "copybutton" not in text, "nothing to copy on this page"
     assert "kernelName" not in text
     assert '<script defer src="../_static/doctools.js">' in text
     assert 'script.src = "../_static/mathjax/startup.js?v=1"' in text
+    assert "[...MathJax.loader.load" in text, "all parts of MathJax are asked for together"
     assert "startup.js" not in finish_pages.light_head(page.replace('class="math"', ""), "../", "x")
+
+
+def test_labels_of_references_hold_letters_and_not_tex() -> None:
+    text = r"""
+    @article{a, author={Hyv{\"a}rinen, Aapo}, title={A}, year={1999}}
+    @book{b, author={de Gennes, Pierre-Gilles and Prost, Jacques}, title={B}, year={1993}}
+    @article{c, author={Tka{\v c}ik, G and Marre, O and Amodei, D}, title={C}, year={2014}}"""
+    entries = parse_string(text, "bibtex").entries.values()
+    labels = list(book_extension.LabelStyle().format_labels(entries))
+    assert labels == ["Hyvärinen, 1999", "de Gennes and Prost, 1993", "Tkačik et al., 2014"]

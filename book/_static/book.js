@@ -14,9 +14,10 @@ window.addEventListener("load", letKeysScroll);
 window.addEventListener("resize", letKeysScroll);
 document.addEventListener("toggle", letKeysScroll, true);
 
-// Paper is light, whatever the screen is.
+// Paper is light, whatever the screen is, and nothing that was printed is folded on it.
 const root = document.documentElement;
 window.addEventListener("beforeprint", () => {
+  for (const long of document.querySelectorAll("details.long-output")) long.open = true;
   root.dataset.themeOfScreen = root.dataset.theme;
   root.dataset.theme = "light";
 });

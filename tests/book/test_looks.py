@@ -73,6 +73,12 @@ PARTED = """sheet => [...document.querySelectorAll(".bd-article figure")]
     || e.getBoundingClientRect().height > sheet))
   .map(e => e.id)"""
 
+# Pictures drawn wider or higher than they are.
+DISTORTED = """() => [...document.querySelectorAll(".bd-article img")].filter(e => {
+    const [drawn, own] = [e.clientWidth / e.clientHeight, e.naturalWidth / e.naturalHeight];
+    return e.naturalWidth && e.clientHeight && Math.abs(drawn / own - 1) > 0.02;
+  }).map(e => `${e.clientWidth} x ${e.clientHeight}: ${e.src}`)"""
+
 SMALL_TEXT = """() => [...document.querySelectorAll(".bd-article *")].filter(e =>
     e.getClientRects().length && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())
     && !e.closest("mjx-container, svg, script, style")
@@ -122,6 +128,7 @@ def test_page_is_light_accessible_whole_on_desk_phone_and_paper(opened, path):
     assert page.weight > 50_000, "nothing was counted"
     assert page.weight <= HEAVIEST or path == "search.html", f"{page.weight:,} bytes"
     assert page.evaluate(CLIPPED) == []
+    assert page.evaluate(DISTORTED) == []
 
     page.evaluate(AXE)
     wrong = {"light": page.evaluate(RUN_AXE)}
@@ -141,6 +148,7 @@ def test_page_is_light_accessible_whole_on_desk_phone_and_paper(opened, path):
     assert page.evaluate(OUT_OF_REACH) == []
     assert page.evaluate(BROKEN_WORDS) == []
     assert page.evaluate(SMALL_TEXT) == []
+    assert page.evaluate(DISTORTED) == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
@@ -151,11 +159,27 @@ def test_first_screen_answers_a_newcomer(opened, width, height):
         box = page.locator(f".bd-article {part}").bounding_box()
         assert box["height"] > 20
         assert box["y"] + box["height"] <= height, f"{part} is below the first screen"
-    text = page.locator(".bd-article .facts").inner_text()
-    for answer in ("Physicists", "hours", "make book", "make test", "Python 3.11", "mfvae report"):
-        assert answer in text
-    links = page.locator(".bd-article .facts a").all_inner_texts()
-    assert links == ["Code", "how to cite", "BSD-3-Clause"]
+    text = page.locator(".pitch").inner_text() + page.locator(".facts").inner_text()
+    answers = {
+        "what is it": "A book you can run, and its Python package",
+        "is it for me": "Physicists and machine learners",
+        "how long": "hours in all",
+        "how do I run it": "make book",
+        "on my data": "mfvae report my_words.npy --output",
+        "what do I need": "Python 3.11",
+        "who": "The mfvae authors",
+        "how to cite": "how to cite",
+        "licence": "BSD-3-Clause",
+        "where is the code": "Code",
+    }
+    assert [question for question, answer in answers.items() if answer not in text] == []
+    links = page.locator(".bd-article .facts a").evaluate_all("a => a.map(a => a.innerText)")
+    paths = ["Thirty minutes", "I have data", "eight lessons", "for neuroscientists"]
+    assert links == [*paths, "Code", "how to cite", "BSD-3-Clause"]
+    # Letters of the figure are 12 points where it has its own size.
+    picture = page.locator(".start + figure img")
+    scale = picture.evaluate("e => e.clientWidth / e.naturalWidth")
+    assert 16 * scale >= 8, "letters of the figure are too small"
 
 
 def test_planted_faults_are_seen(opened):
@@ -166,7 +190,8 @@ def test_planted_faults_are_seen(opened):
         '<pre style="width: 9em">' + "x".repeat(200) + '</pre><input>'
         + '<figure id="parted" style="break-inside: auto"><figcaption>a</figcaption></figure>'
         + '<p style="width: 2em; overflow-wrap: anywhere">recording</p>'
-        + '<p style="width: 900px; font-size: 7px">wide</p>')
+        + '<p style="width: 900px; font-size: 7px">wide</p>');
+      document.querySelector(".start + figure img").style = "height: 99px; max-height: 99px";
     }""")
     assert any("200 px" in found or "px: xxx" in found for found in page.evaluate(CLIPPED))
     assert any(found.startswith("label") for found in page.evaluate(RUN_AXE))
@@ -177,3 +202,4 @@ def test_planted_faults_are_seen(opened):
     assert any("recording" in found for found in page.evaluate(BROKEN_WORDS))
     assert any("900px" in found for found in page.evaluate(OUT_OF_REACH))
     assert any("7px" in found for found in page.evaluate(SMALL_TEXT))
+    assert any("x 99: " in found for found in page.evaluate(DISTORTED))

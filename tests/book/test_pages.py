@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -138,8 +139,13 @@ def test_first_frame_is_there_without_scripts(browser, site, path):
     page = context.new_page()
     page.goto(f"{site}/{path}")
     images = page.locator(".mfvae-frames img")
+    assert images.count() > 0
     for i in range(images.count()):
+        images.nth(i).scroll_into_view_if_needed()
         assert images.nth(i).bounding_box()["height"] > 50
+        address = images.nth(i).get_attribute("src")
+        assert page.request.get(urljoin(page.url, address)).ok, "the picture itself is there"
+        assert images.nth(i).get_attribute("alt")
     context.close()
 
 
@@ -166,4 +172,21 @@ def test_animation_plays_and_pauses(browser, site, path, window):
             visit.page.wait_for_timeout(500)
             assert image.get_attribute("src") == last != first
             assert image.get_attribute("alt")
+        assert visit.problems == []
+
+
+def test_slides_move_by_keyboard_and_fit(browser, site):
+    with Visit(browser, site, "slides.html", 1280) as visit:
+        page = visit.page
+        page.wait_for_function("window.Reveal?.isReady()")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate("[Reveal.getIndices().h, Reveal.getIndices().v]") == [1, 1]
+        page.wait_for_function("Reveal.getCurrentSlide().querySelector('img').naturalWidth > 0")
+        tall = page.evaluate("""[...document.querySelectorAll(".slides > section")].flatMap(
+          (column, h) => [...column.children].map((slide, v) => {
+            Reveal.slide(h, v);
+            return [h, v, slide.scrollHeight];
+          })).filter(([h, v, height]) => height > Reveal.getConfig().height)""")
+        assert tall == [], "slides higher than the screen"
         assert visit.problems == []
