@@ -21,7 +21,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
     p(x_i | others)`` (Besag 1975), exactly and to the top; or the likelihood from there.
 
     With ``count_potential`` the law has a factor ``exp V(K)`` as well, K the number of ones: the
-    K-pairwise model (Tkačik et al. 2014, eq. 4), maximum entropy given also the law of K.
+    K-pairwise model (Tkačik et al. 2014), maximum entropy given also the law of K.
 
     Args:
         method: "likelihood", "pseudo-likelihood", or "both", the first from the second's top.
