@@ -167,12 +167,12 @@ def build(root: Path) -> list[str]:
         return ["jupyter-book failed or warned; the reasons are above"]
     restore_outputs(root)
     write_published_notebooks(root, pages_of(root), build_folder / "html" / "notebooks")
-    write_slides(root)
     problems = check_book(root)
     if problems:
         # A cached execution without its outputs would fail again; execute afresh next time.
         shutil.rmtree(build_folder / ".jupyter_cache", ignore_errors=True)
         return problems
+    write_slides(root)
     stamp.write_text(json.dumps({"environment": environment, "tree": tree}, indent=1))
     return []
 

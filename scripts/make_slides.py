@@ -49,23 +49,23 @@ body {{ background: #fff; color: #222; font-family: system-ui, sans-serif; }}
 .reveal li, .reveal li p {{ font-size: 20px; }}
 .reveal .question {{ color: #0b5394; }}
 .reveal .slide-number {{ left: 8px; right: auto; background: none; }}
-.reveal .slide-number a {{ color: #444; }}
 .reveal figure img {{ display: block; width: 100%; height: 400px; object-fit: contain; }}
 .reveal figure {{ margin: 0; }}
 .reveal figcaption {{ font-size: 16px; line-height: 1.35; margin-top: 10px; }}
-.reveal a {{ color: #1259c4; }}
+.reveal a {{ color: #1259c4; }} .reveal .slide-number a {{ color: #444; }}
 </style>
 <script>
 window.MathJax = {{
   loader: {{load: ["core", "input/tex", "output/chtml", "a11y/assistive-mml"]}},
   chtml: {{matchFontHeight: false}},
-  startup: {{pageReady: () => Promise.resolve(Reveal.initialize(
-    {{hash: true, slideNumber: "c/t", width: 1100, height: 720, transition: "none"}}))
-    .then(() => MathJax.startup.defaultPageReady())}}
+  startup: {{pageReady: () => MathJax.startup.defaultPageReady().then(() => Reveal.layout())}}
 }};
+addEventListener("DOMContentLoaded", () => Reveal.initialize(
+  {{hash: true, slideNumber: "c/t", width: 1100, height: 720, transition: "none"}}
+).then(() => document.head.append(Object.assign(document.createElement("script"),
+  {{src: "_static/mathjax/startup.js"}}))));
 </script>
 <script defer src="_static/reveal/reveal.js"></script>
-<script defer src="_static/mathjax/startup.js"></script>
 </head>
 <body>
 <main class="reveal"><div class="slides">

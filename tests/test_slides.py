@@ -61,7 +61,7 @@ def test_links_lead_from_the_deck_to_the_pages(deck: str) -> None:
 
 
 def test_deck_loads_what_is_vendored(deck: str) -> None:
-    assets = re.findall(r'(?:src|href)="(_static/[^"]+)"', deck)
+    assets = re.findall(r'(?:src|href)(?:=|: )"(_static/[^"]+)"', deck)
     assert len(assets) == 4
     for asset in assets:
         assert (ROOT / "book" / asset).is_file()
