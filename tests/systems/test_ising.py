@@ -325,7 +325,7 @@ def test_bad_configurations_are_refused() -> None:
 def test_what_is_not_known_says_so() -> None:
     with pytest.raises(NotImplementedError, match="cylinder_mutual_information"):
         Ising2D(6).mutual_information(2.0, "half")
-    with pytest.raises(NotImplementedError, match="this cut"):
+    with pytest.raises(NotImplementedError, match="enumeration to L = 4"):
         Ising2D(5).mutual_information(2.0, "checkerboard")
     with pytest.raises(NotImplementedError, match="Ising2D has no field"):
         Ising2D(4).field_information(2.0)
