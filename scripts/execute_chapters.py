@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import re
 from pathlib import Path
 
 from jupyter_cache import get_cache
@@ -17,6 +18,8 @@ from jupyter_cache.executors.utils import single_nb_execution
 from myst_nb.core.read import is_myst_markdown_notebook, myst_nb_reader_plugin
 
 __all__ = ["execute_chapters"]
+
+NUMBERS = ("no", "a", "two", "three", "four", "five")
 
 
 def execute_chapters(root: Path, pages: list[str], limit: int) -> list[str]:
@@ -33,7 +36,7 @@ def execute_chapters(root: Path, pages: list[str], limit: int) -> list[str]:
     problems = []
     with concurrent.futures.ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         started = {}
-        for page in reversed(pages):  # later chapters take longer; the longest should start first
+        for page in sorted(pages, key=lambda page: -_stated_minutes(root / f"{page}.md")):
             path = root / f"{page}.md"
             if not path.exists() or not is_myst_markdown_notebook(path.read_text()):
                 continue
@@ -62,3 +65,9 @@ def execute_chapters(root: Path, pages: list[str], limit: int) -> list[str]:
             )
             print(f"{page}: executed in {result.time:.0f} s", flush=True)
     return problems
+
+
+def _stated_minutes(path: Path) -> int:
+    """Return the minutes that a chapter says it runs: the longest should start first."""
+    found = re.search(r"(\w+) minutes? to run", path.read_text()) if path.exists() else None
+    return NUMBERS.index(found[1]) if found and found[1] in NUMBERS else 0
