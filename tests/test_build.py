@@ -275,6 +275,7 @@ def test_outputs_lost_from_the_cache_fail_the_build_and_are_executed_afresh(book
     assert executed == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_outputs_lost_from_a_page_are_found_and_restored(book):
     page = book.html("one")
     page.write_text(re.sub(r'class="cell_output[^"]*"', 'class="gone"', page.read_text(), count=1))

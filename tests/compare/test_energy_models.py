@@ -91,7 +91,8 @@ def test_pairwise_samples_and_seeds(words):
     q = np.exp(mine - log_z)
     model.n_sweeps = 200
     x = model.sample(20_000, seed=1)
-    np.testing.assert_array_equal(x, model.sample(20_000, seed=1))
+    small = model.sample(500, seed=1)
+    np.testing.assert_array_equal(small, model.sample(500, seed=1))
     mean = q @ ALL
     scores = (x.mean(axis=0) - mean) / np.sqrt(mean * (1 - mean) / len(x))
     assert np.abs(scores).max() < 5.5

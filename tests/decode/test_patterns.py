@@ -71,6 +71,7 @@ def test_binary_unmixing_is_exact_in_noise(n_patterns, noise):
     assert found.residuals.mean() == pytest.approx(noise / (1 + noise), rel=0.3)
 
 
+@pytest.mark.slow
 def test_ica_matches_at_small_load_and_fails_at_an_eighth():
     few, many = random_patterns(256, 3, 1), random_patterns(256, 32, 2)
     found = unmix(planted_mixture(few, 0.01, 3), method="ica")
@@ -106,6 +107,7 @@ def test_a_pattern_found_twice_counts_once():
     assert not found.is_reliable
 
 
+@pytest.mark.slow
 def test_noise_beyond_recovery_is_reported_unreliable():
     patterns = random_patterns(256, 16, 5)
     found = unmix(planted_mixture(patterns, 1.0, 6))

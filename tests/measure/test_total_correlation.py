@@ -138,7 +138,8 @@ def three_spin_products(agreement, n_triples, n_samples, seed):
     return x, n_triples * float(np.log(2) + xlogy(law, law).sum())
 
 
-@pytest.mark.parametrize("agreement", [1.0, pytest.param(0.5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("agreement", [1.0, 0.5])
 def test_products_of_three_spins(agreement, monkeypatch):
     x, exact = three_spin_products(agreement, 21, 20_000, seed=0)
     found = total_correlation(None, x, seed=1, n_epochs=2, null=True)
@@ -210,6 +211,7 @@ def test_saturation_is_said():
     assert found.lower < 31 * np.log(2)
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits(magnet):
     _, _, vae, x, conditions = magnet
     rows = np.r_[:100, 3900:4000]
