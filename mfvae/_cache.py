@@ -25,6 +25,8 @@ from mfvae._validation import check_temperatures
 from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.storage import content_hash, plain, replace_file
 
+__all__ = ["fit_cached", "sample_cached"]
+
 _KNOWN = ("abc", "builtins", "mfvae", "sklearn")  # their classes are known by their versions
 _LIBRARIES = ("lightning", "nflows", "numba", "numpy", "scikit-learn", "scipy", "torch")
 

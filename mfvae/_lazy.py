@@ -5,15 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 
-def attach(
-    package: str, names: dict[str, str] | None = None, **modules: str
-) -> tuple[Callable, Callable, list[str]]:
+def attach(package: str, modules: dict[str, str]) -> tuple[Callable, Callable, list[str]]:
     """Return ``__getattr__``, ``__dir__`` and ``__all__`` for the package named ``package``.
 
-    ``modules`` are the modules of the package with their public names, apart by blanks; ``names``
-    are further names, each with its module. A name that is its module's is that submodule.
+    ``modules`` has for every module, relative to the package, the public names that it defines,
+    apart by blanks; the module's own name among them is that submodule.
     """
-    names = {name: m for m, held in modules.items() for name in held.split()} | (names or {})
+    names = {name: module for module, held in modules.items() for name in held.split()}
 
     def __getattr__(name: str) -> Any:
         if name not in names:

@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+__all__ = ["progress_bar"]
+
 
 def progress_bar(total: int, description: str, *, show: bool = True) -> Any:
     """Return a tqdm bar that counts to ``total``."""

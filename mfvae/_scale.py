@@ -10,6 +10,8 @@ from typing import Any
 
 from mfvae._validation import check_choice
 
+__all__ = ["at_scale"]
+
 
 def at_scale(course: Any, paper: Any) -> Any:
     """Return ``course`` or ``paper``, as ``MFVAE_SCALE`` says; a dict by attributes.

@@ -63,13 +63,9 @@ def public_names(package: str) -> dict[str, str]:
 
 
 def further_names(package: str) -> dict[str, list[str]]:
-    """Return what the modules of a room hold besides its public names, module by module.
-
-    A module lists it in ``__all__``; one that holds no more than the room exports has no list.
-    """
+    """Return what the modules of a room hold besides its public names, module by module."""
     shown = set(public_names(package))
-    modules = map(importlib.import_module, public_modules(package))
-    found = {module.__name__: getattr(module, "__all__", ()) for module in modules}
+    found = {m: list(importlib.import_module(m).__all__) for m in public_modules(package)}
     rest = {m: [n for n in names if n not in shown] for m, names in found.items()}
     return {m: names for m, names in rest.items() if names}
 

@@ -6,6 +6,8 @@ from scipy.special import logsumexp
 from mfvae._validation import check_count, check_number, check_seed
 from mfvae.compare.rival import IndependentModel, Rival
 
+__all__ = ["BernoulliMixture"]
+
 _BLOCK = 16384  # words a matrix product: responsibilities stay in the cache
 
 

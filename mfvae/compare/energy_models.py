@@ -11,6 +11,8 @@ from mfvae.compare.rival import AnnealedRival, IndependentModel
 from mfvae.systems.kernels.gibbs import gibbs_sweeps
 from mfvae.systems.kernels.random import scalar_states
 
+__all__ = ["PairwiseMaximumEntropy", "RestrictedBoltzmannMachine"]
+
 
 class PairwiseMaximumEntropy(AnnealedRival):
     """``p(x) = exp(h·x + x·J·x/2) / Z`` of words: maximum entropy given means and pairs.

@@ -10,6 +10,8 @@ from mfvae.compare.rival import Rival
 
 __all__ = ["ChowLiuTree"]
 
+__all__ = ["ChowLiuTree"]
+
 
 class ChowLiuTree(Rival):
     """``p(x) = Π_i p(x_i | x_parent(i))`` on the tree of largest likelihood, fitted exactly.

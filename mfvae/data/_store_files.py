@@ -20,6 +20,8 @@ from zarr.codecs import ZstdCodec
 
 from mfvae.data.diagnostics import COLUMNS, OBSERVABLES
 
+__all__ = ["DRAWN", "StoreFiles", "attributes_sha256", "describe", "staging"]
+
 #: What a drawn chunk consists of, besides its checksum.
 DRAWN = ("x", "energy", "order_parameter", "seed")
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from mfvae._validation import check_choice
 
+__all__ = ["load_results"]
+
 
 def load_results(name: str) -> dict[str, Any]:
     """Return the ``"configuration"`` and the ``"rows"`` that ``book/results/NAME.py`` computed.

@@ -25,6 +25,8 @@ from scipy.special import expit
 
 from mfvae._validation import check_choice, check_fraction, check_number, check_path, check_seed
 
+__all__ = ["RetinaWords", "download_retina", "load_retina"]
+
 FILE_NAME = "bint_fishmovie32_100.mat"
 FILE_SHA256 = "50fa85a05950b76033809c8468f70c91fcd0c76d04587a685c1b76085f7f4dae"
 FILE_BYTES = 1_336_936

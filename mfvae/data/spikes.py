@@ -8,6 +8,8 @@ import numpy as np
 from mfvae._validation import check_finite_array, check_number
 from mfvae.data.retina import RetinaWords
 
+__all__ = ["words_from_spikes"]
+
 
 def words_from_spikes(
     trials: Sequence[Sequence[np.ndarray]],

@@ -4,10 +4,12 @@ from mfvae._lazy import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    from_samples="correlation_spectrum estimate_n_patterns polish_patterns "
-    "pseudo_likelihood_couplings",
-    generalized_hopfield="GeneralizedHopfield",
-    order_tensor="regress_order_tensor",
-    patterns="Alignment align_patterns decoder_jacobian recover_patterns",
-    unmixing="PatternRecovery unmix",
+    {
+        "from_samples": "correlation_spectrum estimate_n_patterns polish_patterns "
+        "pseudo_likelihood_couplings",
+        "generalized_hopfield": "GeneralizedHopfield",
+        "order_tensor": "regress_order_tensor",
+        "patterns": "Alignment align_patterns decoder_jacobian recover_patterns",
+        "unmixing": "PatternRecovery unmix",
+    },
 )

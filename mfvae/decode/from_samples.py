@@ -16,6 +16,13 @@ from scipy.special import expit
 
 from mfvae._validation import check_number, check_spins
 
+__all__ = [
+    "correlation_spectrum",
+    "estimate_n_patterns",
+    "polish_patterns",
+    "pseudo_likelihood_couplings",
+]
+
 _ABOVE_EDGE = 8.0  # in units of b: 4 to 5 standard deviations of the Tracy-Widom law
 _BLOCK = 8192
 _N_SWEEPS = 5

@@ -29,6 +29,8 @@ from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.evidence import settled_integral
 from mfvae.vae.prior import NormalPrior, Prior
 
+__all__ = ["GeneralizedHopfield"]
+
 
 class GeneralizedHopfield:
     """The Ising-spin model ``E(s) = -b·s - Φ(Wᵀs)`` at temperature 1, read off a linear decoder.

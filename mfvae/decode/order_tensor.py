@@ -19,6 +19,8 @@ from mfvae._validation import check_choice, check_conditions, check_seed, check_
 from mfvae.systems import MaierSaupe, to_components
 from mfvae.vae.estimator import MeanFieldVAE
 
+__all__ = ["regress_order_tensor"]
+
 
 def regress_order_tensor(
     vae: MeanFieldVAE,

@@ -14,6 +14,8 @@ from mfvae._validation import check_choice, check_count, check_seed, check_spins
 from mfvae.decode.unmixing import PatternRecovery, unmix
 from mfvae.vae.estimator import MeanFieldVAE
 
+__all__ = ["Alignment", "align_patterns", "decoder_jacobian", "recover_patterns"]
+
 # Variance of the field along a pattern in use, in units of its noise; independent spins reach 0.4.
 _LEAST_SIGNAL = 0.5
 _N_POINTS = 256  # latents over which the Jacobian is averaged

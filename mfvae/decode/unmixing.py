@@ -16,6 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from mfvae._validation import check_choice, check_count, check_finite_array, check_seed
 
+__all__ = ["PatternRecovery", "unmix"]
+
 _GAP = 0.8  # a pattern must lie clearly nearer to the span than the best vector left out
 _DUPLICATE = 0.8  # two sign vectors with a larger overlap count as one
 _INDEPENDENT = 0.1  # least squared sine between a new pattern and the span of those before it

@@ -19,6 +19,8 @@ from mfvae.measure.rate_gap import Floor, Packing, RateGapBound, bound_of_data, 
 from mfvae.systems.base import Estimate, Seed, System
 from mfvae.vae.estimator import MeanFieldVAE
 
+__all__ = ["CapacityReport", "capacity", "capacity_verdict"]
+
 #: A gap that counts as a fit, nats: by Pinsker's inequality the laws of (x, z) then differ by at
 #: most √(0.25/2) = 0.35 in total variation.
 _TOLERANCE = 0.25
@@ -76,7 +78,10 @@ class CapacityReport:
         """
         return self._judged[0]
 
-    reason = property(lambda self: self._judged[1], doc="The number behind the verdict, in words.")
+    @property
+    def reason(self) -> str:
+        """The number behind the verdict, in words."""
+        return self._judged[1]
 
     @property
     def _judged(self) -> tuple[str, str]:

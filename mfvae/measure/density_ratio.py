@@ -29,6 +29,8 @@ from mfvae.systems.base import Estimate, Seed
 from mfvae.vae.director_likelihood import to_components
 from mfvae.vae.estimator import MeanFieldVAE
 
+__all__ = ["SaturationWarning", "TotalCorrelation", "total_correlation"]
+
 _N_FOLDS, _N_REFERENCES, _N_BLOCKS, _N_BOOTSTRAP = 4, 4, 64, 400
 _MIN_ROWS = 80  # of a condition
 _CONFIDENCE = 0.99

@@ -21,6 +21,8 @@ from mfvae._validation import (
 )
 from mfvae.systems.base import Estimate, Seed
 
+__all__ = ["all_configurations", "jensen_shannon", "overlap_law", "spike_count_law"]
+
 _N_BLOCKS, _N_PARTNERS = 64, 8
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mfvae._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {"Report": "pipeline", "read_words": "words"})
+__getattr__, __dir__, __all__ = attach(__name__, {"pipeline": "Report", "words": "read_words"})
 
 
 class _Callable(ModuleType):

@@ -8,6 +8,8 @@ from mfvae._validation import check_count, check_directors, check_finite_array, 
 from mfvae.systems._bingham_quadrature import integrate_bingham
 from mfvae.systems.kernels.bingham import draw_rows, eigen_decomposition
 
+__all__ = ["Bingham"]
+
 
 class Bingham:
     """The law ``p(n) = exp(nᵀAn) / Z(A)`` of a director n on the unit sphere.

@@ -15,6 +15,8 @@ from mfvae._validation import (
 from mfvae.systems._special import binary_negentropy, log_binomial, log_cosh
 from mfvae.systems.base import Seed, System, each_temperature
 
+__all__ = ["CurieWeiss"]
+
 _NEGLIGIBLE = -80.0  # log weight, relative to the largest, of nodes that are left out
 #: Quadrature step in standard deviations of e^{-N β m²/2}: the trapezoidal rule is then exact up
 #: to 2 exp(-2π²/step²) = 1e-34 (the integrand is entire and Gaussian-smoothed).

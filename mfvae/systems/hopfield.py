@@ -9,6 +9,8 @@ from mfvae.systems._hopfield_exact import MAX_PATTERNS, SolvedHopfield
 from mfvae.systems.base import Seed, System, each_temperature
 from mfvae.systems.kernels import hopfield as kernel
 
+__all__ = ["Hopfield"]
+
 
 class Hopfield(System):
     """Spins that remember patterns: E(s) = -Σ_μ (ξ^μ·s)²/2N.

@@ -16,6 +16,8 @@ from mfvae._validation import (
 from mfvae.systems import _ising_exact as exact
 from mfvae.systems.base import Estimate, Seed, System, each_temperature, over_temperatures
 
+__all__ = ["Ising2D"]
+
 
 class Ising2D(System):
     """Spins on an L × L torus that feel their four neighbours: E(s) = -J Σ_⟨ij⟩ s_i s_j.

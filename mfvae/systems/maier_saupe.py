@@ -12,6 +12,8 @@ from mfvae.systems.kernels.bingham import draw_rows
 from mfvae.systems.kernels.maier_saupe import random_frames, run_ladders
 from mfvae.systems.kernels.random import scalar_states
 
+__all__ = ["MaierSaupe"]
+
 _LARGEST = 1e8  # of N/T: beyond, the quadrature would need too many nodes
 _BLOCK = 200_000  # directors treated at a time
 _HOT = 0.24  # above every metastable state

@@ -14,8 +14,10 @@ from mfvae._lazy import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    estimator="MeanFieldVAE",
-    likelihood="Likelihood",
-    model="DECODERS ENCODERS LIKELIHOODS PRIORS",
-    prior="Prior",
+    {
+        "estimator": "MeanFieldVAE",
+        "likelihood": "Likelihood",
+        "model": "DECODERS ENCODERS LIKELIHOODS PRIORS",
+        "prior": "Prior",
+    },
 )

@@ -27,6 +27,8 @@ from mfvae.vae.model import LIKELIHOODS, build_model, check_parameters, configur
 from mfvae.vae.polish import polish
 from mfvae.vae.storage import read_model, write_model
 
+__all__ = ["MeanFieldVAE"]
+
 Array = np.ndarray
 Conditions = np.ndarray | None
 Condition = float | np.ndarray | None
