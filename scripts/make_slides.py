@@ -19,15 +19,14 @@ __all__ = ["write_slides"]
 
 SHOWN_FIRST = {
     "fig-curie-weiss-prior",
-    "fig-gap-temperature",
+    "fig-two-point",
     "fig-capacity-theorem",
     "fig-rate-gap-plane",
     "fig-conditional-tc",
     "fig-hopfield-load",
-    "fig-nematic-tensor",
-    "fig-retina-patterns",
+    "fig-retina-latents",
     "fig-own-ladders",
-    "fig-retina-latents-needed",
+    "fig-retina-held-out",
     "fig-beta-vae-latent",
 }
 """The figure of the upper row; elsewhere it is the first of its chapter."""

@@ -27,7 +27,7 @@ CAPTION = """<figcaption><p>Figure {0}, <span class="math">\\(m\\)</span>, <a hr
 def deck(tmp_path: Path) -> str:
     folder = tmp_path / "_build" / "html" / "book"
     folder.mkdir(parents=True)
-    figures = [FIGURE.format(name, CAPTION.format(name)) for name in ("a", "gap-temperature", "b")]
+    figures = [FIGURE.format(name, CAPTION.format(name)) for name in ("a", "two-point", "b")]
     bare = FIGURE.format("bare", "")
     pages = {
         "intro": FRONT,
@@ -45,7 +45,7 @@ def deck(tmp_path: Path) -> str:
 
 def test_slides_are_figures_with_their_captions(deck: str) -> None:
     shown = re.findall(r'data-src="_images/([\w-]+)\.png"', deck)
-    assert shown == ["gap-temperature", "a", "b"], "the chosen one first; none without a caption"
+    assert shown == ["two-point", "a", "b"], "the chosen one first; none without a caption"
     assert deck.count("<figcaption>") == 3
     assert deck.count('<p class="question">Why <b>one</b>?</p>') == 1
     assert "<h1>Title</h1><p>What it is.</p>" in deck
@@ -66,3 +66,9 @@ def test_deck_loads_what_is_vendored(deck: str) -> None:
     for asset in assets:
         assert (ROOT / "book" / asset).is_file()
     assert "http" not in deck
+
+
+def test_figures_of_the_upper_row_are_in_the_book() -> None:
+    text = "".join(path.read_text() for path in (ROOT / "book").glob("*.md"))
+    for name in make_slides.SHOWN_FIRST:
+        assert f"name: {name.replace('fig-', 'fig:', 1)}\n" in text, name
