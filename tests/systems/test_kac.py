@@ -1,0 +1,243 @@
+"""The Kac magnet: both solved ends, enumeration between them, and what a wrong kernel would show.
+
+Every chain gives one number (its mean), so that autocorrelation within chains is in the error. The
+limit of each comparison is the two-sided quantile of Student's t at 1e-6 divided by the number of
+comparisons of this file; each planted error of a few percent must exceed it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mfvae.systems import CurieWeiss, Ising2D, KacIsing
+from mfvae.systems.kernels import running
+
+N_COMPARISONS = 80
+CRITICAL = float(Ising2D.CRITICAL_TEMPERATURE) / 4
+
+
+def limit(n_chains: int) -> float:
+    return float(stats.t.isf(1e-6 / N_COMPARISONS / 2, n_chains - 1))
+
+
+def t_statistic(chain_means: np.ndarray, exact: float) -> float:
+    """Distance of the mean of chains from an exact value, in standard errors."""
+    error = chain_means.std(ddof=1) / np.sqrt(len(chain_means))
+    return abs(float(chain_means.mean() - exact)) / error
+
+
+def pairs_within(length: int, reach: float) -> list[tuple[int, int]]:
+    """All pairs of sites at a distance of at most ``reach``, site by site."""
+    found = []
+    for i, j in itertools.combinations(range(length**2), 2):
+        apart = [abs(a - b) for a, b in zip(divmod(i, length), divmod(j, length), strict=True)]
+        if sum(min(d, length - d) ** 2 for d in apart) <= reach**2 + 1e-9:
+            found.append((i, j))
+    return found
+
+
+@lru_cache
+def enumeration(length: int, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """All configurations and their energies, from the list of pairs alone."""
+    states = np.array(list(itertools.product([-1, 1], repeat=length**2)), dtype=np.int8)
+    pairs = pairs_within(length, reach)
+    aligned = np.zeros(len(states))
+    for i, j in pairs:
+        aligned += states[:, i] * states[:, j]
+    return states, -aligned * length**2 / (2 * len(pairs))
+
+
+def law(energy: np.ndarray, temperature: float) -> tuple[np.ndarray, float]:
+    """Probabilities of all configurations, and ln Z."""
+    weights = np.exp(-(energy - energy.min()) / temperature)
+    return weights / weights.sum(), np.log(weights.sum()) - energy.min() / temperature
+
+
+# ------------------------------------------------------------------ the system
+
+
+@pytest.mark.parametrize(
+    ("length", "reach", "n_neighbours"),
+    [(3, 1, 4), (3, 2, 8), (4, 1.5, 8), (4, 2, 10), (4, 3, 15), (16, 2**0.5, 8), (16, 3, 28)],
+)
+def test_energy_and_fields_by_pairs(length: int, reach: float, n_neighbours: int) -> None:
+    system = KacIsing(length, reach)
+    assert system.n_neighbours == n_neighbours
+    x = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), (5, length**2))
+    coupling = np.zeros((length**2, length**2))
+    for i, j in pairs_within(length, reach):
+        coupling[i, j] = coupling[j, i] = 1 / n_neighbours
+    np.testing.assert_allclose(system.local_field(x), x @ coupling, atol=1e-12)
+    np.testing.assert_allclose(system.energy(x), -((x @ coupling) * x).sum(axis=1) / 2, atol=1e-10)
+    np.testing.assert_allclose(system.order_parameter(x), x.mean(axis=1))
+    assert system.energy(np.ones((1, length**2))) == pytest.approx(-(length**2) / 2)
+
+
+@pytest.mark.parametrize("length", [3, 4])
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+def test_both_ends_are_solved(length: int, temperature: float) -> None:
+    for reach, kind in ((1, Ising2D), (length, CurieWeiss)):
+        states, energy = enumeration(length, reach)
+        p, log_z = law(energy, temperature)
+        system = KacIsing(length, reach)
+        assert system.log_partition(temperature) == pytest.approx(log_z, abs=1e-10)
+        assert system.internal_energy(temperature) == pytest.approx(p @ energy, abs=1e-10)
+        entropy = -np.sum(p * np.log(p))
+        assert system.entropy(temperature) == pytest.approx(entropy, abs=1e-9)
+        same, at = system.same_law(temperature)
+        assert isinstance(same, kind)
+        np.testing.assert_allclose(same.log_prob(states[:9], at), np.log(p[:9]), atol=1e-10)
+
+
+def test_between_the_ends_nothing_is_claimed() -> None:
+    system = KacIsing(8, 2)
+    for call in (system.log_partition, system.internal_energy, system.same_law):
+        with pytest.raises(NotImplementedError, match="reach 2"):
+            call(1.0)
+    for arguments, error in (((2,), ValueError), ((8, 0.5), ValueError), ((8, "1"), TypeError)):
+        with pytest.raises(error):
+            KacIsing(*arguments)
+
+
+# ------------------------------------------------------------------ the sampler
+
+
+def moments(system: KacIsing, chains: np.ndarray) -> dict[str, np.ndarray]:
+    """Means of each chain."""
+    energy = np.array([system.energy(chain) for chain in chains])
+    m = np.abs([system.order_parameter(chain) for chain in chains])
+    return {
+        "energy": energy.mean(axis=1),
+        "energy²": (energy**2).mean(axis=1),
+        "|m|": m.mean(axis=1),
+        "m²": (m**2).mean(axis=1),
+    }
+
+
+def exact_moments(length: int, reach: float, temperature: float) -> dict[str, float]:
+    states, energy = enumeration(length, reach)
+    p, _ = law(energy, temperature)
+    m = np.abs(states.mean(axis=1))
+    return {"energy": p @ energy, "energy²": p @ energy**2, "|m|": p @ m, "m²": p @ m**2}
+
+
+@pytest.mark.parametrize("temperature", [0.6, 1.1])
+@pytest.mark.parametrize(("length", "reach"), [(3, 1), (4, 1), (4, 1.5), (4, 2), (4, 3)])
+def test_small_tori_against_enumeration(length: int, reach: float, temperature: float) -> None:
+    system, exact = KacIsing(length, reach), exact_moments(length, reach, temperature)
+    chains = system.sample_chains(temperature, 400, 100, seed=1, burn_in=30, thinning=2)[0]
+    for name, means in moments(system, chains).items():
+        assert t_statistic(means, exact[name]) < limit(400), name
+
+
+def test_planted_errors_are_found() -> None:
+    system, exact = KacIsing(4, 2), exact_moments(4, 2, 0.8)
+    options = {"n_chains": 400, "n_records": 100, "seed": 1, "burn_in": 30, "thinning": 2}
+    assert system.n_neighbours == 10
+    honest = moments(system, system.sample_chains(0.8, **options)[0])
+    assert max(t_statistic(honest[k], exact[k]) for k in exact) < limit(400)
+    # A bond probability that is three percent off, as from a temperature that is.
+    wrong = moments(system, system.sample_chains(0.8 * 1.03, **options)[0])
+    assert min(t_statistic(wrong[k], exact[k]) for k in exact) > limit(400)
+    # A skip over the last neighbour, at the same bond probability.
+    broken = KacIsing(4, 2)
+    broken._shifts = system._shifts[:-1]
+    wrong = moments(system, broken.sample_chains(0.8 * 10 / 9, **options)[0])
+    assert min(t_statistic(wrong[k], exact[k]) for k in exact) > limit(400)
+
+
+def test_every_state_has_its_probability() -> None:
+    """Chi-square over all 512 states, of independent chains."""
+    system, temperature, n_chains = KacIsing(3, 1), 0.7, 20_000
+    x = system.sample_chains(temperature, n_chains, 1, seed=2, burn_in=15)[0, :, 0]
+    _, energy = enumeration(3, 1)
+
+    def surprise(temperature: float) -> float:
+        expected = n_chains * law(energy, temperature)[0]
+        observed = np.bincount((x > 0) @ (1 << np.arange(9)[::-1]), minlength=512)
+        return float(stats.chi2.sf(((observed - expected) ** 2 / expected).sum(), 511))
+
+    assert surprise(temperature) > 1e-6 / N_COMPARISONS
+    assert surprise(1.05 * temperature) < 1e-6 / N_COMPARISONS
+
+
+def test_nearest_neighbours_are_the_ising_model() -> None:
+    system, plain = KacIsing(16, 1), Ising2D(16)
+    for temperature in (CRITICAL, 1.2 * CRITICAL):
+        exact = plain.internal_energy(4 * temperature) / 4
+        variance = float(plain.specific_heat(4 * temperature)) * temperature**2
+        chains = system.sample_chains(temperature, 200, 50, seed=3)[0]
+        found = moments(system, chains)
+        assert t_statistic(found["energy"], exact) < limit(200)
+        assert t_statistic(found["energy²"], variance + exact**2) < limit(200)
+        wrong = plain.internal_energy(4 * temperature * 1.02) / 4
+        assert t_statistic(found["energy"], wrong) > limit(200)
+
+
+@pytest.mark.parametrize("length", [8, 16])
+def test_everyone_a_neighbour_is_curie_weiss(length: int) -> None:
+    system = KacIsing(length, length)
+    for temperature in (0.8, 1.0, 1.3):
+        chains = system.sample_chains(temperature, 200, 100, seed=4)[0]
+        found = moments(system, chains)
+        magnet, same = system.same_law(temperature)
+        _, first, second = magnet.magnetization_moments(same, 2)
+        assert t_statistic(found["energy"], system.internal_energy(temperature)) < limit(200)
+        assert t_statistic(found["|m|"], first) < limit(200)
+        assert t_statistic(found["m²"], second) < limit(200)
+        wrong = magnet.magnetization_moments(same * 1.05, 2)[2]
+        assert t_statistic(found["m²"], wrong) > limit(200)
+
+
+def test_estimated_partition_function() -> None:
+    """Thermodynamic integration against both ends and, between them, enumeration."""
+    for length, reach, temperature in ((8, 1, CRITICAL), (8, 8, 1.0), (4, 1.5, 0.6)):
+        system = KacIsing(length, reach)
+        if length == 4:
+            exact = law(enumeration(length, reach)[1], temperature)[1]
+        else:
+            exact = float(system.log_partition(temperature))
+        found = system.estimate_log_partition(temperature, 2000, seed=5, n_nodes=16)
+        assert not found.exact
+        assert abs(found - exact) < limit(32) * found.stderr
+        assert found.stderr < 0.002 * exact
+        # One percent of the energy, over all temperatures, is seen.
+        free = system.n_sites * np.log(2)
+        assert abs(free + 1.01 * (found - free) - exact) > found.stderr or reach == 8
+
+
+# ------------------------------------------------------------------ randomness and shapes
+
+
+def test_same_bits_whatever_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    system, drawn = KacIsing(8, 2), []
+    for n_threads in (1, 4):
+        monkeypatch.setattr(running, "thread_count", lambda n=n_threads: n)
+        drawn.append(system.sample_chains([0.8, 1.2], 8, 5, seed=0))
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_streams() -> None:
+    system = KacIsing(5, 2)
+    both = system.sample([0.8, 1.2], 7, seed=np.random.SeedSequence(11))
+    assert both.shape == (2, 7, 25)
+    assert both.dtype == np.int8
+    assert set(np.unique(both)) == {-1, 1}
+    np.testing.assert_array_equal(system.sample(0.8, 7, seed=11), both[0])
+    few = system.sample_chains(0.8, 2, 3, seed=11)
+    many = system.sample_chains(0.8, 4, 6, seed=11)
+    np.testing.assert_array_equal(few, many[:, :2, :3])
+    assert not np.array_equal(few[0, 0], few[0, 1])
+    assert system.sample_chains(0.8, 2, 3, seed=11, burn_in=0).min() == 1
+
+
+def test_sign_is_free_below_the_transition() -> None:
+    x = KacIsing(8, 2).sample_chains(0.2, 50, 100, seed=0)[0]
+    up = x.mean(axis=2) > 0
+    assert abs(up.sum() - 2500) < 5.5 * np.sqrt(1250)
+    assert abs((up[:, 1:] == up[:, :-1]).sum() - 2475) < 5.5 * np.sqrt(4950 / 4)
