@@ -152,7 +152,7 @@ def test_planted_errors_are_found() -> None:
 
 
 def test_every_state_has_its_probability() -> None:
-    """Chi-square over all 512 states, of independent chains."""
+    """Chi-square over all 512 states, of independent chains; rare states count as one."""
     system, temperature, n_chains = KacIsing(3, 1), 0.7, 20_000
     x = system.sample_chains(temperature, n_chains, 1, seed=2, burn_in=15)[0, :, 0]
     _, energy = enumeration(3, 1)
@@ -160,7 +160,12 @@ def test_every_state_has_its_probability() -> None:
     def surprise(temperature: float) -> float:
         expected = n_chains * law(energy, temperature)[0]
         observed = np.bincount((x > 0) @ (1 << np.arange(9)[::-1]), minlength=512)
-        return float(stats.chi2.sf(((observed - expected) ** 2 / expected).sum(), 511))
+        rare = expected < 20
+        observed, expected = (
+            np.append(counts[~rare], counts[rare].sum()) for counts in (observed, expected)
+        )
+        statistic = ((observed - expected) ** 2 / expected).sum()
+        return float(stats.chi2.sf(statistic, len(expected) - 1))
 
     assert surprise(temperature) > 1e-6 / N_COMPARISONS
     assert surprise(1.05 * temperature) < 1e-6 / N_COMPARISONS
@@ -179,18 +184,17 @@ def test_nearest_neighbours_are_the_ising_model() -> None:
         assert t_statistic(found["energy"], wrong) > limit(200)
 
 
-@pytest.mark.parametrize("length", [8, 16])
-def test_everyone_a_neighbour_is_curie_weiss(length: int) -> None:
-    system = KacIsing(length, length)
+def test_everyone_a_neighbour_is_curie_weiss() -> None:
+    system = KacIsing(12, 12)
     for temperature in (0.8, 1.0, 1.3):
-        chains = system.sample_chains(temperature, 200, 100, seed=4)[0]
+        chains = system.sample_chains(temperature, 200, 50, seed=4, burn_in=50, thinning=4)[0]
         found = moments(system, chains)
         magnet, same = system.same_law(temperature)
         _, first, second = magnet.magnetization_moments(same, 2)
         assert t_statistic(found["energy"], system.internal_energy(temperature)) < limit(200)
         assert t_statistic(found["|m|"], first) < limit(200)
         assert t_statistic(found["m²"], second) < limit(200)
-        wrong = magnet.magnetization_moments(same * 1.05, 2)[2]
+        wrong = magnet.magnetization_moments(same * 1.04, 2)[2]
         assert t_statistic(found["m²"], wrong) > limit(200)
 
 
@@ -233,7 +237,7 @@ def test_streams() -> None:
     many = system.sample_chains(0.8, 4, 6, seed=11)
     np.testing.assert_array_equal(few, many[:, :2, :3])
     assert not np.array_equal(few[0, 0], few[0, 1])
-    assert system.sample_chains(0.8, 2, 3, seed=11, burn_in=0).min() == 1
+    assert system.sample_chains(0.8, 2, 3, seed=11, burn_in=0)[0, :, 0].min() == 1
 
 
 def test_sign_is_free_below_the_transition() -> None:
