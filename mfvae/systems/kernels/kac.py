@@ -2,11 +2,10 @@
 
 A sweep puts every spin in a cluster and flips each cluster with probability one half (Swendsen &
 Wang 1987, Phys. Rev. Lett. 58, 86). Of the z bonds of a spin those that may be open, each with
-probability p = 1 - e^{-2κ}, are found by geometric skips (Luijten & Blöte 1995, Int. J. Mod. Phys.
-C 6, 359): about 1 + zp random numbers a spin, two or three near T_c, whatever the range.
+probability p = 1 - e^{-2κ}, are found by skips over the closed ones (Luijten & Blöte 1995, Int. J.
+Mod. Phys. C 6, 359): about 1 + zp random numbers a spin, three near T_c, whatever the range. A skip
+is looked up in its cumulative law, beginning at a place that the first bits of its number give.
 """
-
-import math
 
 import numpy as np
 
@@ -14,19 +13,27 @@ from mfvae.systems.kernels.random import next_bits, scalar_states
 from mfvae.systems.kernels.running import compiled, in_threads
 
 _ONE, _TOP, _TURNED = np.uint8(1), np.uint64(63), np.uint8(2)
-_DIGITS = np.uint64(11)
+_DIGITS, _GUIDES = np.uint64(11), 12  # bits that are no digits; bits that say where to look
+
+
+def skip_table(kappa: float, n_bonds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cumulative law of skips, float64 (n_bonds + 1,), and where to begin in it."""
+    law = np.append(-np.expm1(-2 * kappa * np.arange(1, n_bonds + 1)), np.inf)
+    begin = np.searchsorted(law, np.arange(2**_GUIDES) / 2**_GUIDES, side="right")
+    return law, begin.astype(np.int32)
 
 
 @compiled
-def cluster_sweeps(cells, length, shifts, scale, queue, state, n_sweeps):
+def cluster_sweeps(cells, length, shifts, skips, queue, state, n_sweeps):
     """Sweep ``cells`` ``n_sweeps`` times in place and return the number of clusters.
 
     Bit 0 of a cell is its spin, bit 1 changes in every sweep and says who was visited, as a bond is
     tried from the end that is visited first. ``shifts``, int64 (z, 2), lead to the neighbours by
-    rows and columns, from 0 to length - 1; ``scale`` is -1/2κ; ``queue`` uint32 (n_sites,).
+    rows and columns, from 0 to length - 1; ``skips`` come from `skip_table`; ``queue`` is uint32
+    (n_sites + 1,).
     """
     s = state[0], state[1], state[2], state[3]
-    n_clusters, z = 0, float(len(shifts))
+    n_clusters, (law, guide), from_top = 0, skips, np.uint64(64 - _GUIDES)
     for _ in range(n_sweeps):
         turned = (cells[0] ^ _TURNED) & _TURNED
         for first in range(len(cells)):
@@ -41,35 +48,35 @@ def cluster_sweeps(cells, length, shifts, scale, queue, state, n_sweeps):
             while head < end:
                 row, column = divmod(np.int64(queue[head]), length)
                 head += 1
-                place = 0.0
+                place = 0
                 while True:
                     bits, s = next_bits(s)
-                    # 1 - u with 53 bits, so that its logarithm is finite.
-                    u = (np.float64(bits >> _DIGITS) + 1.0) * 2.0**-53
-                    place += math.floor(scale * math.log(u))
-                    if place >= z:
+                    u, skip = np.float64(bits >> _DIGITS) * 2.0**-53, guide[bits >> from_top]
+                    while law[skip] <= u:
+                        skip += 1
+                    place += skip + 1
+                    if place > len(shifts):
                         break
-                    shift = shifts[int(place)]
-                    place += 1.0
-                    r, c = row + shift[0], column + shift[1]
+                    r, c = row + shifts[place - 1, 0], column + shifts[place - 1, 1]
                     r -= length if r >= length else 0
                     c -= length if c >= length else 0
                     other = r * length + c
-                    if cells[other] == old:
-                        cells[other] = new
-                        queue[end] = other
-                        end += 1
+                    # No branch to mispredict: written in any case, kept if it joins.
+                    joins = np.int64(cells[other] == old)
+                    cells[other] ^= np.uint8(joins * (old ^ new))
+                    queue[end] = other
+                    end += joins
     state[0], state[1], state[2], state[3] = s
     return n_clusters
 
 
 @compiled
-def run_chain(state, length, shifts, scale, burn_in, thinning, records):
+def run_chain(state, length, shifts, skips, burn_in, thinning, records):
     """Run one chain from parallel spins and fill ``records``, int8 (n_records, n_sites)."""
-    cells, queue = np.ones(length * length, np.uint8), np.empty(length * length, np.uint32)
+    cells, queue = np.ones(length * length, np.uint8), np.empty(length * length + 1, np.uint32)
     for record in range(len(records)):
         steps = burn_in if record == 0 else thinning
-        cluster_sweeps(cells, length, shifts, scale, queue, state, steps)
+        cluster_sweeps(cells, length, shifts, skips, queue, state, steps)
         for site in range(len(cells)):
             records[record, site] = np.int8(2) * np.int8(cells[site] & _ONE) - np.int8(1)
 
@@ -79,6 +86,7 @@ def run_chains(length: int, shifts: np.ndarray, chains: list[tuple]) -> None:
 
     def run(chain: tuple) -> None:
         seed, kappa, *rest = chain
-        run_chain(scalar_states(seed, 1)[0], length, shifts, -0.5 / kappa, *rest)
+        skips = skip_table(kappa, len(shifts))
+        run_chain(scalar_states(seed, 1)[0], length, shifts, skips, *rest)
 
     in_threads(run, chains)
