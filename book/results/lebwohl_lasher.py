@@ -28,7 +28,7 @@ OUTPUT = RESULTS / "lebwohl_lasher.json"
 #: Of the lattice; with 216 or 512 sites the heat capacity is largest near 1.13.
 TEMPERATURES = (1.05, 1.2, 1.0, 1.3)
 N_TRAINING, N_VALIDATION, N_TEST = 8_000, 1_000, 4_096
-N_SAMPLES, N_NODES = 2_048, 32  # of the thermodynamic integration
+N_SAMPLES, N_NODES = 1_536, 48  # of the thermodynamic integration
 OPTIONS: dict[str, Any] = {
     "n_latents": 5,
     "likelihood": "bingham",
