@@ -27,7 +27,7 @@ from mfvae.systems import Estimate, LebwohlLasher, MaierSaupe, System
 OUTPUT = RESULTS / "lebwohl_lasher.json"
 #: Of the lattice; with 216 or 512 sites the heat capacity is largest near 1.13.
 TEMPERATURES = (1.05, 1.2, 1.0, 1.3)
-N_TRAINING, N_VALIDATION, N_TEST = 8_000, 1_000, 4_096
+N_TRAINING, N_VALIDATION, N_TEST = 20_000, 1_000, 4_096
 N_SAMPLES, N_NODES = 1_536, 48  # of the thermodynamic integration
 OPTIONS: dict[str, Any] = {
     "n_latents": 5,
@@ -36,9 +36,9 @@ OPTIONS: dict[str, Any] = {
     "decoder": "linear",
     "prior": "mixture",
     "prior_options": {"n_components": 128, "covariance": "full", "width": 64},
-    "n_epochs": 6,
+    "n_epochs": 8,
     "batch_size": 64,
-    "learning_rate": 6e-3,
+    "learning_rate": 1e-2,
 }
 NAMES = ("length", "system", "temperature", "seed")
 FILTERS = {"length": "length", "system": "system", "temperature": "temperature", "seed": "seed"}
