@@ -188,9 +188,14 @@ def over_seeds(vectors: np.ndarray, patterns: np.ndarray | None) -> dict[str, li
     """Return what FastICA finds in one span from several seeds: mean residual, bit accuracy.
 
     Beyond the bound of ICA these scatter, and the last bits of a machine do what a seed does: the
-    spread is the tolerance with which a row can be computed again.
+    spread is the tolerance with which a row can be computed again. The columns of the span are
+    turned at random as well, which changes nothing but the bits.
     """
-    found = [unmix(vectors, method="ica", seed=seed) for seed in range(N_UNMIXINGS)]
+    found = []
+    for seed in range(N_UNMIXINGS):
+        normal = np.random.default_rng(seed).standard_normal((vectors.shape[1],) * 2)
+        turn = np.linalg.qr(normal)[0]
+        found.append(unmix(vectors @ turn, method="ica", seed=seed))
     kept = {"residual": [round(float(one.residuals.mean()), 5) for one in found]}
     if patterns is not None:
         accuracies = [align_patterns(one, patterns).bit_accuracy for one in found]
