@@ -39,6 +39,11 @@ def test_a_small_row_is_complete(sweep, span) -> None:
         assert 0 <= row[method]["residual"][0] <= row[method]["residual"][1]
         assert row[method]["stability"][1] <= row[method]["stability"][0] <= 1
     assert row["polished"]["bit_accuracy"] >= 0.5
+    if span != "linear decoder":
+        spread = row["ica"]["over_seeds"]
+        assert len(spread["residual"]) == len(spread["bit_accuracy"]) == sweep.N_UNMIXINGS
+        assert min(spread["residual"]) >= 0
+        assert max(spread["bit_accuracy"]) <= 1
     assert row["span_cpu_seconds"] >= 0
 
 

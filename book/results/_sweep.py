@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from filelock import FileLock
 import mfvae
 from mfvae.vae.storage import replace_file
 
-__all__ = ["RESULTS", "from_chapter", "run_sweep", "stored_rows", "sweep_command"]
+__all__ = ["RESULTS", "from_chapter", "further", "run_sweep", "stored_rows", "sweep_command"]
 
 PACKAGE = Path(__file__).resolve().parents[2] / "mfvae"
 RESULTS = PACKAGE / "data" / "results"
@@ -137,6 +138,27 @@ def run_sweep(
     return stored_rows(path, configuration)
 
 
+def further(script: dict[str, Any]) -> dict[str, Any]:
+    """Return a script as it is with its rows' replicates, which have a file of their own.
+
+    ``FURTHER`` is a list of keys, or a range of seeds, which ``compute_row`` takes as ``seed``
+    beside the key of every row, or of every one in ``REPEATED`` if there is that. So the rows that
+    pages show stay what they are, and means and intervals come with ``<name>_further.json``.
+    """
+    more, stem = script["FURTHER"], script["OUTPUT"].stem
+    script = {**script, "OUTPUT": script["OUTPUT"].with_stem(f"{stem}_further")}
+    if not isinstance(more, range):
+        return {**script, "ROWS": more}
+    compute_row = script["compute_row"]
+    return {
+        **script,
+        "NAMES": (*script["NAMES"], "seed"),
+        "FILTERS": {**script["FILTERS"], "seed": "seed"},
+        "ROWS": [(*key, seed) for seed in more for key in script.get("REPEATED", script["ROWS"])],
+        "compute_row": lambda *key: compute_row(*key[:-1], seed=key[-1]),
+    }
+
+
 def sweep_command(script: dict[str, Any], arguments: Sequence[str] | None = None) -> None:
     """Run a sweep as its command line says: which rows, whether anew, into which file.
 
@@ -145,9 +167,13 @@ def sweep_command(script: dict[str, Any], arguments: Sequence[str] | None = None
             ``OUTPUT``, ``ROWS``, ``NAMES``, ``compute_row`` and the value of ``configuration()``
             are as in `run_sweep`; ``FILTERS`` maps options that pick rows to the key's entry that
             each refers to, an option taking one or more of the values that occur. ``--output``
-            names another file.
+            names another file. If there is ``show``, it prints all rows in the end; ``--show``
+            computes nothing and prints. With ``FURTHER`` there is ``--further``: see `further`.
         arguments: The command line, by default the process's own.
     """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "FURTHER" in script and "--further" in given:
+        script = further(script)
     names, order, filters = (script[name] for name in ("NAMES", "ROWS", "FILTERS"))
     parser = argparse.ArgumentParser(description=script["__doc__"].splitlines()[0])
     for option, name in filters.items():
@@ -155,7 +181,15 @@ def sweep_command(script: dict[str, Any], arguments: Sequence[str] | None = None
         parser.add_argument(f"--{option}", nargs="*", type=type(values[0]), choices=values)
     parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
     parser.add_argument("--output", type=Path, default=script["OUTPUT"])
-    given = vars(parser.parse_args(arguments))
+    show = script.get("show", lambda rows: None)
+    if "show" in script:
+        parser.add_argument("--show", action="store_true", help="print the rows and stop")
+    if "FURTHER" in script:
+        parser.add_argument("--further", action="store_true", help="other seeds or draws instead")
+    given = vars(parser.parse_args(given))
+    if given.get("show"):
+        show(stored_rows(given["output"]))
+        return
 
     def wanted(key: tuple) -> bool:
         return all(
@@ -163,7 +197,7 @@ def sweep_command(script: dict[str, Any], arguments: Sequence[str] | None = None
             for option, name in filters.items()
         )
 
-    run_sweep(
+    rows = run_sweep(
         given["output"],
         script["configuration"](),
         order,
@@ -172,3 +206,4 @@ def sweep_command(script: dict[str, Any], arguments: Sequence[str] | None = None
         wanted=wanted,
         again=given["again"],
     )
+    show(rows)

@@ -89,6 +89,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 BETAS = (1, 10, 30, 100, 150, 200, 300, 2000)
 #: Number of seeds of the paper's networks, which take five times as long.
 PAPER_SEEDS = {1: 3, 10: 3, 30: 1, 100: 5, 150: 5, 200: 1, 300: 1, 2000: 1}
+#: The others of five, in a file of their own.
+FURTHER = [
+    ("three-phases", "paper", "bernoulli", beta, s)
+    for s in range(1, 5)
+    for beta, n in PAPER_SEEDS.items()
+    if s >= n
+]
+FURTHER += [("three-phases", "constant", "bernoulli", 100, s) for s in (3, 4)]
 NAMES = ("data", "variant", "likelihood", "beta", "seed")
 FILTERS = {"data": "data", "variant": "variant", "beta": "beta", "seed": "seed"}
 ROWS = [("three-phases", "dense", "bernoulli", beta, s) for beta in BETAS for s in range(5)]

@@ -24,6 +24,7 @@ CRITICAL = float(Ising2D.CRITICAL_TEMPERATURE)
 N_TRAINING, N_TEST = 20_000, 4_096
 NAMES = ("system", "temperature", "n_sites", "n_latents")
 FILTERS = {"system": "system"}
+FURTHER = range(1, 5)  # seeds: other patterns, data and networks
 
 CNN = {"channels": [16, 32], "padding_mode": "circular"}
 #: Arguments of the estimator, as in the chapters.
@@ -75,12 +76,12 @@ ROWS = (
 )
 
 
-def build_system(name: str, n_sites: int) -> Any:
+def build_system(name: str, n_sites: int, seed: int = 0) -> Any:
     """Return one of the four systems."""
     if name == "ising":
         return Ising2D(round(n_sites**0.5))
     if name == "hopfield":
-        return Hopfield.random(n_sites, 3, seed=0)
+        return Hopfield.random(n_sites, 3, seed=seed)
     return CurieWeiss(n_sites) if name == "curie-weiss" else MaierSaupe(n_sites)
 
 
@@ -95,12 +96,13 @@ def compute_row(
     n_sites: int,
     n_latents: int,
     *,
+    seed: int = 0,
     n_training: int = N_TRAINING,
     n_test: int = N_TEST,
     **options: Any,
 ) -> dict[str, Any]:
     """Judge, train and measure one row; the keyword arguments may shrink it."""
-    system = build_system(name, n_sites)
+    system, apart = build_system(name, n_sites, seed), 100 * seed
     demand = capacity_demand(system, temperature)
     supply = capacity_supply(n_sites, n_latents)
     verdict = capacity_verdict(demand.dual_total_correlation, supply)
@@ -108,9 +110,11 @@ def compute_row(
     for key in ("encoder_options", "decoder_options"):
         given = settings.get(key, {})
         settings[key] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-    vae = mfvae.MeanFieldVAE(n_latents, **settings, device="cpu", progress=False)
-    vae.fit(system.sample(temperature, n_training, seed=1))
-    report = capacity(vae, system.sample(temperature, n_test, seed=2), temperature, system)
+    shown = {"device": "cpu", "progress": False}
+    vae = mfvae.MeanFieldVAE(n_latents, **{"random_state": seed, **settings}, **shown)
+    vae.fit(system.sample(temperature, n_training, seed=1 + apart))
+    x = system.sample(temperature, n_test, seed=2 + apart)
+    report = capacity(vae, x, temperature, system)
     measured = ("rate", "mutual_information", "prior_mismatch", "sphere_packing", "gap_bound")
     return {
         "supply": round(supply, 4),

@@ -25,6 +25,7 @@ from mfvae.systems import CurieWeiss, Hopfield, Ising2D, MaierSaupe
 OUTPUT = RESULTS / "conditional_tc.json"
 NAMES = ("system", "n_latents")
 FILTERS = {"system": "system", "latents": "n_latents"}
+FURTHER = range(1, 5)  # seeds: other patterns, data, networks and estimators
 LENGTH, N_PATTERNS = 8, 3
 N_TRAINING, N_TEST, N_IMPORTANCE, N_BLOCKS = 4_000, 4_000, 8, 64
 N_EPOCHS = 10  # of the density ratio's network
@@ -96,7 +97,7 @@ ROWS = [
 ]
 
 
-def build_system(name: str) -> tuple[Any, float]:
+def build_system(name: str, seed: int = 0) -> tuple[Any, float]:
     """Return a system of ``LENGTH**2`` sites and the temperature of its transition."""
     n_sites = LENGTH**2
     if name == "ising":
@@ -104,7 +105,7 @@ def build_system(name: str) -> tuple[Any, float]:
     if name == "maier-saupe":
         return MaierSaupe(n_sites), 0.2202
     if name == "hopfield":
-        return Hopfield.random(n_sites, N_PATTERNS, seed=0), 1.0
+        return Hopfield.random(n_sites, N_PATTERNS, seed=seed), 1.0
     return CurieWeiss(n_sites), 1.0
 
 
@@ -112,12 +113,13 @@ def compute_row(
     name: str,
     n_latents: int,
     *,
+    seed: int = 0,
     n_training: int | None = None,
     n_test: int | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Train and evaluate one row; the keyword arguments may shrink it."""
-    system, transition = build_system(name)
+    (system, transition), apart = build_system(name, seed), 100 * seed
     settings = SYSTEMS[name]
     temperatures = np.round(np.array(settings["reduced"]) * transition, 4)
     n_training = n_training or settings.get("n_samples", N_TRAINING)
@@ -129,13 +131,17 @@ def compute_row(
         for key, value in settings["options"].items()
     }
     vae = mfvae.MeanFieldVAE(
-        n_latents, **{"prior": "spline", **given, **options}, device="cpu", progress=False
+        n_latents,
+        **{"prior": "spline", "random_state": seed, **given, **options},
+        device="cpu",
+        progress=False,
     )
-    x = system.sample(temperatures, n_training, seed=1)
+    x = system.sample(temperatures, n_training, seed=1 + apart)
     vae.fit(x.reshape(-1, *x.shape[2:]), conditions=np.repeat(temperatures, n_training))
-    x = system.sample(temperatures, n_test, seed=2)
+    x = system.sample(temperatures, n_test, seed=2 + apart)
     rows, conditions = x.reshape(-1, *x.shape[2:]), np.repeat(temperatures, n_test)
-    elbo = vae.score_samples(rows, conditions, method="elbo", n_importance=N_IMPORTANCE, seed=3)
+    draws = {"n_importance": N_IMPORTANCE, "seed": 3 + apart}
+    elbo = vae.score_samples(rows, conditions, method="elbo", **draws)
     gaps = []
     for temperature, part, bound in zip(
         temperatures, x, elbo.reshape(len(temperatures), -1), strict=True
@@ -147,7 +153,7 @@ def compute_row(
         warnings.simplefilter("ignore", SaturationWarning)
         lattice = (LENGTH, LENGTH) if name == "ising" else None
         found = total_correlation(
-            vae, rows, conditions, seed=4, lattice_shape=lattice, n_epochs=N_EPOCHS
+            vae, rows, conditions, seed=4 + apart, lattice_shape=lattice, n_epochs=N_EPOCHS
         )
     each = found.by_condition.values()
     pairs = found.two_point[np.triu_indices(system.n_sites, 1)]

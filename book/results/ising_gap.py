@@ -43,6 +43,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 #: The rows of the sweep, by what names them.
 NAMES = ("system", "n_latents", "variant")
 FILTERS = {"system": "system", "latents": "n_latents", "variant": "variant"}
+FURTHER = range(1, 5)  # seeds: other data and networks
 ROWS = sorted(
     [("ising", d, "base") for d in (1, 64, 4, 16)]
     + [("curie-weiss", 1, "base")]
@@ -52,6 +53,8 @@ ROWS = sorted(
     + [("ising", d, "dense") for d in (16, 1)]
     + [("ising", d, variant) for variant in ("other seed", "slow") for d in (1, 16)]
 )
+#: What is repeated with further seeds.
+REPEATED = [row for row in ROWS if row[2] != "other seed"]
 
 
 def system_and_temperature(name: str, length: int = LENGTH) -> tuple[Any, float]:
@@ -68,14 +71,15 @@ def average(values: np.ndarray) -> Estimate:
 
 
 def evaluate(
-    vae: mfvae.MeanFieldVAE, system: Any, temperature: float, n_test: int = N_TEST
+    vae: mfvae.MeanFieldVAE, system: Any, temperature: float, n_test: int = N_TEST, apart: int = 0
 ) -> dict[str, Estimate]:
     """Return ELBO gap, IWAE gap and rate on configurations the training has not seen, nats.
 
     The importance-weighted gap is the ELBO's less the mean difference of the two bounds, which
     fluctuates little and is averaged over fewer configurations.
     """
-    chains = system.sample_chains([temperature], N_CHAINS, n_test // N_CHAINS, seed=3)[0]
+    n_records = n_test // N_CHAINS
+    chains = system.sample_chains([temperature], N_CHAINS, n_records, seed=3 + apart)[0]
     x = chains.reshape(-1, system.n_sites)
     elbo = vae.score_samples(x, method="elbo", n_importance=2, seed=4)
     gap = average(system.log_prob(x, temperature) - elbo)
@@ -114,16 +118,17 @@ def train(
     variant: dict[str, Any],
     n_training: int = N_TRAINING,
     n_validation: int = N_VALIDATION,
+    seed: int = 0,
 ) -> mfvae.MeanFieldVAE:
     """Train one network on equilibrium samples of one temperature."""
-    variant = dict(variant)
+    variant, apart = {"random_state": seed} | variant, 100_000 * seed
     network, options = variant.pop("network"), variant.pop("options")
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     redraw = None
     if variant.pop("fresh", False):
 
         def redraw(epoch: int) -> tuple[np.ndarray, None]:
-            return system.sample(temperature, n_training, seed=1000 + epoch), None
+            return system.sample(temperature, n_training, seed=1000 + epoch + apart), None
 
     vae = mfvae.MeanFieldVAE(
         n_latents,
@@ -135,21 +140,21 @@ def train(
         progress=False,
         **{"prior": "spline", **variant},
     )
-    held_out = system.sample(temperature, n_validation, seed=2)
-    x = system.sample(temperature, n_training, seed=1)
+    held_out = system.sample(temperature, n_validation, seed=2 + apart)
+    x = system.sample(temperature, n_training, seed=1 + apart)
     return vae.fit(x, validation=(held_out, None), redraw=redraw)
 
 
 def compute_row(
-    name: str, n_latents: int, variant: str, length: int = LENGTH, **counts: int
+    name: str, n_latents: int, variant: str, length: int = LENGTH, *, seed: int = 0, **counts: int
 ) -> dict[str, Any]:
     """Train and evaluate one row; ``counts`` may shrink ``n_training``, ``n_test``, …"""
     n_test = counts.pop("n_test", N_TEST)
     n_generated = counts.pop("n_generated", N_GENERATED)
     system, temperature = system_and_temperature(name, length)
     processor_started = time.process_time()
-    vae = train(system, temperature, n_latents, VARIANTS[variant], **counts)
-    found = evaluate(vae, system, temperature, n_test)
+    vae = train(system, temperature, n_latents, VARIANTS[variant], seed=seed, **counts)
+    found = evaluate(vae, system, temperature, n_test, apart=100_000 * seed)
     found |= observables(vae, system, n_generated)
     return {
         **{key: [round(e.value, 4), round(e.stderr, 4)] for key, e in found.items()},

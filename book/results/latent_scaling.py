@@ -26,6 +26,7 @@ TEMPERATURES = (0.6, 1.0, 1.5)
 SIZES = (64, 256, 1024, 4096)
 NAMES = ("temperature", "n_sites")
 FILTERS = {"temperature": "temperature"}
+FURTHER = range(1, 2)  # a fifth seed beside the four of a row
 ROWS = [(temperature, n_sites) for n_sites in SIZES for temperature in TEMPERATURES]
 #: Every epoch draws new configurations.
 N_TRAINING, N_TEST, N_SEEDS = 8_000, 4_096, 4
@@ -76,15 +77,20 @@ def compute_row(
     temperature: float,
     n_sites: int,
     *,
+    seed: int = 0,
     n_training: int = N_TRAINING,
     n_test: int = N_TEST,
     n_seeds: int = N_SEEDS,
     **options: Any,
 ) -> dict[str, Any]:
-    """Train and measure one row; the keyword arguments may shrink it."""
+    """Train and measure one row; the keyword arguments may shrink it.
+
+    Row 0 has the first ``n_seeds`` seeds, row 1 the next one, and so on.
+    """
     system = CurieWeiss(n_sites)
+    seeds = range(n_seeds) if seed == 0 else range(n_seeds + seed - 1, n_seeds + seed)
     ratios, sides = [], {"gap": [], "rate": [], "best_cut": []}
-    for seed in range(n_seeds):
+    for seed in seeds:
 
         def draw(epoch: int, seed: int = seed) -> tuple[np.ndarray, None]:
             return system.sample(temperature, n_training, seed=1000 * seed + epoch), None

@@ -23,6 +23,7 @@ from mfvae.systems import MaierSaupe, to_components
 OUTPUT = RESULTS / "nematic_parameters.json"
 NAMES = ("likelihood", "decoder")
 FILTERS = {"likelihood": "likelihood"}
+FURTHER = range(1, 5)  # seeds: other data and networks
 ROWS = [("bingham", "linear"), ("bingham", "mlp"), ("bingham-rotation", "mlp")]
 CONFIGURATION: dict[str, Any] = {
     "n_sites": 64,
@@ -41,24 +42,29 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
-def compute_row(likelihood: str, decoder: str, **smaller: Any) -> dict[str, Any]:
+def compute_row(likelihood: str, decoder: str, *, seed: int = 0, **smaller: Any) -> dict[str, Any]:
     """Train and evaluate one row; the keyword arguments replace entries of the configuration."""
     setting = {**CONFIGURATION, **smaller}
     system, temperatures = MaierSaupe(setting["n_sites"]), np.array(setting["temperatures"])
 
-    def draw(n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        x = system.sample(temperatures, n_samples, seed=seed)
+    def draw(n_samples: int, part: int) -> tuple[np.ndarray, np.ndarray]:
+        x = system.sample(temperatures, n_samples, seed=part + 100 * seed)
         return x.reshape(-1, *x.shape[2:]), np.repeat(temperatures, n_samples)
 
     x, t = draw(setting["n_training"], 1)
     vae = mfvae.MeanFieldVAE(
-        likelihood=likelihood, decoder=decoder, progress=False, device="cpu", **setting["options"]
+        likelihood=likelihood,
+        decoder=decoder,
+        progress=False,
+        device="cpu",
+        random_state=seed,
+        **setting["options"],
     )
     started = time.process_time()
     vae.fit(x, conditions=t)
     seconds = time.process_time() - started
     gaps = mfvae.measure.exact_gap(
-        vae, system, temperatures, setting["n_test"], seed=2, n_importance=8
+        vae, system, temperatures, setting["n_test"], seed=2 + 100 * seed, n_importance=8
     )
     x_test, t_test = draw(setting["n_test"], 3)
     train, test = t >= 0.2, t_test >= 0.2

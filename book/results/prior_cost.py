@@ -23,6 +23,7 @@ from mfvae.systems import Hopfield, MaierSaupe
 OUTPUT = RESULTS / "prior_cost.json"
 NAMES = ("system", "prior")
 FILTERS = {"system": "system", "prior": "prior"}
+FURTHER = range(1, 5)  # seeds: other patterns, data and networks
 N_SITES, N_PATTERNS = 256, 3
 N_TRAINING, N_TEST, N_IMPORTANCE = 4_000, 2_048, 64
 
@@ -59,10 +60,10 @@ PRIORS: dict[str, dict[str, Any]] = {
 ROWS = [(system, prior) for system in SYSTEMS for prior in PRIORS]
 
 
-def build_system(name: str, n_sites: int = N_SITES) -> Hopfield | MaierSaupe:
+def build_system(name: str, n_sites: int = N_SITES, seed: int = 0) -> Hopfield | MaierSaupe:
     """Return one of the two systems."""
     if name == "hopfield":
-        return Hopfield.random(n_sites, N_PATTERNS, seed=0)
+        return Hopfield.random(n_sites, N_PATTERNS, seed=seed)
     return MaierSaupe(n_sites)
 
 
@@ -70,15 +71,16 @@ def compute_row(
     name: str,
     prior: str,
     *,
+    seed: int = 0,
     n_sites: int = N_SITES,
     n_training: int = N_TRAINING,
     n_test: int = N_TEST,
     **options: Any,
 ) -> dict[str, Any]:
     """Train and evaluate one row; the keyword arguments may shrink it."""
-    system = build_system(name, n_sites)
+    system, apart = build_system(name, n_sites, seed), 100 * seed
     temperatures = SYSTEMS[name]["temperatures"]
-    x = system.sample(temperatures, n_training, seed=1)
+    x = system.sample(temperatures, n_training, seed=1 + apart)
     vae = mfvae.MeanFieldVAE(
         **{
             **SYSTEMS[name]["options"],
@@ -86,6 +88,7 @@ def compute_row(
             "prior_options": PRIORS[prior],
             "device": "cpu",
             "progress": False,
+            "random_state": seed,
             **options,
         }
     )
@@ -94,7 +97,7 @@ def compute_row(
     cpu_seconds = time.process_time() - cpu_started
     gaps = {
         method: mfvae.measure.exact_gap(
-            vae, system, temperatures, n_test, seed=2, method=method, n_importance=k
+            vae, system, temperatures, n_test, seed=2 + apart, method=method, n_importance=k
         )
         for method, k in (("elbo", 16), ("iwae", N_IMPORTANCE))
     }

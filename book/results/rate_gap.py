@@ -27,6 +27,7 @@ TEMPERATURES = (CRITICAL, 2.6)
 N_TEST = 16_384
 NAMES = ("temperature", "n_latents", "beta")
 FILTERS = {"latents": "n_latents", "beta": "beta"}
+FURTHER = range(1, 5)  # seeds: other data and networks
 LATENTS = (1, 2, 4, 8, 16, 32, 64)
 ROWS = (
     [(2.6, d, 1.0) for d in LATENTS]
@@ -36,14 +37,21 @@ ROWS = (
 
 
 def compute_row(
-    temperature: float, n_latents: int, beta: float, length: int = LENGTH, **counts: int
+    temperature: float,
+    n_latents: int,
+    beta: float,
+    length: int = LENGTH,
+    *,
+    seed: int = 0,
+    **counts: int,
 ) -> dict[str, Any]:
     """Train and evaluate one row; ``counts`` may shrink ``n_training`` and ``n_validation``."""
     n_test = counts.pop("n_test", N_TEST)
     system, started = Ising2D(length), time.process_time()
     variant = {"network": "cnn", "options": CNN, "n_epochs": 10, "beta": beta}
-    vae = train(system, temperature, n_latents, variant, **counts)
-    x = system.sample_chains([temperature], N_CHAINS, n_test // N_CHAINS, seed=3)[0]
+    vae = train(system, temperature, n_latents, variant, seed=seed, **counts)
+    n_records, test = n_test // N_CHAINS, 3 + 100_000 * seed
+    x = system.sample_chains([temperature], N_CHAINS, n_records, seed=test)[0]
     x = x.reshape(-1, system.n_sites)
     gap = system.log_prob(x, temperature) - vae.score_samples(
         x, method="elbo", n_importance=2, seed=4

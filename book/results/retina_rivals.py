@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _sweep import RESULTS, run_sweep, stored_rows
+from _sweep import RESULTS, further, run_sweep, stored_rows
 
 from mfvae import MeanFieldVAE, compare, measure
 from mfvae.data import RetinaWords, load_retina
@@ -87,6 +87,9 @@ MODELS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "deep VAE, 16 latents": ("vae", {"n_latents": 16, **DEEP}, False),
 }
 ROWS = [(split, model) for split in SPLITS for model in MODELS]
+NAMES = ("split", "model")
+FILTERS: dict[str, str] = {}
+FURTHER = range(1, 5)  # seeds of the fit: the splits, and so the pairs of rows, stay
 
 
 def build(model: str, seed: int = 0, checkpoint_path: Path | None = None) -> Any:
@@ -111,12 +114,19 @@ def build(model: str, seed: int = 0, checkpoint_path: Path | None = None) -> Any
 def compute_row(
     retina: RetinaWords, split: str, name: str, seed: int = 0, checkpoints: Path | None = None
 ) -> dict[str, Any]:
-    """Fit one model to one split and return what it does on the held-out words."""
-    rows = retina.split_rows(split, seed=seed)
+    """Fit one model to one split and return what it does on the held-out words.
+
+    The seed is that of the fit; the held-out words are those of the first.
+    """
+    rows = retina.split_rows(split, seed=0)
     train, test = (retina.flat()[part] for part in rows)
     trials = rows[1] // retina.n_bins
     started, processor = time.perf_counter(), time.process_time()
-    kept = checkpoints / f"{split}, {name}" if checkpoints and MODELS[name][0] == "vae" else None
+    kept = (
+        checkpoints / f"{split}, {name}, {seed}"
+        if checkpoints and MODELS[name][0] == "vae"
+        else None
+    )
     model = build(name, seed, kept).fit(train)
     fit_seconds, fit_processor = time.perf_counter() - started, time.process_time() - processor
     scored = time.perf_counter()
@@ -220,9 +230,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--split", choices=SPLITS)
     parser.add_argument("--model", nargs="*", choices=tuple(MODELS))
     parser.add_argument("--short", action="store_true", help="only rows of a few minutes")
+    parser.add_argument("--further", action="store_true", help="other seeds instead")
     parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
     parser.add_argument("--show", action="store_true", help="print the tables and stop")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--output", type=Path)
     parser.add_argument(
         "--checkpoints", type=Path, help="folder from which an interrupted training goes on"
     )
@@ -232,11 +243,18 @@ def main(arguments: list[str] | None = None) -> None:
         print("the recording is not here (`make data` fetches it): nothing is computed")
         return
     shared = configuration(retina)
-    rows = stored_rows(options.output, shared)
+
+    def fit(split: str, model: str, seed: int = 0) -> dict[str, Any]:
+        return compute_row(retina, split, model, seed, options.checkpoints)
+
+    script = globals() | {"compute_row": fit}
+    script = further(script) if options.further else script
+    output = options.output or script["OUTPUT"]
+    rows = stored_rows(output, shared)
     if not options.show:
 
-        def wanted(key: tuple[str, str]) -> bool:
-            split, model = key
+        def wanted(key: tuple) -> bool:
+            split, model, *_ = key
             return (
                 options.split in (None, split)
                 and (not options.model or model in options.model)
@@ -244,11 +262,11 @@ def main(arguments: list[str] | None = None) -> None:
             )
 
         rows = run_sweep(
-            options.output,
+            output,
             shared,
-            ROWS,
-            lambda split, model: compute_row(retina, split, model, checkpoints=options.checkpoints),
-            names=("split", "model"),
+            script["ROWS"],
+            script["compute_row"],
+            names=script["NAMES"],
             wanted=wanted,
             again=options.again,
         )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
 
 from mfvae import compare
 from mfvae.vae.estimator import MeanFieldVAE
@@ -19,15 +21,23 @@ from mfvae.vae.polish import polish
 
 __all__ = ["Fit", "Ladder", "tolerated"]
 
+Task = tuple[str, int, str, Any]  # kind, size, name, model: what `fit_and_score` takes first
+
 RUNGS = (1, 2, 3, 4, 6, 8, 12, 16)  # more are not few
 COMPONENTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24)
 STILL_RISING = 0.05  # nats a word that a longer run must not bring
 STEP_UP = 0.02  # nats a word, below which a larger model is no better
+LEAST_TO_SHARE = 400_000  # letters to train on, below which workers start up for too little
 
 
 def tolerated(gain: float) -> float:
     """Return the nats a word that a model may be behind the best one, whose gain is given."""
     return max(0.05, 0.015 * gain)
+
+
+def pairs_of(values: Sequence[int]) -> list[Sequence[int]]:
+    """Return consecutive pairs, the last perhaps alone."""
+    return [values[i : i + 2] for i in range(0, len(values), 2)]
 
 
 @dataclass
@@ -46,6 +56,51 @@ class Fit:
     trained: bool  #: False where a longer run would bring more than 0.05 nats a word.
 
 
+def _train(model: Any, parts: dict[str, np.ndarray]) -> None:
+    is_vae, started = isinstance(model, MeanFieldVAE), time.perf_counter()
+    model.fit(parts["train"], **({"validation": (parts["validate"], None)} if is_vae else {}))
+    if not is_vae:  # which keeps its own time
+        model.seconds_ = time.perf_counter() - started
+
+
+def _polish(vae: MeanFieldVAE, parts: dict[str, np.ndarray]) -> None:
+    sets = [vae.as_tensors(parts[part], None) for part in ("train", "validate")]
+    polish(vae.module_, *sets, vae.get_params() | {"polish_steps": 400})
+
+
+def fit_and_score(
+    kind: str,
+    size: int,
+    name: str,
+    model: Any,
+    parts: dict[str, np.ndarray],
+    folder: Path | None,
+    train: Callable[[Any, dict[str, np.ndarray]], None] = _train,
+) -> Fit:
+    """Train a model on one thread, or take what an earlier run left, and score it.
+
+    A task of its own: its bits do not depend on where it runs, or beside what.
+    """
+    path = folder and folder / name.replace(" ", "-").replace(",", "")
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # traps in the words are the report's to tell
+        try:
+            model = type(model).load(path)
+        except Exception:  # no folder, not there, or damaged
+            train(model, parts)
+            if path:
+                model.save(path)
+        trained, scored, seconds = True, model, getattr(model, "seconds_", 0.0)
+        if isinstance(model, MeanFieldVAE):
+            losses = model.history_["validation_loss"]  # in one cycle the last fifth gains most
+            tail = -(-len(losses) // 5)
+            trained = min(losses[:-tail]) - min(losses[-tail:]) < 5 * STILL_RISING
+            scored, seconds = compare.ScoredVAE(model, n_importance=128), model.training_seconds_
+        held_out, test = (scored.score_samples(parts[part]) for part in ("validate", "test"))
+    facts = scored.n_parameters, float(seconds), float(getattr(model, "log_prob_stderr", 0.0))
+    return Fit(name, kind, size, model, held_out.mean(), test, *facts, trained)
+
+
 @dataclass
 class Ladder:
     """Models of one set of words, cheapest first."""
@@ -54,7 +109,8 @@ class Ladder:
     folder: Path | None  #: Where models are kept as they end, without pickles.
     seeds: list[int]  #: Of mixtures and VAEs, of their second runs, of pairwise models, of RBMs.
     quick: bool  #: One run a VAE, shorter rivals, no RBM and no likelihood climb.
-    n_seen: int  #: Directions that the screen saw; without any the ladder ends at one latent.
+    n_seen: int  #: Directions that the screen saw; without any the ladder ends at two latents.
+    n_jobs: int | None = -1  #: Of joblib.
     fits: list[Fit] = field(default_factory=list)
 
     @property
@@ -63,31 +119,31 @@ class Ladder:
         return [d for d in RUNGS if d <= max(4, self.parts["train"].shape[1] // 3)]
 
     def climb(self) -> Iterator[str]:
-        """Fit all models, yield the name of each when it is done."""
-        yield self._add("independent", 0, "independent", compare.IndependentModel())
+        """Fit all models, yield the name of each when it is done.
+
+        Two rungs at a time, on however many workers, so that the models do not depend on these.
+        """
+        yield from self._add(("independent", 0, "independent", compare.IndependentModel()))
         best = base = self.fits[0].level
-        before, stalled = -np.inf, 0
-        for k in [k for k in COMPONENTS if 20 * k <= len(self.parts["train"])]:
-            mixture = compare.BernoulliMixture(k, n_init=6, random_state=self.seeds[0])
-            yield self._add("mixture", k, f"mixture of {k}", mixture)
-            if self.fits[-1].level - before < STEP_UP:
+        stalled = 0
+        for pair in pairs_of([k for k in COMPONENTS if 20 * k <= len(self.parts["train"])]):
+            options = {"n_init": 6, "random_state": self.seeds[0]}
+            mixtures = [compare.BernoulliMixture(k, **options) for k in pair]
+            names = [f"mixture of {k}" for k in pair]
+            yield from self._add(*zip(repeat("mixture"), pair, names, mixtures))
+            levels = [fit.level for fit in self.fits[-len(pair) - 1 :]]
+            if min(np.diff(levels)) < STEP_UP:
                 break
-            before = self.fits[-1].level
-        for d in self.rungs:
-            yield from self._vae(d)
-            before, best = best, max(best, self.best("vae").level)
-            stalled = stalled + 1 if best - before < STEP_UP else 0
-            if stalled == 2 or (stalled and d > self.n_seen):
+        for pair in pairs_of(self.rungs):
+            rivals = self._pairwise() if self.n_seen and pair[0] == self.rungs[0] else []
+            yield from self._add(*rivals, *(task for d in pair for task in self._vae(d)))
+            for d in pair:
+                before, best = best, max(best, self.best("vae", size=d).level)
+                stalled = stalled + 1 if best - before < STEP_UP else 0
+            if stalled >= 2 or (stalled and d > self.n_seen):
                 break
         if not self.n_seen:
             return
-        options = {"n_steps": 300, "n_chains": 500, "learning_rate": 0.02, "ridge": 20.0}
-        options |= {"n_annealing_chains": 200, "n_annealing_steps": 600 if self.quick else 1500}
-        for method in ("pseudo-likelihood",) if self.quick else ("pseudo-likelihood", "both"):
-            name = f"pairwise, {method.replace('both', 'likelihood')}"
-            seed = self.seeds[2]
-            model = compare.PairwiseMaximumEntropy(method=method, random_state=seed, **options)
-            yield self._add("pairwise", 2, name, model)
         rival = self.best("mixture", "pairwise").level
         while True:  # rungs that were left out below the first that is not behind
             top, sizes = self.best("vae").level, {f.size for f in self.fits if f.kind == "vae"}
@@ -96,14 +152,14 @@ class Ladder:
             below = max((d for d in sizes if d < enough), default=0)
             if enough - below < 2 or top - least < rival - top:  # or a rival settles it
                 break
-            yield from self._vae((enough + below) // 2)
-        yield from self._vae(min(2, enough), deep=True)
+            yield from self._add(*self._vae((enough + below) // 2))
+        yield from self._add(*self._vae(min(2, enough), deep=True))
         n, before = max(8, -(-250_000 // len(self.parts["train"]))), -np.inf
         for n_epochs in () if self.quick else (n, 2 * n, 4 * n):  # one that has stopped rising
             self.fits = [fit for fit in self.fits if fit.kind != "rbm"]
             options = {"n_annealing_chains": 200, "n_annealing_steps": 1500, "n_epochs": n_epochs}
             model = compare.RestrictedBoltzmannMachine(32, random_state=self.seeds[3], **options)
-            yield self._add("rbm", 32, f"RBM, 32 hidden, {n_epochs} epochs", model)
+            yield from self._add(("rbm", 32, f"RBM, 32 hidden, {n_epochs} epochs", model))
             self.fits[-1].trained = self.fits[-1].level - before < STILL_RISING
             if self.fits[-1].trained:
                 break
@@ -116,40 +172,29 @@ class Ladder:
 
     def polished(self, fit: Fit) -> Fit:
         """Add a VAE of the ladder after some steps on the importance-weighted bound."""
-        vae = copy.deepcopy(fit.model)
-        sets = [vae.as_tensors(self.parts[part], None) for part in ("train", "validate")]
-        steps = partial(polish, vae.module_, *sets, vae.get_params() | {"polish_steps": 400})
-        self._add("vae", fit.size, f"{fit.name}, polished", vae, steps)
+        task = "vae", fit.size, f"{fit.name}, polished", copy.deepcopy(fit.model)
+        self.fits.append(fit_and_score(*task, self.parts, self.folder, _polish))
         return self.fits[-1]
 
-    def _add(self, kind: str, size: int, name: str, model: Any, fit: Any = None) -> str:
-        """Fit a model, or take what an earlier run left, and score it; return its name."""
-        path = self.folder and self.folder / name.replace(" ", "-").replace(",", "")
-        is_vae = isinstance(model, MeanFieldVAE)
-        options = {"validation": (self.parts["validate"], None)} if is_vae else {}
-        try:
-            model = type(model).load(path)
-        except Exception:  # no folder, not there, or damaged
-            started = time.perf_counter()
-            with warnings.catch_warnings():  # traps in the words are the report's to tell
-                warnings.simplefilter("ignore", UserWarning)
-                fit() if fit else model.fit(self.parts["train"], **options)
-            if not is_vae:  # which keeps its own time
-                model.seconds_ = time.perf_counter() - started
-            if path:
-                model.save(path)
-        trained, scored, seconds = True, model, getattr(model, "seconds_", 0.0)
-        if is_vae:
-            losses = model.history_["validation_loss"]  # in one cycle the last fifth gains most
-            tail = -(-len(losses) // 5)
-            trained = min(losses[:-tail]) - min(losses[-tail:]) < 5 * STILL_RISING
-            scored, seconds = compare.ScoredVAE(model, n_importance=128), model.training_seconds_
-        held_out, test = (scored.score_samples(self.parts[part]) for part in ("validate", "test"))
-        facts = scored.n_parameters, float(seconds), float(getattr(model, "log_prob_stderr", 0.0))
-        self.fits.append(Fit(name, kind, size, model, held_out.mean(), test, *facts, trained))
-        return name
+    def _add(self, *tasks: Task) -> Iterator[str]:
+        """Fit models side by side, yield the name of each when it is done."""
+        work = (delayed(fit_and_score)(*task, self.parts, self.folder) for task in tasks)
+        small = len(tasks) == 1 or self.parts["train"].size < LEAST_TO_SHARE
+        n_jobs = 1 if small else self.n_jobs
+        for fit in Parallel(n_jobs=n_jobs, return_as="generator")(work):
+            self.fits.append(fit)
+            yield fit.name
 
-    def _vae(self, d: int, *, deep: bool = False) -> Iterator[str]:
+    def _pairwise(self) -> list[Task]:
+        options = {"n_steps": 300, "n_chains": 500, "learning_rate": 0.02, "ridge": 20.0}
+        options |= {"n_annealing_chains": 200, "n_annealing_steps": 600 if self.quick else 1500}
+        options |= {"random_state": self.seeds[2]}
+        methods = ("pseudo-likelihood", "both")[: 1 if self.quick else 2]
+        models = [compare.PairwiseMaximumEntropy(method=m, **options) for m in methods]
+        names = [f"pairwise, {m.replace('both', 'likelihood')}" for m in methods]
+        return list(zip(repeat("pairwise"), repeat(2), names, models))
+
+    def _vae(self, d: int, *, deep: bool = False) -> list[Task]:
         n_train = len(self.parts["train"])
         n_steps = 600 if self.quick or n_train < 8000 else 1000 if n_train < 50_000 else 3000
         options = {"encoder": "mlp", "encoder_options": {"widths": (128,)}, "decoder": "linear"}
@@ -159,7 +204,8 @@ class Ladder:
         if deep:
             options |= {"learning_rate": 5e-3, "decoder": "mlp"}
             options |= {"decoder_options": {"widths": (64,)}}
-        for number, seed in enumerate(self.seeds[: 1 if self.quick or deep else 2]):
-            kind, name = ("deep", "deep VAE") if deep else ("vae", "VAE")
-            vae = MeanFieldVAE(d, random_state=seed, **options)
-            yield self._add(kind, d, f"{name}, {d} latents, seed {number}", vae)
+        kind, name = ("deep", "deep VAE") if deep else ("vae", "VAE")
+        return [
+            (kind, d, f"{name}, {d} latents, seed {k}", MeanFieldVAE(d, random_state=s, **options))
+            for k, s in enumerate(self.seeds[: 1 if self.quick or deep else 2])
+        ]

@@ -146,11 +146,15 @@ def _statistics(report: Report, figure: Figure) -> None:
     count = np.array(laws["data"])
     left.set(xlabel="ones K", ylabel="P(K)", ylim=(0.3 * count[count > 0].min(), 2 * count.max()))
     left.legend()
-    for axes, name in zip(others, ("pairs", "third"), strict=True):
+    names = {"pairs": "covariances", "third": "triples"}
+    for axes, (name, what) in zip(others, names.items(), strict=True):
         axes.plot(*check[name], ".", ms=2)
         if check[name].size:
             axes.plot(*[[check[name].min(), check[name].max()]] * 2, "C3", lw=1)
-        axes.set(xlabel=f"{name}, data", ylabel="model")
+        else:
+            axes.set(xticks=(), yticks=())
+            axes.text(0.5, 0.5, "none is frequent\nenough to judge", ha="center", va="center")
+        axes.set(xlabel=f"{what}, data", ylabel=f"{what}, model")
 
 
 def _patterns(report: Report, figure: Figure) -> None:

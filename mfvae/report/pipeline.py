@@ -102,6 +102,7 @@ def report(
     quick: bool = False,
     seed: int | np.random.SeedSequence = 0,
     folder: str | Path | None = None,
+    n_jobs: int | None = -1,
     progress: bool = True,
 ) -> Report:
     """Return a verdict on binary words: do a few collective variables explain their correlations?
@@ -114,6 +115,9 @@ def report(
         quick: One seed and fewer rivals: a first look.
         seed: The same seed gives the same report.
         folder: Keeps every stage as it ends; a later call with the same words goes on from there.
+        n_jobs: Models fitted side by side, as joblib counts (-1: all cores; 1 for few words); the
+            report does not depend on it. Under ``joblib.parallel_config(backend="dask")`` they are
+            tasks of the cluster.
         progress: Show a progress bar.
 
     Raises:
@@ -144,7 +148,7 @@ def report(
             parts[3].generate_state(4).tolist(),
             seen["n_above"] + seen["n_triples_seen"],
         )
-        ladder = Ladder(sets, folder, [s % 2**31 for s in seeds], quick, n_seen)
+        ladder = Ladder(sets, folder, [s % 2**31 for s in seeds], quick, n_seen, n_jobs)
         for name in ladder.climb():
             bar.set_postfix_str(name)
             bar.update(1)

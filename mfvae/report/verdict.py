@@ -116,8 +116,10 @@ def judge(
     elif missing["states_behind"] < margin and (
         states.size <= d + 1 or (states.size <= 2 * d + 2 and lead(states, chosen).low > 0)
     ):
-        code, gain = "discrete-states", lead(states, base, 0.95)
-        text = f"{states.size} states, cells independent in each, explain as much as {d} latents."
+        text = f"{states.size} states or {d} latents, these words do not tell: {more_words}"
+        if lead(chosen, states).high <= margin:
+            code, gain = "discrete-states", lead(states, base, 0.95)
+            text = f"{states.size} states, each of independent cells, tell as much as {d} latents."
     elif ahead.low > margin or ours["pairs_nats"] > 2 * margin:
         code = "not-mean-field"
         text = (

@@ -64,6 +64,16 @@ def test_code(draw, code: str, d: int | None) -> None:
     assert mfvae.report(shuffled, ordered=False, quick=True, progress=False).code == "no-structure"
 
 
+def test_two_modes_of_a_latent_are_no_states() -> None:
+    """A thousand words do not tell a latent of two broad modes from two states."""
+    rng = np.random.default_rng(0)
+    z = (1.5 * rng.choice([-1, 1], 1000) + 0.6 * rng.standard_normal(1000)) / 2.61**0.5
+    logits = z[:, None] * rng.normal(0, 1, 70)
+    words = (rng.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(np.uint8)
+    report = mfvae.report(words, ordered=False, quick=True, progress=False)
+    assert report.code in ("mean-field", "undecided"), report
+
+
 def test_more_latents_than_the_ladder_has() -> None:
     """Twenty of forty cells: no number is named, and none is excluded from above."""
     words = too_many(np.random.default_rng(0), 4000)

@@ -41,6 +41,16 @@ def test_one_latent_is_found(found) -> None:
     assert report.vae.n_features_in_ == 24
 
 
+@pytest.mark.slow
+def test_report_does_not_depend_on_the_workers(found, monkeypatch) -> None:
+    monkeypatch.setattr("mfvae.report.ladder.LEAST_TO_SHARE", 0)
+    options = {"ordered": False, "quick": True, "progress": False, "n_jobs": 2}
+    ours, theirs = found[0].to_dict(), mfvae.report(words()[0], **options).to_dict()
+    for row in ours["models"] + theirs["models"]:
+        row.pop("seconds")
+    assert ours == theirs
+
+
 def test_resumed_report_is_the_same(found) -> None:
     report, folder = found
     stamp = (folder / "VAE-1-latents-seed-0").stat().st_mtime_ns
