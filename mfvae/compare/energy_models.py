@@ -85,16 +85,14 @@ class PairwiseMaximumEntropy(AnnealedRival):
         self.rates_ = IndependentModel().fit(X).probabilities_
         law = self._base_field, np.zeros((X.shape[1], X.shape[1]))
         if self.method != "likelihood":
-            law = _climb_pseudo_likelihood(X, law[0], self.ridge)
+            law = _climb_pseudo(X, law[0], self.ridge)
         law = [*law, np.zeros(X.shape[1] + 1)]
         if self.method != "pseudo-likelihood" or self.count_potential:
             law = self._climb(X, law, seed)
         self.field_, self.couplings_, self.potential_ = law
         self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
 
-    def _climb(
-        self, X: np.ndarray, law: list[np.ndarray], seed: np.random.SeedSequence
-    ) -> list[np.ndarray]:
+    def _climb(self, X: np.ndarray, law: list, seed: np.random.SeedSequence) -> list[np.ndarray]:
         """Return field, couplings and potential after ``n_steps`` of persistent chains."""
         first, moves = seed.spawn(2)
         x = X[np.random.default_rng(first).integers(len(X), size=self.n_chains)].copy()
@@ -130,9 +128,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
         return x
 
 
-def _climb_pseudo_likelihood(
-    X: np.ndarray, field: np.ndarray, ridge: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _climb_pseudo(X: np.ndarray, field: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
     """Return field and couplings at the top of pseudo-likelihood less the ridge."""
     n, n_cells = X.shape
     mean = X.mean(axis=0)

@@ -180,8 +180,7 @@ def run(patterns, levels, place, shape, steps, seed, start="random", n_threads=1
     Replicas stand at the temperatures ``levels``, ascending, and those at ``place`` are recorded;
     ``shape`` is of chains and records, ``steps`` are burn-in and thinning.
     """
-    (n_sites, n_patterns), (n_chains, n_records) = patterns.shape, shape
-    burn_in, thinning = steps
+    (n_sites, n_patterns), (n_chains, n_records), (burn_in, thinning) = patterns.shape, shape, steps
     pattern_bits = pack_spins(patterns.T)
     fixed = n_sites, table_rows(patterns), pattern_bits
     n_levels, n_words = len(levels), pattern_bits.shape[1]
