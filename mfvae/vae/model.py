@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,14 +31,12 @@ __all__ = ["DECODERS", "ENCODERS", "LIKELIHOODS", "PRIORS", "build_model", "seed
 ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "cnn": CNNEncoder,
     "mlp": MLPEncoder,
-    "normalized-cnn": partial(CNNEncoder, width=128),
     "set": SetEncoder,
 }
 DECODERS: dict[str, Callable[..., nn.Module]] = {
     "cnn": CNNDecoder,
     "linear": LinearDecoder,
     "mlp": MLPDecoder,
-    "normalized-cnn": partial(CNNDecoder, width=128),
 }
 PRIORS: dict[str, Callable[..., Prior]] = {
     "spline": SplinePrior,
@@ -132,7 +129,7 @@ _CHECKS: dict[str, tuple[Callable, dict[str, Any]]] = {
     "learning_rate": (check_number, {"positive": True}),
     "weight_decay": (check_number, {"minimum": 0.0}),
     "momentum": (check_number, {"minimum": 0.0, "maximum": 0.999}),
-    "schedule": (check_choice, {"choices": ("one-cycle", "exponential", "constant")}),
+    "schedule": (check_choice, {"choices": ("one-cycle", "constant")}),
     "n_steps": (check_count, {}),
     "polish_steps": (check_count, {"minimum": 0}),
     "patience": (check_count, {}),

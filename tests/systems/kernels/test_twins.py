@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mfvae.systems.hopfield import replica_temperatures
 from mfvae.systems.kernels import bingham, hopfield, maier_saupe, wolff
 from mfvae.systems.kernels.lanes import LANES
 from mfvae.systems.kernels.random import lane_states, scalar_states
@@ -112,7 +113,9 @@ def test_hopfield_sweep_has_the_law_of_its_twin(n_patterns: int) -> None:
         return spins @ patterns
 
     shape = LANES * n_patterns * (n_chains // (LANES * n_patterns)), 1
-    x, _ = hopfield.run(patterns, np.array([1 / beta, 4.0]), shape, (2, 1), seed, "patterns")
+    levels = replica_temperatures(np.array([1 / beta, 4.0]), 45, n_patterns)
+    place = np.array([0, len(levels) - 1])
+    x, _ = hopfield.run(patterns, levels, place, shape, (2, 1), seed, "patterns")
     # Chain i starts in pattern i mod P; records are reversed as a whole with probability 1/2.
     spins = x[0, ::n_patterns, 0].astype(int)
     kernel = np.abs(spins @ patterns)
