@@ -61,7 +61,7 @@ class MeanFieldVAE(DensityMixin, TransformerMixin, BaseEstimator):
         polish_steps: Last steps, up the importance-weighted bound, which take the ELBO's bias out
             of couplings. None: 400 where that pays, for a linear decoder of two letters with
             beta = 1 after the default number of epochs; else 0.
-        schedule: Course of the learning rate: "one-cycle" or "constant".
+        schedule: Course of the learning rate: "one-cycle", "exponential" or "constant".
         patience: Stop after so many epochs without a better validation loss; None never.
         device, precision: Lightning's accelerator ("auto", "cpu", "gpu", …) and precision; "auto"
             is bf16 where a GPU has it, else 32-bit.

@@ -129,7 +129,7 @@ _CHECKS: dict[str, tuple[Callable, dict[str, Any]]] = {
     "learning_rate": (check_number, {"positive": True}),
     "weight_decay": (check_number, {"minimum": 0.0}),
     "momentum": (check_number, {"minimum": 0.0, "maximum": 0.999}),
-    "schedule": (check_choice, {"choices": ("one-cycle", "constant")}),
+    "schedule": (check_choice, {"choices": ("one-cycle", "exponential", "constant")}),
     "n_steps": (check_count, {}),
     "polish_steps": (check_count, {"minimum": 0}),
     "patience": (check_count, {}),

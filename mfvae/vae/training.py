@@ -142,12 +142,16 @@ class VAETraining(lightning.LightningModule):
         self.records, self.best = checkpoint["mfvae_records"], checkpoint["mfvae_best"]
 
     def configure_optimizers(self) -> Any:
-        rate, decay = self.options["learning_rate"], self.options["weight_decay"]
-        weights, betas = self.model.parameters(), (self.options["momentum"], 0.999)
+        rate, n_epochs = self.options["learning_rate"], self.options["n_epochs"]
+        betas, decay = (self.options["momentum"], 0.999), self.options["weight_decay"]
+        weights = self.model.parameters()
         optimizer = torch.optim.AdamW(weights, lr=rate, betas=betas, weight_decay=decay)
         if self.options["schedule"] == "constant":
             return optimizer
-        n_steps = max(2, self.options["n_epochs"] * self.n_batches)
+        if self.options["schedule"] == "exponential":
+            factor = 0.01 ** (1 / max(1, n_epochs - 1))
+            return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, factor)]
+        n_steps = max(2, n_epochs * self.n_batches)
         warmup = max(0.2, 1.5 / n_steps)  # torch divides by pct_start * total_steps - 1
         scheduler = OneCycleLR(optimizer, rate, total_steps=n_steps, pct_start=warmup)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]

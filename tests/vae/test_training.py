@@ -111,7 +111,7 @@ def test_the_best_epoch_is_kept_when_training_goes_on_to_spoil_it() -> None:
     assert same(spoilt, short)
 
 
-@pytest.mark.parametrize("schedule", ["one-cycle", "constant"])
+@pytest.mark.parametrize("schedule", ["one-cycle", "exponential", "constant"])
 def test_schedules(schedule: str) -> None:
     rates = vae(schedule=schedule, n_epochs=5, learning_rate=1e-3).fit(data()).history_
     rates = rates["learning_rate"]
@@ -122,7 +122,7 @@ def test_schedules(schedule: str) -> None:
         assert rates[-1] < 0.1 * max(rates)
 
 
-@pytest.mark.parametrize("schedule", ["one-cycle", "constant"])
+@pytest.mark.parametrize("schedule", ["one-cycle", "exponential", "constant"])
 def test_one_epoch_of_one_batch(schedule: str) -> None:
     model = vae(schedule=schedule, n_epochs=1, batch_size=256).fit(data(100))
     assert len(losses(model)) == 1
@@ -227,7 +227,7 @@ def test_an_epoch_is_a_permutation_of_the_rows_fixed_by_seed_and_epoch() -> None
 # ------------------------------------------------------------------------------- resume
 
 
-@pytest.mark.parametrize("schedule", ["one-cycle", "constant"])
+@pytest.mark.parametrize("schedule", ["one-cycle", "exponential"])
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_killed_in_mid_epoch_and_resumed_ends_at_the_same_weights(
     tmp_path, schedule, epoch
