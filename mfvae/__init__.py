@@ -24,7 +24,6 @@ __getattr__, __dir__, __all__ = attach(
         "report": "Report report",
         "systems": "systems",
         "vae": "MeanFieldVAE vae",
-        "widgets": "widgets",
         "data.results": "load_results",
     },
 )

@@ -148,17 +148,9 @@ def check_spins(value: object, n_sites: int | None = None, name: str = "x") -> n
     return array.astype(np.int8, copy=False)
 
 
-def check_words(value: object, n_cells: int | None = None, name: str = "words") -> np.ndarray:
-    """Return binary words as uint8 ``(n_words, n_cells)`` with values 0 and 1."""
-    array = check_finite_array(value, name, shape=(None, n_cells), dtype=None)
-    if not np.all((array == 0) | (array == 1)):
-        raise ValueError(f"{name} must hold 0 (silent) and 1 (spike) only")
-    return array.astype(np.uint8, copy=False)
-
-
-def check_two_letters(value: object, name: str = "x") -> np.ndarray:
+def check_two_letters(value: object, name: str = "x", n_sites: int | None = None) -> np.ndarray:
     """Return spins -1, +1 or words of 0, 1 as bool ``(n_samples, n_sites)``, True for +1 or 1."""
-    array = check_finite_array(value, name, ndim=2, dtype=None)
+    array = check_finite_array(value, name, shape=(None, n_sites), dtype=None)
     up = array == 1
     if not (np.all(up | (array == -1)) or np.all(up | (array == 0))):
         raise ValueError(f"{name} must hold spins -1 and +1, or words of 0 and 1")

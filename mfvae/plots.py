@@ -1,9 +1,15 @@
-"""One style, a few pictures and one table for all; Matplotlib is imported when first used."""
+"""One style, a few pictures, one table and one slider; Matplotlib is imported when first used."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
+import io
+import json
+import string
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +20,9 @@ if TYPE_CHECKING:
     import IPython.display
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
 
-__all__ = ["FIGURE_WIDTH", "PALETTE", "compare_with_exact", "heatmap", "mark_transition"]
-__all__ += ["sequence_colors", "show_configurations", "subplots", "table", "use_style"]
+__all__ = ["FIGURE_WIDTH", "PALETTE", "compare_with_exact", "frame_slider", "mark_transition"]
+__all__ += ["show_configurations", "subplots", "table", "use_style"]
 
 #: Width of a figure across the page, inches.
 FIGURE_WIDTH = 7.2
@@ -86,40 +91,6 @@ def mark_transition(ax: Axes, temperature: float, label: str | None = None) -> N
     ax.axvline(temperature, color="0.35", linestyle=":", linewidth=1.2, label=label, zorder=1)
 
 
-def sequence_colors(n: int) -> np.ndarray:
-    """Return ``n`` colours from dark blue to yellow for an ordered series: float64 (n, 4), RGBA."""
-    import matplotlib
-
-    return matplotlib.colormaps["cividis"](np.linspace(0.0, 0.92, check_count(n, "n")))
-
-
-def heatmap(
-    ax: Axes,
-    matrix: Any,
-    label: str,
-    *,
-    signed: bool = True,
-    limit: float | None = None,
-    colorbar: bool = True,
-) -> AxesImage:
-    """Draw a matrix as an image with a colour bar, return the image; zero is white if ``signed``.
-
-    Args:
-        matrix: Finite numbers, (n_rows, n_columns).
-        label, colorbar: What the colours mean, with the unit; whether to draw their bar.
-        signed: Colours symmetric about zero, or from zero upwards.
-        limit: Where the colours end; by default the largest absolute entry.
-    """
-    matrix = check_finite_array(matrix, "matrix", ndim=2)
-    limit = float(np.abs(matrix).max()) or 1.0 if limit is None else limit
-    cmap, low = ("RdBu_r", -limit) if signed else ("cividis", 0.0)
-    image = ax.imshow(matrix, cmap=cmap, vmin=low, vmax=limit)
-    ax.grid(False)
-    if colorbar:
-        ax.figure.colorbar(image, ax=ax, label=label, shrink=0.9)
-    return image
-
-
 def show_configurations(axes: Any, x: Any, shape: tuple[int, int]) -> None:
     """Draw spins as black (-1) and white (+1) squares, one configuration to an axes.
 
@@ -134,8 +105,7 @@ def show_configurations(axes: Any, x: Any, shape: tuple[int, int]) -> None:
         ax.imshow(spins.reshape(shape), cmap="gray", vmin=-1, vmax=1)
         ax.set(xticks=[], yticks=[])
         ax.grid(False)
-        for spine in ax.spines.values():
-            spine.set_visible(True)
+        ax.spines[:].set_visible(True)
 
 
 def table(
@@ -159,4 +129,81 @@ def table(
     return HTML(
         f'<table class="results" id="{html.escape(name)}"><caption>{html.escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def frame_slider(
+    figures: Sequence[Figure],
+    labels: Sequence[str],
+    description: str,
+    *,
+    alt: str = "",
+    start: int = 0,
+    interval: int | None = None,
+    n_colors: int = 128,
+    dpi: float = 100,
+) -> IPython.display.HTML:
+    """Return a bar that moves through figures drawn now, with or without a kernel.
+
+    Frames and the script of ``frames.html`` are part of the HTML: it works in a built page, by
+    mouse, touch and keyboard, and asks for no other file; the first frame needs no script.
+
+    Args:
+        figures: The frames, at least two, all of the same size. They are closed.
+        labels: One label for every frame, shown and spoken beside the bar, for instance "T = 0.90".
+        description, alt: What the bar changes; what the pictures show, by default the same.
+        start: The frame shown first.
+        interval: Milliseconds, at least 20, from frame to frame of an animation that a button
+            starts and pauses; None has no button.
+        n_colors, dpi: Size of the pictures' palette, 2 to 256; dots per inch.
+
+    >>> from matplotlib.figure import Figure
+    >>> slider = frame_slider([Figure((2, 1)) for _ in range(3)], list("abc"), "letters")
+    >>> slider.data.count("data:image/png")
+    4
+    """
+    import matplotlib.pyplot as plt
+    from IPython.display import HTML
+    from PIL import Image
+
+    for figure in figures:
+        if not hasattr(figure, "savefig"):
+            raise TypeError(f"figures must hold matplotlib figures, got {type(figure).__name__}")
+    if len(figures) < 2:
+        raise ValueError(f"figures must hold at least two frames, got {len(figures)}")
+    if len(labels) != len(figures):
+        raise ValueError(f"labels must hold {len(figures)} labels, got {len(labels)}")
+    start = check_count(start, "start", minimum=0, maximum=len(figures) - 1)
+    n_colors = check_count(n_colors, "n_colors", minimum=2, maximum=256)
+    if interval is not None:
+        interval = check_count(interval, "interval", minimum=20)
+    frames = []
+    for figure, label in zip(figures, labels, strict=True):
+        if figure.get_layout_engine() is None:  # no label is cut off, and frames keep their size
+            figure.set_layout_engine("constrained")
+        drawn, small = io.BytesIO(), io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=dpi)
+        plt.close(figure)
+        picture = Image.open(drawn).convert("RGB").quantize(n_colors)  # several times smaller
+        picture.save(small, format="png", optimize=True)
+        data = base64.b64encode(small.getvalue()).decode()
+        frames.append((f"data:image/png;base64,{data}", f"{alt or description}: {label}", label))
+    content = json.dumps(frames).replace("<", "\\u003c")  # no label can end the script
+    first, text, label = map(html.escape, frames[start])
+    name = "frames-" + hashlib.sha256((description + content).encode()).hexdigest()[:12]
+    page = string.Template(Path(__file__).with_name("frames.html").read_text().rstrip())
+    return HTML(
+        page.substitute(
+            name=name,
+            description=html.escape(description),
+            first=first,
+            text=text,
+            label=label,
+            start=start,
+            last=len(frames) - 1,
+            width=f"{max(map(len, labels))}ch",  # the bar keeps its place whatever the label
+            frames=content,
+            interval=json.dumps(interval),
+            hidden="hidden" if interval is None else "",
+        )
     )

@@ -54,25 +54,13 @@ def test_compare_with_exact_draws_points_errors_and_line() -> None:
         plots.compare_with_exact(ax, [0, 1], estimates, exact_x=[0])
 
 
-def test_heatmap_puts_zero_in_the_middle() -> None:
-    _, ax = plots.subplots()
-    image = plots.heatmap(ax, [[0.0, -3.0], [1.0, 2.0]], "covariance")
-    assert image.get_clim() == (-3, 3)
-    assert plots.heatmap(ax, np.zeros((2, 2)), "zero", signed=False).get_clim() == (0, 1)
-    with pytest.raises(ValueError, match="matrix"):
-        plots.heatmap(ax, [[np.nan]], "covariance")
-
-
-def test_configurations_and_colors() -> None:
+def test_configurations_are_black_and_white() -> None:
     _, axes = plots.subplots(1, 2)
     x = np.array([[1, -1, 1, 1, -1, -1], [1, 1, 1, 1, 1, 1]])
     plots.show_configurations(axes, x, (2, 3))
     np.testing.assert_array_equal(axes[0].images[0].get_array(), [[1, -1, 1], [1, -1, -1]])
     with pytest.raises(ValueError, match="rows"):
         plots.show_configurations(axes, x[:1], (2, 3))
-    assert plots.sequence_colors(5).shape == (5, 4)
-    with pytest.raises(ValueError, match="n must"):
-        plots.sequence_colors(0)
 
 
 def test_table_says_what_it_is_given_and_nothing_more() -> None:

@@ -116,12 +116,12 @@ def test_spins_and_words_pass(n_samples: int, n_sites: int, dtype: type) -> None
     spins = v.check_spins(x.astype(dtype), n_sites)
     assert spins.dtype == np.int8
     np.testing.assert_array_equal(spins, x)
-    words = v.check_words((x > 0).astype(dtype), n_sites)
-    assert words.dtype == np.uint8
-    np.testing.assert_array_equal(words, x > 0)
+    up = v.check_two_letters((x > 0).astype(dtype), n_sites=n_sites)
+    assert up.dtype == bool
+    np.testing.assert_array_equal(up, x > 0)
 
 
-@pytest.mark.parametrize("check", [v.check_spins, v.check_words])
+@pytest.mark.parametrize("check", [v.check_spins, lambda x, n=None: v.check_two_letters(x, "x", n)])
 @pytest.mark.parametrize("x", [[[2, 1]], [[0.5, 1]], [1, 1], [[-1, 0]], [[]], None])
 def test_bad_spins_and_words_are_refused(check: object, x: object) -> None:
     with pytest.raises((TypeError, ValueError)):
@@ -133,8 +133,8 @@ def test_bad_spins_and_words_are_refused(check: object, x: object) -> None:
 def test_letters_of_the_other_alphabet_are_refused() -> None:
     with pytest.raises(ValueError, match="spins -1 and"):
         v.check_spins([[0, 1]])
-    with pytest.raises(ValueError, match="0 "):
-        v.check_words([[-1, 1]])
+    with pytest.raises(ValueError, match="or words"):
+        v.check_two_letters([[-1, 0, 1]])
 
 
 @quick

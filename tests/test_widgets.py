@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mfvae.widgets import frame_slider
+from mfvae.plots import frame_slider
 
 LABELS = ["T = 0.5", "T = 1.0", "T = <1.5>"]
 

@@ -18,6 +18,7 @@ import zlib
 from types import SimpleNamespace
 from typing import Any
 
+import _normalized_cnn  # noqa: F401 - registers the paper's networks
 import numpy as np
 from _sweep import RESULTS, from_chapter, sweep_command
 

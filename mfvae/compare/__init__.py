@@ -5,11 +5,9 @@ from mfvae._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "bernoulli_mixture": "BernoulliMixture",
         "energy_models": "PairwiseMaximumEntropy RestrictedBoltzmannMachine",
-        "rival": "IndependentModel",
+        "simple_models": "BernoulliMixture ChowLiuTree IndependentModel",
         "statistics": "compare_statistics",
         "table": "ScoredVAE compare_models",
-        "tree": "ChowLiuTree",
     },
 )

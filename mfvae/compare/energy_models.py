@@ -4,10 +4,10 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.neural_network import BernoulliRBM
-from sklearn.utils.validation import check_is_fitted
 
-from mfvae._validation import check_choice, check_count, check_number, check_seed, check_two_letters
-from mfvae.compare.rival import AnnealedRival, IndependentModel
+from mfvae._validation import check_choice, check_count, check_number, check_seed
+from mfvae.compare.rival import AnnealedRival
+from mfvae.compare.simple_models import IndependentModel
 from mfvae.systems.kernels.gibbs import gibbs_sweeps
 from mfvae.systems.kernels.random import scalar_states
 
@@ -82,25 +82,17 @@ class PairwiseMaximumEntropy(AnnealedRival):
 
     def _fit(self, X: np.ndarray) -> None:
         seed, annealing = check_seed(self.random_state, "random_state").spawn(2)
-        self.independent_ = IndependentModel().fit(X)
+        self.rates_ = IndependentModel().fit(X).probabilities_
         law = self._base_field, np.zeros((X.shape[1], X.shape[1]))
         if self.method != "likelihood":
-            law = _climb_pseudo_likelihood(X, law[0], self.ridge)
+            law = _climb_pseudo(X, law[0], self.ridge)
         law = [*law, np.zeros(X.shape[1] + 1)]
         if self.method != "pseudo-likelihood" or self.count_potential:
             law = self._climb(X, law, seed)
         self.field_, self.couplings_, self.potential_ = law
         self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
 
-    def pseudo_log_likelihood(self, X: np.ndarray) -> float:
-        """Return the mean of ``Σ_i ln p(x_i | the others)``, nats a word, which needs no ln Z."""
-        check_is_fitted(self)
-        X = check_two_letters(X, "X")
-        fields = X.astype(np.float64) @ self.couplings_ + self.field_
-        fields += np.diff(self.potential_)[X.sum(axis=1, keepdims=True) - X]
-        return float(-np.logaddexp(0, np.where(X, -fields, fields)).sum(axis=1).mean())
-
-    def _climb(self, X, law, seed) -> list[np.ndarray]:
+    def _climb(self, X: np.ndarray, law: list, seed: np.random.SeedSequence) -> list[np.ndarray]:
         """Return field, couplings and potential after ``n_steps`` of persistent chains."""
         first, moves = seed.spawn(2)
         x = X[np.random.default_rng(first).integers(len(X), size=self.n_chains)].copy()
@@ -136,7 +128,7 @@ class PairwiseMaximumEntropy(AnnealedRival):
         return x
 
 
-def _climb_pseudo_likelihood(X, field, ridge) -> tuple[np.ndarray, np.ndarray]:
+def _climb_pseudo(X: np.ndarray, field: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
     """Return field and couplings at the top of pseudo-likelihood less the ridge."""
     n, n_cells = X.shape
     mean = X.mean(axis=0)
@@ -193,7 +185,8 @@ class RestrictedBoltzmannMachine(AnnealedRival):
         random_state: Seed of weights, order and chains.
 
     Attributes:
-        rbm_ (sklearn.neural_network.BernoulliRBM): The trained machine.
+        weights_ (ndarray, float64 (n_hidden, n_cells)): The couplings W.
+        hidden_field_, visible_field_ (ndarray, float64 (n_hidden,), (n_cells,)): c and a.
 
     >>> words = np.repeat(np.eye(2, dtype=np.uint8), 50, axis=0)
     >>> model = RestrictedBoltzmannMachine(4, n_epochs=5, n_annealing_steps=100).fit(words)
@@ -223,13 +216,13 @@ class RestrictedBoltzmannMachine(AnnealedRival):
     @property
     def n_parameters(self) -> int:
         """Number of fitted parameters, weights and both kinds of fields."""
-        return self.rbm_.components_.size + sum(self.rbm_.components_.shape)
+        return self.weights_.size + sum(self.weights_.shape)
 
     def _fit(self, X: np.ndarray) -> None:
         weights, order, annealing = check_seed(self.random_state, "random_state").spawn(3)
         seed, rng = int(weights.generate_state(1)[0]), np.random.default_rng(order)
-        self.independent_ = IndependentModel().fit(X)
-        rbm = self.rbm_ = BernoulliRBM(self.n_hidden, batch_size=self.batch_size, random_state=seed)
+        self.rates_ = IndependentModel().fit(X).probabilities_
+        rbm = BernoulliRBM(self.n_hidden, batch_size=self.batch_size, random_state=seed)
         rbm.intercept_visible_ = self._base_field
         ends = range(self.batch_size, len(X), self.batch_size)
         for epoch in range(self.n_epochs):
@@ -237,30 +230,32 @@ class RestrictedBoltzmannMachine(AnnealedRival):
                 done = (epoch + index / (len(ends) + 1)) / self.n_epochs
                 rbm.learning_rate = self.learning_rate * (1 - done)
                 rbm.partial_fit(X[batch].astype(np.float64))
+        self.weights_ = rbm.components_
+        self.hidden_field_, self.visible_field_ = rbm.intercept_hidden_, rbm.intercept_visible_
         self.log_normalizer_ = self.estimate_log_normalizer(seed=annealing)
 
     def _log_weight(self, X: np.ndarray) -> np.ndarray:
-        rbm, value = self.rbm_, np.empty(len(X))
+        value = np.empty(len(X))
         for i in range(0, len(X), 8192):
             v = X[i : i + 8192].astype(np.float64)
-            inputs = v @ rbm.components_.T + rbm.intercept_hidden_
-            value[i : i + 8192] = v @ rbm.intercept_visible_ + np.logaddexp(0, inputs).sum(axis=1)
+            inputs = v @ self.weights_.T + self.hidden_field_
+            value[i : i + 8192] = v @ self.visible_field_ + np.logaddexp(0, inputs).sum(axis=1)
         return value
 
     def _log_ratio(self, x: np.ndarray, low: float, high: float) -> np.ndarray:
         inputs, _ = self._inputs(x)
         change = np.logaddexp(0, high * inputs) - np.logaddexp(0, low * inputs)
-        visible = self.rbm_.intercept_visible_ - self._base_field
+        visible = self.visible_field_ - self._base_field
         return (high - low) * (x @ visible) + change.sum(axis=1)
 
     def _sweep(self, x: np.ndarray, beta: float, random: np.random.Generator) -> np.ndarray:
         inputs, W = self._inputs(x)
         on = expit(beta * inputs)
         h = (random.random(on.shape) < on).astype(np.float32)
-        field = (1 - beta) * self._base_field + beta * (h @ W + self.rbm_.intercept_visible_)
+        field = (1 - beta) * self._base_field + beta * (h @ W + self.visible_field_)
         return (random.random(field.shape) < expit(field)).astype(np.uint8)
 
     def _inputs(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the inputs of the hidden units, and the weights in single precision."""
-        W = self.rbm_.components_.astype(np.float32, order="C")
-        return x.astype(np.float32) @ W.T + self.rbm_.intercept_hidden_, W
+        W = self.weights_.astype(np.float32, order="C")
+        return x.astype(np.float32) @ W.T + self.hidden_field_, W

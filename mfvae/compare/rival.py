@@ -1,4 +1,4 @@
-"""What rivals share: of all, of those known up to a factor; and the simplest, independent cells."""
+"""What rivals share: all of them, and those whose law is known up to a factor."""
 
 import json
 from itertools import pairwise
@@ -8,16 +8,13 @@ from typing import Self
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
-from sklearn.neural_network import BernoulliRBM
 from sklearn.utils.validation import check_is_fitted
 
 from mfvae._validation import check_count, check_path, check_seed, check_two_letters
 from mfvae.systems.base import Estimate
 from mfvae.vae.storage import replace_file
 
-__all__ = ["AnnealedRival", "IndependentModel", "Rival"]
-
-_RBM_PARTS = ("components_", "intercept_hidden_", "intercept_visible_")
+__all__ = ["AnnealedRival", "Rival"]
 
 
 class Rival(BaseEstimator):
@@ -54,12 +51,8 @@ class Rival(BaseEstimator):
         check_is_fitted(self)
         facts, arrays = {"class": type(self).__name__, "parameters": self.get_params()}, {}
         for name, value in vars(self).items():
-            if isinstance(value, BernoulliRBM):
-                arrays |= {f"{name}.{part}": getattr(value, part) for part in _RBM_PARTS}
-            elif isinstance(value, Estimate):
-                arrays[name] = np.array([value.value, value.stderr])
-            elif name.endswith("_"):
-                value = value.probabilities_ if isinstance(value, IndependentModel) else value
+            if name.endswith("_"):
+                value = (value.value, value.stderr) if isinstance(value, Estimate) else value
                 arrays[name] = np.array(value, dtype=np.float64)
         facts = json.dumps(facts, default=lambda seed: int(seed.entropy))
         replace_file(check_path(path), lambda stream: np.savez(stream, facts=facts, **arrays))
@@ -82,16 +75,8 @@ class Rival(BaseEstimator):
         model.n_features_in_ = int(arrays.pop("n_features_in_"))
         model.letters_ = tuple(arrays.pop("letters_").astype(int).tolist())
         for name, value in arrays.items():
-            if name == "independent_":
-                inner = IndependentModel()
-                inner.probabilities_, inner.letters_ = value, (0, 1)
-                inner.n_features_in_, value = len(value), inner
-            elif name == "log_normalizer_":
+            if name == "log_normalizer_":
                 value = Estimate(*value.tolist(), exact=False)
-            elif name.startswith("rbm_."):
-                model.rbm_ = getattr(model, "rbm_", BernoulliRBM(model.n_hidden))
-                setattr(model.rbm_, name.removeprefix("rbm_."), value)
-                continue
             setattr(model, name, value.tolist() if name == "history_" else value)
         return model
 
@@ -102,45 +87,11 @@ class Rival(BaseEstimator):
         return 2 * words.astype(np.int8) - 1 if self.letters_ == (-1, 1) else words
 
 
-class IndependentModel(Rival):
-    """A product of Bernoulli laws, one firing probability a cell: the model without correlations.
-
-    ``p_i = (c_i + 1/2) / (n + 1)``, with ``c_i`` of n words in which cell i is 1: the posterior
-    mean under Jeffreys' prior, so that a cell silent in training keeps a finite log probability.
-
-    Attributes:
-        probabilities_ (ndarray, float64 (n_cells,)): Probability of a 1 for each cell.
-
-    >>> words = np.array([[0, 1], [0, 0], [0, 1], [0, 0]], dtype=np.uint8)
-    >>> model = IndependentModel().fit(words)
-    >>> model.probabilities_
-    array([0.1, 0.5])
-    >>> model.score_samples(words[:1]).round(4)
-    array([-0.7985])
-    """
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of fitted parameters, one a cell."""
-        return len(self.probabilities_)
-
-    def _fit(self, X: np.ndarray) -> None:
-        self.probabilities_ = (X.sum(axis=0, dtype=np.int64) + 0.5) / (len(X) + 1.0)
-
-    def _log_prob(self, X: np.ndarray) -> np.ndarray:
-        p = self.probabilities_
-        return X @ (np.log(p) - np.log1p(-p)) + np.log1p(-p).sum()
-
-    def _draw(self, n_samples: int, seed: np.random.SeedSequence) -> np.ndarray:
-        u = np.random.default_rng(seed).random((n_samples, len(self.probabilities_)))
-        return (u < self.probabilities_).astype(np.uint8)
-
-
 class AnnealedRival(Rival):
     """A rival ``p(x) = f(x) / Z``: laws f_β lead from independent cells (β = 0) to f (β = 1).
 
     A subclass has the arguments ``n_annealing_chains`` and ``n_annealing_steps``; its ``_fit`` sets
-    ``independent_``, the law at β = 0, first and ``log_normalizer_``, ln Z in nats, last. It has
+    ``rates_`` (n_cells,), those at β = 0, first and ``log_normalizer_``, ln Z in nats, last. It has
     ``_log_weight(X)``, ln f of each word; ``_log_ratio(x, low, high)``, ln f_high - ln f_low; and
     ``_sweep(x, beta, random)``, a Gibbs sweep that leaves f_β invariant.
     """
@@ -179,8 +130,7 @@ class AnnealedRival(Rival):
     @property
     def _base_field(self) -> np.ndarray:
         """Log odds of the independent cells, (n_cells,)."""
-        rates = self.independent_.probabilities_
-        return np.log(rates) - np.log1p(-rates)
+        return np.log(self.rates_) - np.log1p(-self.rates_)
 
     def _log_prob(self, X: np.ndarray) -> np.ndarray:
         return self._log_weight(X) - float(self.log_normalizer_)
@@ -195,4 +145,5 @@ class AnnealedRival(Rival):
     def _start(self, n_chains: int, seed: np.random.SeedSequence) -> tuple[np.ndarray, object]:
         """Return exact draws at β = 0 and what the sweeps draw from."""
         base, moves = seed.spawn(2)
-        return self.independent_.sample(n_chains, seed=base), self._generator(moves, n_chains)
+        u = np.random.default_rng(base).random((n_chains, len(self.rates_)))
+        return (u < self.rates_).astype(np.uint8), self._generator(moves, n_chains)

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from mfvae._validation import check_seed, check_words
+from mfvae._validation import check_seed, check_two_letters
 from mfvae.measure.observables import jensen_shannon, overlap_law, spike_count_law
 
 __all__ = ["StatisticsTable", "compare_statistics"]
@@ -40,18 +40,19 @@ def compare_statistics(
     cells. Triplets and sets of ten are random ones of the forty most active cells of the data.
 
     Args:
-        samples: Words drawn from each model, uint8 (n_words, n_cells); other words of the data
-            among them show what the size of the sample alone does.
-        test: The data, uint8 (n_test, n_cells), of at least three cells.
+        samples: Words drawn from each model, (n_words, n_cells), of 0 and 1 or of spins; other
+            words of the data among them show what the size of the sample alone does.
+        test: The data, (n_test, n_cells), of at least three cells.
         seed: Which triplets and sets.
     """
     if not isinstance(samples, Mapping) or not samples:
         raise TypeError("samples must be a mapping of names to words, with at least one")
-    test = check_words(test, name="test")
+    test = check_two_letters(test, "test").astype(np.uint8)
     n_cells = test.shape[1]
     if n_cells < 3:
         raise ValueError(f"test must have at least 3 cells, got shape {test.shape}")
-    samples = {name: check_words(x, n_cells, name) for name, x in samples.items()}
+    checked = {name: check_two_letters(x, name, n_cells) for name, x in samples.items()}
+    samples = {name: up.astype(np.uint8) for name, up in checked.items()}
     rng = np.random.default_rng(check_seed(seed))
     active = np.argsort(-test.sum(axis=0, dtype=np.int64), kind="stable")[:N_ACTIVE]
     triplets = np.array(list(combinations(active, 3)))

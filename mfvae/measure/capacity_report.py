@@ -220,8 +220,12 @@ def capacity(
     if rival is not None:
         log_rival = check_finite_array(rival.score_samples(X), "rival's scores", ndim=1)
         certificate = _mean_over(log_rival - elbo, groups)
-        if system is None:
-            shared = _mean_over(log_rival - _independent(up, groups_of), groups)
+        if system is None:  # ahead of independent sites with the frequencies of these rows
+            alone = np.empty(len(X))
+            for _, rows in groups_of:
+                p = (up[rows].sum(axis=0) + 0.5) / (len(rows) + 1)
+                alone[rows] = np.where(up[rows], np.log(p), np.log1p(-p)).sum(axis=1)
+            shared = _mean_over(log_rival - alone, groups)
     average = {"note": demands[0].note}
     for name in ("half_cut", "best_cut", "dual_total_correlation"):
         values = [getattr(demand, name) for demand in demands]
@@ -249,12 +253,3 @@ def _mean_over(values: np.ndarray, groups: np.ndarray | None = None) -> Estimate
         raise ValueError(f"groups must be {len(values)} labels, two different ones at least")
     sums = np.stack([np.bincount(index, weights=values), np.bincount(index)], axis=1)
     return jackknife(sums, lambda s: s[..., 0] / s[..., 1])
-
-
-def _independent(up: np.ndarray, groups_of: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """ln of the law of independent sites with the frequencies of these rows themselves."""
-    log_prob = np.empty(len(up))
-    for _, rows in groups_of:
-        p = (up[rows].sum(axis=0) + 0.5) / (len(rows) + 1)
-        log_prob[rows] = np.where(up[rows], np.log(p), np.log1p(-p)).sum(axis=1)
-    return log_prob

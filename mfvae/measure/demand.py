@@ -67,7 +67,17 @@ def capacity_demand(
     if isinstance(source, System):
         if log_prob is not None:
             raise TypeError("log_prob belongs to data; a system knows its own")
-        return _demand_of_system(source, check_temperature(temperature), seed)
+        half, t = None, check_temperature(temperature)
+        total = source.dual_total_correlation(t, seed=seed)
+        share = weighted_sum([1 / source.n_sites] * 2, [source.total_correlation(t), total])
+        cuts = [share]
+        with suppress(NotImplementedError):  # half a torus with L > 4
+            half = source.mutual_information(t)
+            cuts.insert(0, half)
+        if getattr(source, "length", 1) % 2 == 0:
+            cuts.append(total)  # the checkerboard
+        note = "exact" if total.exact else "H exact, conditional entropies averaged over samples"
+        return CapacityDemand(half, max(cuts, key=float), total, note)
     if temperature is not None:
         raise TypeError("temperature belongs to a system; data must be of one ensemble")
     up = check_two_letters(source)
@@ -81,18 +91,6 @@ def capacity_demand(
         total = jackknife_of_means(rows[:, None], lambda mean: mean[..., 0], _N_BLOCKS)
         note += "; D up by the divergence of log_prob from the law, down by that of the regressions"
     return CapacityDemand(half, half, total, note)
-
-
-def _demand_of_system(system: System, temperature: float, seed: Seed) -> CapacityDemand:
-    half, total = None, system.dual_total_correlation(temperature, seed=seed)
-    cuts = [weighted_sum([1 / system.n_sites] * 2, [system.total_correlation(temperature), total])]
-    with suppress(NotImplementedError):  # half a torus with L > 4
-        half = system.mutual_information(temperature)
-        cuts.insert(0, half)
-    if getattr(system, "length", 1) % 2 == 0:
-        cuts.append(total)  # the checkerboard
-    note = "exact" if total.exact else "H exact, conditional entropies averaged over samples"
-    return CapacityDemand(half, max(cuts, key=float), total, note)
 
 
 def _conditional_cross_entropies(up: np.ndarray) -> np.ndarray:

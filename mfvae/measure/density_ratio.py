@@ -211,7 +211,9 @@ def _summarize(on_joint, on_references, blocks, rng, gain=0.0, excess=0.0) -> To
     return TotalCorrelationAt(nats, float(lower), bool(np.mean(on_joint > cut) > _UNRESOLVED))
 
 
-def _independent_sites(X, members, n_references, seed, apart) -> tuple[list[Tensor], Tensor]:
+def _independent_sites(
+    X: np.ndarray, members: tuple, n_references: int, seed: Seed, apart: np.ndarray
+) -> tuple[list[Tensor], Tensor]:
     """Configurations, and the same with every group of columns permuted; their mean.
 
     Within each condition and fold: a training fold never holds a value of a row that is evaluated.
@@ -234,7 +236,9 @@ def _independent_sites(X, members, n_references, seed, apart) -> tuple[list[Tens
     return samples, mean
 
 
-def _given_latent(vae, X, conditions, n_references, seed) -> tuple[list, Tensor, list]:
+def _given_latent(
+    vae: MeanFieldVAE, X: np.ndarray, conditions: np.ndarray | None, n_references: int, seed: Seed
+) -> tuple[list, Tensor, list]:
     """Configurations with z ~ q(z|x), and x ~ prod p(x_i|z), same z; their means; summaries.
 
     These are the latents, the conditions and the gradient of ln p(x|z) along the latents, which

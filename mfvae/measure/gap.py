@@ -26,10 +26,8 @@ def capacity_supply(n_sites: int, n_latents: int) -> float:
 
     ``I(x;z) = (d/2) ln(N/2πe) + h(z) + E ½ ln det F(z) + o(1)``, F(z) the Fisher information about
     z in one site, averaged over sites (Clarke & Barron 1990, IEEE Trans. Inf. Theory 36, 453),
-    here with a prior Normal(0, 1) and F = 1. That is generous: spins whose fields are the latents
-    themselves have E ½ ln F = -0.375, and for large N no prior gets one common field of N spins
-    above ``½ ln(πN/2e)``, 0.27 nats less. It is a heuristic all the same, no bound: a decoder that
-    is not smooth may have any F.
+    here with a prior Normal(0, 1) and F = 1: a generous heuristic (spins whose fields are the
+    latents have E ½ ln F = -0.375), but no bound: a decoder that is not smooth may have any F.
 
     >>> round(capacity_supply(256, 4), 2)
     11.09
@@ -94,7 +92,9 @@ def condition_groups(
     return [(value, np.flatnonzero(which.ravel() == k)) for k, value in enumerate(values)]
 
 
-def _split(z, mean, deviation, noise, log_prior) -> tuple[np.ndarray, np.ndarray]:
+def _split(
+    z: np.ndarray, mean: np.ndarray, deviation: np.ndarray, noise: np.ndarray, log_prior: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Rate, minus entropy of the spheres, ends of the information and of the mismatch; errors."""
     n = len(z)
     block = np.arange(n) * _N_BLOCKS // n

@@ -99,13 +99,11 @@ def rate_gap_bound(
 
     - All: single sites, and all sites but one, ``gap >= (D - R)/(N - 1)``. No packing says anything
       at ``R >= D``. Curie-Weiss: all sets of n sites, exact. Hopfield: halves and, up to 64 sites,
-      every fourth, eighth, … site, exact. Maier-Saupe: one director and the rest, no more: the law
-      of a set of directors averages over the tensor's orientation, too, not in closed form.
+      every fourth, eighth, … site, exact. Maier-Saupe: one director and the rest.
     - Ising, L <= 4: translates of blocks, rows and sublattices, exact by enumeration. L > 4 and
       even: the checkerboard, whose entropy is (H + D)/2, and ever sparser sublattices: ``H(A) =
       H(A ∪ B) - H(B|A)`` with H(B|A) replaced by the held-out cross-entropy of logistic regressions
       on the spins around, too large, so that the floor is too **low**, up to its standard error.
-      Rows and blocks of these, whose neighbours share more, are not tried.
     - Data, rows from one ensemble: halves and quarters (`cut_information`), and one site against
       two others, if a product of three stands out: too **low**.
 
@@ -222,7 +220,9 @@ def _sublattice(row: np.ndarray, column: np.ndarray, n_parts: int) -> np.ndarray
     return (np.abs(coordinates - np.round(coordinates)) < 1e-9).all(axis=0)
 
 
-def _ladder(system, temperature, entropy, total, seed) -> list[Packing]:
+def _ladder(
+    system: Ising2D, temperature: float, entropy: Estimate, total: Estimate, seed: Seed
+) -> list[Packing]:
     """Sublattices of an `Ising2D`, each from the one before and the cross-entropy of what goes."""
     length, n_sites = system.length, system.n_sites
     found = [Packing("checkerboard", 2.0, total)]

@@ -6,9 +6,13 @@ import numpy as np
 
 from mfvae._validation import check_count, check_directors, check_finite_array, check_seed
 from mfvae.systems._bingham_quadrature import integrate_bingham
-from mfvae.systems.kernels.bingham import draw_rows, eigen_decomposition
+from mfvae.systems.kernels.bingham import diagonalize, sample_bingham
+from mfvae.systems.kernels.random import lane_states
+from mfvae.systems.kernels.running import in_threads
 
-__all__ = ["Bingham"]
+__all__ = ["Bingham", "draw_rows"]
+
+_BLOCK = 65536  # draws for each state of the generators
 
 
 class Bingham:
@@ -34,7 +38,16 @@ class Bingham:
         if np.max(np.abs(matrices - transposed)) > 1e-6 * max(1.0, np.max(np.abs(matrices))):
             raise ValueError("A must be symmetric: A[i, j] and A[j, i] differ")
         self.A = 0.5 * (matrices + transposed)
-        self._eigenvalues, self._frames = eigen_decomposition(self.A)
+        # The signs of the eigenvectors, and so the bits of draws, are those of Jacobi rotations.
+        diagonal = self.A.reshape(-1, 3, 3).copy()
+        frames = np.empty_like(diagonal)
+        diagonalize(diagonal, frames)
+        values = np.diagonal(diagonal, axis1=1, axis2=2)
+        order = np.argsort(values, axis=1, kind="stable")
+        values = np.take_along_axis(values, order, axis=1)
+        frames = np.take_along_axis(frames, order[:, None], axis=2)
+        self._eigenvalues = values.reshape(self.A.shape[:-1])
+        self._frames = frames.reshape(self.A.shape)
 
     @cached_property
     def _integrals(self) -> tuple[np.ndarray, np.ndarray]:
@@ -78,3 +91,20 @@ class Bingham:
         out = np.empty((len(frames), n, 3), dtype=np.float32)
         draw_rows(self._eigenvalues.reshape(-1, 3), frames, check_seed(seed), out)
         return out.reshape(*self.A.shape[:-2], n, 3)
+
+
+def draw_rows(
+    eigenvalues: np.ndarray, frames: np.ndarray, seed: np.random.SeedSequence, out: np.ndarray
+) -> None:
+    """Fill ``out`` as `sample_bingham` does, in threads, a generator for each block of draws."""
+    n = out.shape[1]
+    n_each = max(1, _BLOCK // n)
+    groups = [slice(row, row + n_each) for row in range(0, len(out), n_each)]
+    blocks = [(rows, slice(i, i + _BLOCK)) for rows in groups for i in range(0, n, _BLOCK)]
+    states = lane_states(seed, len(blocks))
+
+    def draw(i: int) -> None:
+        rows, draws = blocks[i]
+        sample_bingham(eigenvalues[rows], frames[rows], states[i], out[rows, draws])
+
+    in_threads(draw, range(len(blocks)))

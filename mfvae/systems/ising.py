@@ -1,5 +1,6 @@
 """The Ising model on a square lattice: no mean-field description, yet exact in all it is asked."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ class Ising2D(System):
         return (1 - 2 * ((row + column) % 2)).astype(np.int8)
 
     def _draw(self, temperatures, shape, steps, seed, *, algorithm="auto"):
-        from mfvae.systems.kernels import wolff
+        from mfvae.systems.kernels import random, running, wolff
 
         clusters = self._algorithm(algorithm) == "wolff"
         records = np.empty((len(temperatures), *shape, self.n_sites), dtype=np.int8)
@@ -87,9 +88,16 @@ class Ising2D(System):
             kappa = self.coupling / float(temperatures[i])
             defaults = self.schedule(temperatures[i], algorithm) if None in steps else steps
             chosen = [d if s is None else s for s, d in zip(steps, defaults, strict=True)]
+            bond = np.array([wolff.bond_threshold(abs(kappa))])
+            thresholds = bond if clusters else wolff.flip_thresholds(kappa)
             for grandchild, out in zip(child.spawn(shape[0]), records[i], strict=True):
-                chains.append((grandchild, kappa, *chosen, out))
-        wolff.run_chains(self.length, chains, clusters)
+                chains.append((grandchild, (thresholds, clusters, *chosen, out)))
+        table = wolff.neighbour_table(self.length)
+
+        def run(chain: tuple) -> None:
+            wolff.run_chain(random.scalar_states(chain[0], 1)[0], table, *chain[1])
+
+        running.in_threads(run, chains)
         if clusters and self.coupling < 0:
             records *= self._chessboard
         return records
@@ -101,12 +109,11 @@ class Ising2D(System):
         run that depends on the system and the temperature alone. For Metropolis 2000 and 10
         sweeps: a plain baseline, whose relaxation time grows like L^2.17 at T_c.
         """
-        from mfvae.systems.kernels.wolff import wolff_schedule
-
         kappa = abs(self.coupling) / check_temperature(temperature)
         if self._algorithm(algorithm) == "metropolis":
             return 2000, 10
-        return wolff_schedule(self.length, kappa, 40.0), wolff_schedule(self.length, kappa, 2.0)
+        clusters, flipped = _pilot(self.length, kappa)
+        return tuple(max(1, round(n * self.n_sites * clusters / flipped)) for n in (40.0, 2.0))
 
     def _algorithm(self, algorithm: str) -> str:
         check_choice(algorithm, "algorithm", ("auto", "wolff", "metropolis"))
@@ -218,3 +225,23 @@ class Ising2D(System):
         """
         n = check_count(circumference, "circumference", minimum=3, maximum=20)
         return over_temperatures(lambda t: exact.cylinder_information(n, 1 / t), temperature)
+
+
+@lru_cache(maxsize=4096)
+def _pilot(length: int, kappa: float) -> tuple[int, int]:
+    """Return how many spins some Wolff clusters flip: their number, and that of the flips.
+
+    With a seed of its own: the schedule depends on κ, never on the run it is used for.
+    """
+    from mfvae.systems.kernels import random, wolff
+
+    n_sites, batch = length * length, max(1, length * length // 64)
+    spins, queue = np.ones(n_sites, np.uint8), np.empty(n_sites + 1, np.uint32)
+    state = random.scalar_states(np.random.SeedSequence(0), 1)[0]
+    fixed = spins, queue, state, wolff.neighbour_table(length), wolff.bond_threshold(kappa), batch
+    for n_flips in (20 * n_sites, 50 * n_sites):  # the first to forget the start
+        clusters, flipped = 0, 0
+        while flipped < n_flips:
+            flipped += int(wolff.wolff_clusters(*fixed))
+            clusters += batch
+    return clusters, flipped

@@ -8,9 +8,9 @@ from mfvae._validation import check_choice, check_count, check_directors, check_
 from mfvae.systems import _maier_saupe_exact as exact
 from mfvae.systems._bingham_quadrature import integrate_bingham
 from mfvae.systems.base import Estimate, Seed, System, each_temperature, over_temperatures
-from mfvae.systems.kernels.bingham import draw_rows
-from mfvae.systems.kernels.maier_saupe import random_frames, run_ladders
-from mfvae.systems.kernels.random import scalar_states
+from mfvae.systems.bingham import draw_rows
+from mfvae.systems.kernels.maier_saupe import random_frames, run_ladder
+from mfvae.systems.kernels.random import lane_states, scalar_states
 
 __all__ = ["MaierSaupe"]
 
@@ -88,7 +88,10 @@ class MaierSaupe(System):
         place = np.full(len(ladder), -1)
         place[np.searchsorted(ladder, wanted)] = np.arange(len(wanted))
         x = np.empty((n_chains, len(wanted), n_records, self.n_sites, 3), dtype=np.float32)
-        run_ladders(ladder, place, *steps, seed, x)
+        for chain, child in enumerate(seed.spawn(n_chains)):  # starts alternate
+            tensor_seed, site_seed = child.spawn(2)
+            states = scalar_states(tensor_seed, 1)[0], lane_states(site_seed, 1)[0]
+            run_ladder(ladder, place, *steps, chain % 2 == 1, *states, x[chain])
         return np.ascontiguousarray(x.swapaxes(0, 1)[inverse])
 
     def tensor(self, x: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mfvae.vae.encoder import BatchNorm, Sizes, check_convolutions, check_widths, multilayer
+from mfvae.vae.encoder import Sizes, check_convolutions, check_widths, multilayer
 
 __all__ = ["CNNDecoder", "LinearDecoder", "MLPDecoder"]
 
@@ -67,46 +67,25 @@ class _Upsample(nn.Module):
 class CNNDecoder(nn.Module):
     """The mirror of ``CNNEncoder``, with the same options, cropped to the lattice.
 
-    Without ``width``: an affine map to the pooled grid, then transposed convolutions with SiLU
-    between them. With it (Huang, Hu & Yang 2022, table I): two dense layers, the second onto the
-    grid, then transposed convolutions (kernel 4), with batch normalisation and ReLU before each;
-    where the likelihood needs two numbers a site, the last has two branches (their table II).
+    An affine map to the pooled grid, then transposed convolutions with SiLU between them.
     """
 
     def __init__(
-        self,
-        sizes: Sizes,
-        *,
-        channels: tuple[int, ...] = (16, 32),
-        padding_mode: str = "zeros",
-        width: int | None = None,
+        self, sizes: Sizes, *, channels: tuple[int, ...] = (16, 32), padding_mode: str = "zeros"
     ) -> None:
         super().__init__()
-        channels, self.pooled = check_convolutions(sizes, channels, padding_mode, width)
-        self.lattice_shape, self.normalized = tuple(sizes.lattice_shape), width is not None
-        n_pooled = math.prod(self.pooled)
-        numbers = list(pairwise([*reversed(channels), sizes.n_parameters]))
+        channels, self.pooled = check_convolutions(sizes, channels, padding_mode)
+        self.lattice_shape = tuple(sizes.lattice_shape)
+        self.affine = nn.Linear(sizes.n_latents, math.prod(self.pooled))
         steps: list[nn.Module] = []
-        if width is None:
-            self.affine = nn.Linear(sizes.n_latents, n_pooled)
-            for pair in numbers:
-                steps += [nn.SiLU(), _Upsample(*pair, padding_mode)]
-        else:  # a bias before a batch normalisation would be subtracted again
-            dense = nn.Linear(sizes.n_latents, width, bias=False)
-            onto_grid = nn.Linear(width, n_pooled, bias=False)
-            steps += [dense, BatchNorm(width), nn.ReLU(), onto_grid]
-            steps.append(nn.Unflatten(1, self.pooled))
-            for pair in numbers:
-                convolution = nn.ConvTranspose2d(*pair, 4, 2, 1, bias=pair is numbers[-1])
-                steps += [BatchNorm(pair[0]), nn.ReLU(), convolution]
+        for pair in pairwise([*reversed(channels), sizes.n_parameters]):
+            steps += [nn.SiLU(), _Upsample(*pair, padding_mode)]
         self.steps = nn.Sequential(*steps)
 
     def calibrate(self, marginal_parameters: Tensor) -> None:
-        last = self.steps[-1] if self.normalized else self.steps[-1].convolution
-        last.bias.copy_(marginal_parameters.mean(dim=0))
+        self.steps[-1].convolution.bias.copy_(marginal_parameters.mean(dim=0))
 
     def forward(self, z: Tensor) -> Tensor:
-        if not self.normalized:
-            z = self.affine(z).unflatten(1, self.pooled)
         rows, columns = self.lattice_shape
-        return self.steps(z)[..., :rows, :columns].flatten(2).transpose(1, 2)
+        image = self.steps(self.affine(z).unflatten(1, self.pooled))
+        return image[..., :rows, :columns].flatten(2).transpose(1, 2)

@@ -17,7 +17,6 @@ from mfvae._validation import check_choice, check_count
 __all__ = ["CNNEncoder", "Encoder", "MLPEncoder", "SetEncoder", "Sizes", "multilayer"]
 
 LOG_VARIANCE_RANGE = (-16.0, 6.0)
-SLOPE = 0.2  # of the leaky ReLU
 
 
 class Sizes(NamedTuple):
@@ -44,13 +43,10 @@ def check_widths(value: object, name: str, *, minimum: int = 1) -> tuple[int, ..
 
 
 def check_convolutions(
-    sizes: Sizes, channels: tuple[int, ...], padding_mode: str, width: int | None
+    sizes: Sizes, channels: tuple[int, ...], padding_mode: str
 ) -> tuple[tuple[int, ...], tuple[int, int, int]]:
     """Return channels, and the shape of the last block: each halves the lattice, rounded up."""
-    if width is not None:
-        check_count(width, "width")
-    modes = ("zeros", "circular")[: 2 if width is None else 1]
-    check_choice(padding_mode, "padding_mode", modes)
+    check_choice(padding_mode, "padding_mode", ("zeros", "circular"))
     channels = check_widths(channels, "channels")
     return channels, (channels[-1], *(-(-n // 2 ** len(channels)) for n in sizes.lattice_shape))
 
@@ -61,19 +57,6 @@ def multilayer(n_inputs: int, widths: tuple[int, ...], n_outputs: int) -> nn.Seq
     for size, width in pairwise([n_inputs, *widths, n_outputs]):
         layers += [nn.Linear(size, width), nn.SiLU()]
     return nn.Sequential(*layers[:-1])
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """For images and dense layers; one number a channel has no spread: use running averages."""
-
-    def _check_input_dim(self, x: Tensor) -> None:
-        """Any number of axes."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.numel() == x.shape[1]:
-            running = self.running_mean, self.running_var
-            return functional.batch_norm(x, *running, self.weight, self.bias, eps=self.eps)
-        return super().forward(x)
 
 
 class Encoder(nn.Module):
@@ -93,41 +76,22 @@ class Encoder(nn.Module):
 
 
 class CNNEncoder(Encoder):
-    """Blocks of convolutions with stride 2, then the heads; a condition is one more channel.
+    """Convolutions with kernel 3 and stride 2, then the heads; a condition is one more channel.
 
-    Without ``width`` a block is conv(kernel 3) + SiLU (Biroli, Welling & Vitelli 2026, Methods).
-    With it, the network of Huang, Hu & Yang (2022), table I (there: channels (64, 128), width
-    1024): conv(kernel 4) + batch normalisation + leaky ReLU, then a dense layer of this width;
-    lattices are filled up with zeros. ``channels`` are those of each block; ``padding_mode`` is
-    "zeros", or "circular" for periodic lattices (without ``width`` only).
+    After Biroli, Welling & Vitelli (2026), Methods. ``channels`` are those of each block;
+    ``padding_mode`` is "zeros", or "circular" for periodic lattices.
     """
 
     def __init__(
-        self,
-        sizes: Sizes,
-        *,
-        channels: tuple[int, ...] = (16, 32),
-        padding_mode: str = "zeros",
-        width: int | None = None,
+        self, sizes: Sizes, *, channels: tuple[int, ...] = (16, 32), padding_mode: str = "zeros"
     ) -> None:
-        channels, pooled = check_convolutions(sizes, channels, padding_mode, width)
-        super().__init__(width or math.prod(pooled), sizes.n_latents)
-        self.lattice_shape = rows, columns = tuple(sizes.lattice_shape)
-        numbers = pairwise([sizes.n_features + sizes.n_conditions, *channels])
+        channels, pooled = check_convolutions(sizes, channels, padding_mode)
+        super().__init__(math.prod(pooled), sizes.n_latents)
+        self.lattice_shape = tuple(sizes.lattice_shape)
         layers: list[nn.Module] = []
-        if width is None:
-            for pair in numbers:
-                layers += [nn.Conv2d(*pair, 3, 2, 1, padding_mode=padding_mode), nn.SiLU()]
-            layers.append(nn.Flatten())
-        else:  # a bias before a batch normalisation would be subtracted again
-            n_rows, n_columns = (n * 2 ** len(channels) for n in pooled[1:])
-            layers.append(nn.ZeroPad2d((0, n_columns - columns, 0, n_rows - rows)))
-            for pair in numbers:
-                layers += [nn.Conv2d(*pair, 4, 2, 1, bias=False), BatchNorm(pair[1])]
-                layers.append(nn.LeakyReLU(SLOPE))
-            dense = nn.Linear(math.prod(pooled), width, bias=False)
-            layers += [nn.Flatten(), dense, BatchNorm(width), nn.LeakyReLU(SLOPE)]
-        self.blocks = nn.Sequential(*layers)
+        for pair in pairwise([sizes.n_features + sizes.n_conditions, *channels]):
+            layers += [nn.Conv2d(*pair, 3, 2, 1, padding_mode=padding_mode), nn.SiLU()]
+        self.blocks = nn.Sequential(*layers, nn.Flatten())
 
     def hidden(self, features: Tensor, conditions: Tensor) -> Tensor:
         image = features.unflatten(2, self.lattice_shape)

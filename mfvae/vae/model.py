@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,14 +31,12 @@ __all__ = ["DECODERS", "ENCODERS", "LIKELIHOODS", "PRIORS", "build_model", "seed
 ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "cnn": CNNEncoder,
     "mlp": MLPEncoder,
-    "normalized-cnn": partial(CNNEncoder, width=128),
     "set": SetEncoder,
 }
 DECODERS: dict[str, Callable[..., nn.Module]] = {
     "cnn": CNNDecoder,
     "linear": LinearDecoder,
     "mlp": MLPDecoder,
-    "normalized-cnn": partial(CNNDecoder, width=128),
 }
 PRIORS: dict[str, Callable[..., Prior]] = {
     "spline": SplinePrior,

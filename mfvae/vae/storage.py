@@ -21,7 +21,7 @@ __all__ = ["content_hash", "plain", "read_model", "read_torch", "replace_file", 
 __all__ += ["write_model", "write_torch"]
 
 FORMAT = "mfvae model"
-VERSION = 2
+VERSION = 3
 _SEAL = b"sha256:"  # and 32 bytes, at the end of every file of tensors
 
 
@@ -49,35 +49,18 @@ def replace_file(path: Path, write: Callable[[Any], None]) -> None:
         raise
 
 
-def _to_json(value: Any) -> Any:
-    """Return plain data in a form that JSON keeps: a tuple stays a tuple, a path a path."""
+def _python(value: Any) -> Any:
+    """Return numbers, words, lists, tuples and dicts of these as Python's own; else TypeError."""
     if isinstance(value, (np.ndarray, np.generic)):
         value = plain(value)
+    if isinstance(value, dict):
+        return {key: _python(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        entries = map(_python, value)
+        return tuple(entries) if isinstance(value, tuple) else list(entries)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, dict):
-        return {"dict": [[_to_json(key), _to_json(entry)] for key, entry in value.items()]}
-    if isinstance(value, (list, tuple)):
-        entries = [_to_json(entry) for entry in value]
-        return {"tuple": entries} if isinstance(value, tuple) else entries
-    if isinstance(value, os.PathLike):
-        return {"path": os.fspath(value)}
     raise TypeError(f"a {type(value).__name__} cannot be saved: {value!r}")
-
-
-def _from_json(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_from_json(entry) for entry in value]
-    if not isinstance(value, dict):
-        return value
-    ((kind, content),) = value.items()
-    if kind == "path":
-        return Path(content)
-    if kind == "tuple":
-        return tuple(_from_json(entry) for entry in content)
-    if kind == "dict":
-        return {_from_json(key): _from_json(entry) for key, entry in content}
-    raise ValueError(f"unknown kind {kind!r}")
 
 
 def write_torch(path: Path, content: dict[str, Any]) -> None:
@@ -105,16 +88,17 @@ def write_model(path: Path, description: dict[str, Any], module: LatentVariableM
 
     What the ``trainer_options`` hold besides plain data served training only and is left out.
     """
-    kept = {}
-    for key, value in (description["parameters"]["trainer_options"] or {}).items():
+    parameters, kept = dict(description["parameters"]), {}
+    for key, value in (parameters["trainer_options"] or {}).items():
         with contextlib.suppress(TypeError):
-            _to_json(value)
-            kept[key] = value
-    parameters = {**description["parameters"], "trainer_options": kept or None}
+            kept[key] = _python(value)
+    parameters["trainer_options"] = kept or None
+    if parameters["checkpoint_path"] is not None:
+        parameters["checkpoint_path"] = os.fspath(parameters["checkpoint_path"])
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "description": json.dumps(_to_json({**description, "parameters": parameters})),
+        "description": _python({**description, "parameters": parameters}),
         "weights": {key: value.cpu() for key, value in module.state_dict().items()},
     }
     write_torch(path, content)
@@ -136,7 +120,9 @@ def read_model(path: Path) -> tuple[dict[str, Any], LatentVariableModel]:
             f"{path} has format version {content.get('version')}, this package reads {VERSION}"
         )
     try:
-        description = _from_json(json.loads(content["description"]))
+        description = content["description"]
+        if folder := description["parameters"]["checkpoint_path"]:
+            description["parameters"]["checkpoint_path"] = Path(folder)
         module = build_model(description["configuration"])
         module.load_state_dict(content["weights"])
     except Exception as error:

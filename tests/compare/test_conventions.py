@@ -83,8 +83,5 @@ def test_pairwise_methods_find_planted_couplings(method: str) -> None:
     # Errors of couplings from 40,000 words: about 0.03 to 0.06; fifteen pairs.
     assert np.abs(model.couplings_ - J).max() < 0.3
     assert np.abs(model.field_ - h).max() < 0.3
-    fields = x @ J + h
-    exact = -np.logaddexp(0, np.where(x == 1, -fields, fields)).sum(axis=1).mean()
-    assert exact - 1e-4 < model.pseudo_log_likelihood(x) < exact + 1e-2
     wrong = clone(model).set_params(method="pseudo-likelihood").fit(np.roll(x, 1, axis=1))
     assert np.abs(wrong.couplings_ - J).max() > 0.3

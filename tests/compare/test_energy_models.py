@@ -147,10 +147,10 @@ def test_machine_agrees_with_enumeration(words):
     assert float(machine.log_normalizer_) == pytest.approx(exact, abs=0.01)
     assert np.exp(machine.score_samples(ALL)).sum() == pytest.approx(1, abs=0.01)
     # the free energy sums out the hidden units: enumerate them
-    W, c = machine.rbm_.components_, machine.rbm_.intercept_hidden_
+    W, c = machine.weights_, machine.hidden_field_
     h = np.array(list(itertools.product([0, 1], repeat=10)))
     v = ALL[777].astype(float)
-    direct = logsumexp(h @ (W @ v + c)) + v @ machine.rbm_.intercept_visible_
+    direct = logsumexp(h @ (W @ v + c)) + v @ machine.visible_field_
     assert log_weight(ALL[777:778])[0] == pytest.approx(direct, abs=1e-10)
     # samples follow the enumerated law
     q = np.exp(log_weight(ALL) - exact)
@@ -161,7 +161,7 @@ def test_machine_agrees_with_enumeration(words):
     assert np.abs(scores).max() < 5.5
     assert machine.n_parameters == 150 + 25
     # negative control: a hidden field off by 0.2 is a different normaliser
-    machine.rbm_.intercept_hidden_ = c + 0.2
+    machine.hidden_field_ = c + 0.2
     assert abs(logsumexp(log_weight(ALL)) - float(machine.log_normalizer_)) > 0.01
 
 

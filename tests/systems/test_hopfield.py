@@ -13,6 +13,7 @@ from scipy import stats
 from scipy.special import gammaln, logsumexp
 
 from mfvae.systems import CurieWeiss, Estimate, Hopfield, System
+from mfvae.systems.hopfield import replica_temperatures
 from mfvae.systems.kernels import hopfield as kernel
 
 #: Chance that a correct sampler fails any of the tests of this file.
@@ -296,21 +297,22 @@ DISORDERED = 1.15 * (1 + np.sqrt(16 / 256))
 
 def test_ladder_holds_the_given_temperatures_and_reaches_the_disordered_phase() -> None:
     given_ones = np.array([0.9, 0.4, 0.9, 2.5])
-    levels = kernel.ladder(given_ones, 256, 16)
+    levels = replica_temperatures(given_ones, 256, 16)
     assert set(given_ones) <= set(levels)
     assert np.sum(levels == 0.9) == 2
     assert np.all(np.diff(levels) >= 0)
     below = levels[levels <= DISORDERED]
     assert np.diff(np.log(below)).max() < 1.51 / 16
-    assert kernel.ladder(np.array([0.5]), 256, 16)[-1] == DISORDERED
-    np.testing.assert_array_equal(kernel.ladder(np.array([3.0]), 256, 16), [3.0])
+    assert replica_temperatures(np.array([0.5]), 256, 16)[-1] == DISORDERED
+    np.testing.assert_array_equal(replica_temperatures(np.array([3.0]), 256, 16), [3.0])
 
 
 def test_neighbouring_temperatures_exchange_often_enough() -> None:
     for n_sites, n_patterns in ((256, 2), (1024, 3), (256, 32)):
         system = Hopfield.random(n_sites, n_patterns, seed=1)
         seed = np.random.SeedSequence(0)
-        _, rates = kernel.run(system.patterns, np.array([0.6]), (16, 1), (200, 1), seed)
+        levels = replica_temperatures(np.array([0.6]), n_sites, n_patterns)
+        _, rates = kernel.run(system.patterns, levels, np.array([0]), (16, 1), (200, 1), seed)
         assert 0.1 < rates.min() <= rates.max() <= 1
 
 

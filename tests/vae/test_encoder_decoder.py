@@ -159,10 +159,8 @@ def test_every_encoder_weight_receives_a_gradient(name: str) -> None:
 def test_every_decoder_weight_receives_a_gradient(name: str, padding_mode: str) -> None:
     model = decoder(name, (8, 8), **({"padding_mode": padding_mode} if name == "cnn" else {}))
     (model(randn(8, 3)) * randn(8, 64, 2, seed=4)).sum().backward()
-    # A ReLU that is off for all eight rows at one place of the grid leaves single entries out.
-    smallest = 0.95 if name == "normalized-cnn" else 1.0
     for weight_name, weight in model.named_parameters():
-        assert (weight.grad != 0).double().mean() >= smallest, weight_name
+        assert (weight.grad != 0).all(), weight_name
 
 
 @pytest.mark.parametrize("name", list(ENCODERS))
@@ -208,8 +206,6 @@ def test_a_calibrated_cnn_starts_around_the_average_site() -> None:
         (lambda: CNNEncoder(LATTICE, channels=()), ValueError),
         (lambda: CNNDecoder(LATTICE, channels=(1.5,)), TypeError),
         (lambda: CNNDecoder(LATTICE, padding_mode="reflect"), ValueError),
-        (lambda: CNNEncoder(LATTICE, padding_mode="circular", width=8), ValueError),
-        (lambda: CNNDecoder(LATTICE, width=0), ValueError),
     ],
 )
 def test_bad_options_are_refused(make, error: type) -> None:

@@ -111,8 +111,10 @@ def damaged(content: bytes, folder: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("a.txt", "something else")
     whole = torch.load(io.BytesIO(content), weights_only=True)
-    description = whole["description"].replace('"n_latents", 2', '"n_latents", 3')
-    assert description != whole["description"]
+    parameters, configuration = (whole["description"][k] for k in ("parameters", "configuration"))
+    assert configuration["n_latents"] == 2
+    another = {**whole["description"], "configuration": {**configuration, "n_latents": 3}}
+    unknown = {**whole["description"], "parameters": {**parameters, "bета": 1.0}}
     unsealed = io.BytesIO()
     torch.save(whole, unsealed)
 
@@ -131,10 +133,8 @@ def damaged(content: bytes, folder: Path) -> dict[str, bytes]:
         "version 99": sealed(**whole | {"version": 99}),
         "only weights": sealed(weights=whole["weights"]),
         "no description": sealed(format=whole["format"], version=whole["version"]),
-        "another description": sealed(**whole | {"description": description}),
-        "unknown parameter": sealed(
-            **whole | {"description": whole["description"].replace('"beta"', '"bета"')}
-        ),
+        "another description": sealed(**whole | {"description": another}),
+        "unknown parameter": sealed(**whole | {"description": unknown}),
         "no checksum": unsealed.getvalue(),
     }
 

@@ -13,17 +13,16 @@ kernel loads lanes from flat arrays, combines them and stores them again:
             store(out, place, load(x, place) + uniforms(words))
         store_state(state, s)
 
-Where chains cannot be vectorised (clusters, eigenvectors, Gibbs sweeps of dense couplings) a kernel
-is plain Numba with the scalar generator. `random` holds both generators: a state is an array that
-belongs to a chain and comes from a ``SeedSequence``, so that the bits depend on the seed alone.
-`running` compiles kernels and runs blocks of chains in plain threads.
+Where chains cannot be vectorised (clusters, eigenvectors, Gibbs sweeps) a kernel is plain Numba
+with the scalar generator. `random` holds both: a state is an array that belongs to a chain and
+comes from a ``SeedSequence``, so that the bits depend on the seed alone. `running` compiles kernels
+and runs blocks of chains in plain threads.
 
 *What depends on Numba's insides* (tried with 0.60 to 0.62): the vector types of `lanes`
 (``PrimitiveModel``, ``intrinsic``, ``infer_global``), and the stamp of the cache on disk in
 `running.compiled`: an edit of any file here recompiles every kernel.
 
 *A new kernel* gets a file named after its model, `@compiled` on what Python calls, `@inlined` on
-what other kernels are built of, and a plain NumPy twin of a dozen lines in its test under
-``tests/systems/kernels``, equal in law. No index is checked: try it with ``NUMBA_DISABLE_JIT=1``
-where it uses no lanes, and with lengths that are no multiple of sixteen.
+what kernels are built of, and a plain NumPy twin under ``tests/systems/kernels``. No index is
+checked: try it with ``NUMBA_DISABLE_JIT=1`` where it uses no lanes, and with odd lengths.
 """

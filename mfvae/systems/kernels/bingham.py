@@ -16,9 +16,7 @@ from numba.extending import intrinsic
 from mfvae.systems.kernels import random
 from mfvae.systems.kernels.lanes import LANES, bits_of, exp, floats, from_bits, select, square_root
 from mfvae.systems.kernels.random import load_state, next_words, quarter_circle, uniforms
-from mfvae.systems.kernels.running import compiled, in_threads
-
-_BLOCK = 65536  # draws for each state of the generators
+from mfvae.systems.kernels.running import compiled
 
 
 @intrinsic
@@ -116,21 +114,6 @@ def sample_bingham(eigenvalues, frames, state, out):
     return proposals
 
 
-def draw_rows(eigenvalues, frames, seed, out):
-    """Fill ``out`` as `sample_bingham`, in threads, a generator for each block of fixed size."""
-    n = out.shape[1]
-    n_each = max(1, _BLOCK // n)
-    groups = [slice(row, row + n_each) for row in range(0, len(out), n_each)]
-    blocks = [(rows, slice(i, i + _BLOCK)) for rows in groups for i in range(0, n, _BLOCK)]
-    states = random.lane_states(seed, len(blocks))
-
-    def draw(i: int) -> None:
-        rows, draws = blocks[i]
-        sample_bingham(eigenvalues[rows], frames[rows], states[i], out[rows, draws])
-
-    in_threads(draw, range(len(blocks)))
-
-
 @compiled
 def eigen_symmetric(matrix, frame):
     """Diagonalise ``matrix`` (3, 3) in place by cyclic Jacobi, much faster than by LAPACK;
@@ -163,25 +146,7 @@ def eigen_symmetric(matrix, frame):
 
 
 @compiled
-def _decompose(matrices, frames):
+def diagonalize(matrices, frames):
+    """Apply `eigen_symmetric` to every row, ``(rows, 3, 3)``."""
     for row in range(len(matrices)):
-        matrix, frame = matrices[row], frames[row]
-        eigen_symmetric(matrix, frame)
-        for p in (0, 1, 0):
-            q = p + 1
-            if matrix[q, q] < matrix[p, p]:
-                matrix[p, p], matrix[q, q] = matrix[q, q], matrix[p, p]
-                for i in range(3):
-                    frame[i, p], frame[i, q] = frame[i, q], frame[i, p]
-
-
-def eigen_decomposition(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ascending eigenvalues ``(..., 3)`` and eigenvectors in columns of ``(..., 3, 3)``.
-
-    The signs of the eigenvectors, and so the bits of draws, are those of the Jacobi rotations.
-    """
-    diagonal = np.array(matrices, dtype=np.float64, order="C").reshape(-1, 3, 3)
-    frames = np.empty_like(diagonal)
-    _decompose(diagonal, frames)
-    values = np.diagonal(diagonal, axis1=1, axis2=2).copy()
-    return values.reshape(matrices.shape[:-1]), frames.reshape(matrices.shape)
+        eigen_symmetric(matrices[row], frames[row])

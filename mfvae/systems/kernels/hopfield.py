@@ -6,8 +6,6 @@ sixteen signs), so that the local field of a site takes one addition for four pa
 spin from ``P(s_i = +1 | m) = 1/(1 + exp(-2β ξ_i·m))``, and recounts the overlaps by exclusive or.
 """
 
-from itertools import pairwise
-
 import numpy as np
 
 from mfvae.systems.kernels import lanes
@@ -176,35 +174,13 @@ def run_block(betas, n_sites, rows, pattern_bits, states, spins, burn_in, thinni
     return swaps
 
 
-def ladder(temperatures: np.ndarray, n_sites: int, n_patterns: int) -> np.ndarray:
-    """Return the temperatures of the replicas, ascending, among them all of ``temperatures``.
+def run(patterns, levels, place, shape, steps, seed, start="random", n_threads=1):
+    """Return spins ``(len(place), *shape, n_sites)`` int8, and exchange rates of neighbours.
 
-    Neighbours at ``ln T' - ln T = 1.5/√N`` exchange about every third proposal. The paramagnet
-    begins at 1 + √(P/N) (Amit, Gutfreund & Sompolinsky 1987); 15 % above, a chain is quick alone.
-    """
-    given = np.sort(temperatures)
-    top = 1.15 * (1 + np.sqrt(n_patterns / n_sites))
-    ends = np.append(given, top) if given[-1] < top else given
-    levels = [ends[0]]
-    for low, high in pairwise(ends):
-        steps = np.ceil(np.log(high / low) * np.sqrt(n_sites) / 1.5) if low < top else 1
-        levels += [*(low * (high / low) ** (np.arange(1, steps) / steps)), high]
-    return np.array(levels)
-
-
-def run(patterns, temperatures, shape, steps, seed, start="random", n_threads=1):
-    """Return spins ``(n_temperatures, *shape, n_sites)`` int8, and exchange rates of neighbours.
-
+    Replicas stand at the temperatures ``levels``, ascending, and those at ``place`` are recorded;
     ``shape`` is of chains and records, ``steps`` are burn-in and thinning.
     """
-    (n_sites, n_patterns), (n_chains, n_records) = patterns.shape, shape
-    # A replica diffuses over about √N temperatures. At N = 256, P = 1…48 and T >= 0.6, energies
-    # and overlaps of chains started in patterns and at random agree after 125 sweeps, and
-    # |overlaps| 50 sweeps apart are correlated by less than 0.2.
-    defaults = (round(n * max(1.0, n_sites / 256)) for n in (1000, 50))
-    burn_in, thinning = (d if s is None else s for s, d in zip(steps, defaults, strict=True))
-    levels = ladder(temperatures, n_sites, n_patterns)
-    place = np.searchsorted(levels, temperatures)
+    (n_sites, n_patterns), (n_chains, n_records), (burn_in, thinning) = patterns.shape, shape, steps
     pattern_bits = pack_spins(patterns.T)
     fixed = n_sites, table_rows(patterns), pattern_bits
     n_levels, n_words = len(levels), pattern_bits.shape[1]

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from mfvae.systems.kernels.bingham import eigen_symmetric, sample_bingham
-from mfvae.systems.kernels.random import lane_states, normal, scalar_states, uniform
+from mfvae.systems.kernels.random import normal, uniform
 from mfvae.systems.kernels.running import compiled
 
 
@@ -91,11 +91,3 @@ def run_ladder(temperatures, place, burn_in, thinning, ordered, state, lanes, ou
                 square[k], square[k + 1] = square[k + 1], square[k]
                 tensor[:] = q[k]
                 q[k], q[k + 1] = q[k + 1], tensor
-
-
-def run_ladders(temperatures, place, burn_in, thinning, seed, out):
-    """Run a ladder for each chain, the rows of ``out``; starts alternate, the second is ordered."""
-    for chain, child in enumerate(seed.spawn(len(out))):
-        tensor_seed, site_seed = child.spawn(2)
-        states = scalar_states(tensor_seed, 1)[0], lane_states(site_seed, 1)[0]
-        run_ladder(temperatures, place, burn_in, thinning, chain % 2 == 1, *states, out[chain])

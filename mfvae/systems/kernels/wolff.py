@@ -3,27 +3,20 @@
 Spins are bits (0 for -1, 1 for +1) in uint8 while a kernel runs; every chain has a generator.
 """
 
-from functools import lru_cache
-
 import numpy as np
 
-from mfvae.systems.kernels.random import draw_bits, next_bits, scalar_states
-from mfvae.systems.kernels.running import compiled, in_threads
+from mfvae.systems.kernels.random import draw_bits, next_bits
+from mfvae.systems.kernels.running import compiled
 
-_BIT = np.uint8(1)
-_HALF = np.uint64(32)
-_QUARTER = np.uint64(0xFFFF)
+_BIT, _HALF, _QUARTER = np.uint8(1), np.uint64(32), np.uint64(0xFFFF)
 _ONES, _TOPS = np.uint64(0x0001000100010001), np.uint64(0x8000800080008000)  # of each quarter
 
 
-@lru_cache(maxsize=32)
 def neighbour_table(length: int) -> np.ndarray:
     """Return the right, left, lower and upper neighbour of each site: uint32 (length², 4)."""
     sites = np.arange(length * length, dtype=np.uint32).reshape(length, length)
     shifts = [(1, -1), (1, 1), (0, -1), (0, 1)]
-    table = np.stack([np.roll(sites, by, axis).ravel() for axis, by in shifts], axis=1)
-    table.flags.writeable = False
-    return table
+    return np.stack([np.roll(sites, by, axis).ravel() for axis, by in shifts], axis=1)
 
 
 def bond_threshold(kappa: float) -> np.uint64:
@@ -125,35 +118,3 @@ def run_chain(state, neighbours, thresholds, wolff, burn_in, thinning, records):
             flip = np.uint8(draw_bits(state) >> np.uint64(63)) if wolff else np.uint8(0)
             for site in range(n_sites):
                 records[record, site] = np.int8(2) * np.int8(spins[site] ^ flip) - np.int8(1)
-
-
-def run_chains(length: int, chains: list[tuple], wolff: bool) -> None:
-    """Run chains in threads and fill their records, by clusters at |κ| or by Metropolis sweeps.
-
-    A chain is ``(SeedSequence, kappa, burn_in, thinning, records)``, the last as in `run_chain`.
-    """
-
-    def run(chain: tuple) -> None:
-        seed, kappa, *rest = chain
-        thresholds = np.array([bond_threshold(abs(kappa))]) if wolff else flip_thresholds(kappa)
-        run_chain(scalar_states(seed, 1)[0], neighbour_table(length), thresholds, wolff, *rest)
-
-    in_threads(run, chains)
-
-
-@lru_cache(maxsize=4096)
-def wolff_schedule(length: int, kappa: float, sweeps: float) -> int:
-    """Return the number of clusters that flip ``sweeps`` × n_sites spins on average, at least 1.
-
-    By a pilot run with a seed of its own: it depends on κ, never on the run it is used for.
-    """
-    n_sites, batch = length * length, max(1, length * length // 64)
-    spins, queue = np.ones(n_sites, np.uint8), np.empty(n_sites + 1, np.uint32)
-    state = scalar_states(np.random.SeedSequence(0), 1)[0]
-    fixed = spins, queue, state, neighbour_table(length), bond_threshold(kappa), batch
-    for n_flips in (20 * n_sites, 50 * n_sites):  # the first to forget the start
-        clusters, flipped = 0, 0
-        while flipped < n_flips:
-            flipped += int(wolff_clusters(*fixed))
-            clusters += batch
-    return max(1, round(sweeps * n_sites * clusters / flipped))

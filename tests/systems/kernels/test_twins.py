@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from mfvae.systems import KacIsing, LebwohlLasher
-from mfvae.systems.kernels import bingham, hopfield, lebwohl_lasher, maier_saupe, wolff
+from mfvae.systems.hopfield import replica_temperatures
+from mfvae.systems.kernels import bingham, hopfield, maier_saupe, wolff
 from mfvae.systems.kernels.lanes import LANES
 from mfvae.systems.kernels.random import lane_states, scalar_states
 
@@ -87,74 +85,6 @@ def test_ising_moves_have_the_law_of_their_twins(move: str) -> None:
     assert distance(kernel, ising_after(f"plain {move}", 0.45)) > LIMIT
 
 
-# ------------------------------------------------------------------ clusters
-
-
-def plain_clusters(pairs: np.ndarray, probability: np.ndarray, rng: np.random.Generator):
-    """Open all bonds at once, pairs (n, 2); say which sites are in a cluster that turns over."""
-    i, j = pairs[rng.random(len(pairs)) < probability].T
-    n_sites = pairs.max() + 1
-    n, labels = connected_components(coo_array((np.ones(len(i)), (i, j)), (n_sites, n_sites)))
-    return (rng.random(n) < 0.5)[labels]
-
-
-def test_kac_sweep_has_the_law_of_its_twin() -> None:
-    system, n_chains = KacIsing(5, 2), 2000
-    grid = np.indices((5, 5)).reshape(2, -1)
-    apart = np.abs(grid[:, :, None] - grid[:, None, :])
-    squares = (np.minimum(apart, 5 - apart) ** 2).sum(axis=0)
-    pairs = np.argwhere(np.triu(squares <= 4, 1))
-    assert len(pairs) == 25 * system.n_neighbours / 2
-
-    def plain(temperature: float) -> np.ndarray:
-        rng, spins = np.random.default_rng(3), np.ones((n_chains, 25), int)
-        bond = -np.expm1(-2 / (system.n_neighbours * temperature))
-        for _ in range(3):
-            for x in spins:
-                equal = x[pairs[:, 0]] == x[pairs[:, 1]]
-                x[plain_clusters(pairs, bond * equal, rng)] *= -1
-        return spins
-
-    def found(x: np.ndarray) -> np.ndarray:
-        return np.stack([system.energy(x), x.sum(axis=1, dtype=float) ** 2], axis=1)
-
-    kernel = system.sample_chains(0.8, n_chains, 1, seed=4, burn_in=3)[0, :, 0]
-    assert distance(found(kernel), found(plain(0.8))) < LIMIT
-    assert distance(found(kernel), found(plain(0.9))) > LIMIT
-
-
-def test_reflections_have_the_law_of_their_twin() -> None:
-    system, beta, n_chains = LebwohlLasher(3), 0.9, 2000
-    grid = np.arange(27).reshape(3, 3, 3)
-    steps = [np.stack([grid, np.roll(grid, 1, axis)]).reshape(2, -1).T for axis in range(3)]
-    pairs = np.concatenate(steps)
-
-    def plain(beta: float) -> np.ndarray:
-        rng, x = np.random.default_rng(5), np.tile([0.0, 0.0, 1.0], (n_chains, 27, 1))
-        for _ in range(6):
-            for n in x:
-                mirror = rng.standard_normal(3)
-                mirror /= np.linalg.norm(mirror)
-                turned = n - 2 * (n @ mirror)[:, None] * mirror
-                i, j = pairs.T
-                dots = np.stack([np.sum(m[i] * n[j], axis=1) for m in (n, turned)])
-                cost = 1.5 * (dots[0] ** 2 - dots[1] ** 2)
-                moves = plain_clusters(pairs, -np.expm1(-beta * np.maximum(cost, 0)), rng)
-                n[moves] = turned[moves]
-        return x
-
-    def found(x: np.ndarray) -> np.ndarray:
-        return np.stack([system.energy(x), system.order_parameter(x)], axis=1)
-
-    kernel = np.empty((n_chains, 1, 27, 3), np.float32)
-    table = np.array([pairs[pairs[:, ::-1] == i] for i in range(27)], dtype=np.uint32)
-    seeds = np.random.SeedSequence(6).spawn(n_chains)
-    runs = [(s, beta, True, 6, 1, x) for s, x in zip(seeds, kernel, strict=True)]
-    lebwohl_lasher.run_chains(table, runs)
-    assert distance(found(kernel[:, 0]), found(plain(beta))) < LIMIT
-    assert distance(found(kernel[:, 0]), found(plain(1.15 * beta))) > LIMIT
-
-
 # ------------------------------------------------------------------ Hopfield
 
 
@@ -183,7 +113,9 @@ def test_hopfield_sweep_has_the_law_of_its_twin(n_patterns: int) -> None:
         return spins @ patterns
 
     shape = LANES * n_patterns * (n_chains // (LANES * n_patterns)), 1
-    x, _ = hopfield.run(patterns, np.array([1 / beta, 4.0]), shape, (2, 1), seed, "patterns")
+    levels = replica_temperatures(np.array([1 / beta, 4.0]), 45, n_patterns)
+    place = np.array([0, len(levels) - 1])
+    x, _ = hopfield.run(patterns, levels, place, shape, (2, 1), seed, "patterns")
     # Chain i starts in pattern i mod P; records are reversed as a whole with probability 1/2.
     spins = x[0, ::n_patterns, 0].astype(int)
     kernel = np.abs(spins @ patterns)

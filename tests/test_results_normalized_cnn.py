@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,11 @@ from mfvae.vae.likelihood import Tempered
 from mfvae.vae.model import DECODERS, ENCODERS
 
 PAPER = {"channels": (64, 128), "width": 1024}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered() -> None:
+    importlib.import_module("_normalized_cnn")
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:
