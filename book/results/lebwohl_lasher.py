@@ -17,12 +17,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from _integration import estimate_log_partition
+from _lebwohl_lasher import LebwohlLasher
 from _sweep import RESULTS, sweep_command
 from ising_gap import N_CHAINS, average
 from scipy.optimize import brentq
 
 import mfvae
-from mfvae.systems import Estimate, LebwohlLasher, MaierSaupe, System
+from mfvae.systems import Estimate, MaierSaupe, System
 
 OUTPUT = RESULTS / "lebwohl_lasher.json"
 #: Of the lattice; with 216 or 512 sites the heat capacity is largest near 1.13.
@@ -76,7 +78,7 @@ def system_and_temperature(
 def log_partition(length: int, temperature: float, n_samples: int, n_nodes: int) -> Estimate:
     """Return ln Z of the lattice."""
     system = LebwohlLasher(length)
-    return system.estimate_log_partition(temperature, n_samples, n_nodes=n_nodes, seed=6)
+    return estimate_log_partition(system, temperature, n_samples, n_nodes=n_nodes, seed=6)
 
 
 def compute_row(

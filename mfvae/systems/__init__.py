@@ -11,8 +11,6 @@ __getattr__, __dir__, __all__ = attach(
         "curie_weiss": "CurieWeiss",
         "hopfield": "Hopfield",
         "ising": "Ising2D",
-        "kac": "KacIsing",
-        "lebwohl_lasher": "LebwohlLasher",
         "maier_saupe": "MaierSaupe",
     },
 )

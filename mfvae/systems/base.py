@@ -207,41 +207,6 @@ class System:
         """Return the exact ln Z, nats; N ln 2 or N ln 4π at infinite temperature."""
         raise self._unknown("partition function")
 
-    def estimate_log_partition(
-        self,
-        temperature: float,
-        n_samples: int = 4096,
-        *,
-        n_nodes: int = 32,
-        n_chains: int = 32,
-        seed: Seed,
-    ) -> Estimate:
-        """Return ln Z at one temperature from samples, nats, where it is not known exactly.
-
-        By thermodynamic integration, ``ln Z(β) = ln Z(0) - ∫₀^β ⟨E⟩ dβ'``, over Gauss-Legendre
-        nodes, which are dense at both ends; each has ``n_samples`` configurations of ``n_chains``
-        independent chains, at least 8, whose spread is the error. It knows nothing of a transition
-        between two nodes: repeat with more. Node number k uses child k of the seed.
-
-        >>> from mfvae.systems import CurieWeiss
-        >>> found = CurieWeiss(16).estimate_log_partition(1.0, 1000, seed=0)
-        >>> abs(found - CurieWeiss(16).log_partition(1.0)) < 4 * found.stderr < 0.05
-        True
-        """
-        beta = 1 / check_temperature(temperature)
-        n_chains = check_count(n_chains, "n_chains", minimum=8)
-        n_records = -(-check_count(n_samples, "n_samples") // n_chains)
-        nodes, weights = np.polynomial.legendre.leggauss(check_count(n_nodes, "n_nodes"))
-        areas = np.zeros(n_chains)
-        for node, weight, child in zip(
-            nodes, weights, check_seed(seed).spawn(n_nodes), strict=True
-        ):
-            (x,) = self.sample_chains(2 / (beta * (1 + node)), n_chains, n_records, seed=child)
-            energy = self.energy(x.reshape(-1, *x.shape[2:])).reshape(n_chains, -1)
-            areas += beta / 2 * weight * energy.mean(axis=1)
-        log_free = self.n_sites * self._site_entropy
-        return Estimate(log_free - areas.mean(), areas.std(ddof=1) / n_chains**0.5, exact=False)
-
     @each_temperature
     def free_energy(self, temperature: Any) -> Any:
         """Return the exact F = -T ln Z, units of J."""

@@ -1,20 +1,26 @@
-"""Lebwohl-Lasher: the kernel on a ring, exact by Legendre polynomials; the lattice by a series.
+"""The sweep over directors on a lattice, and the system: a ring, exact by Legendre polynomials.
 
-Every chain gives one number (its mean), so that autocorrelation within chains is in the error. The
-limit of each comparison is the two-sided quantile of Student's t at 1e-6 divided by the number of
-comparisons of this file; each planted error of a few percent must exceed it.
+The lattice is compared with a series and a twin. Every chain gives one number (its mean), so that
+autocorrelation within chains is in the error. The limit of each comparison is the two-sided
+quantile of Student's t at 1e-6 divided by the number of comparisons of this file; each planted
+error of a few percent must exceed it.
 """
 
 from __future__ import annotations
 
+import lebwohl_lasher
 import numpy as np
 import pytest
+from _lebwohl_lasher import LebwohlLasher, run_chains
 from scipy import stats
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.special import eval_legendre
 
-from mfvae.systems import LebwohlLasher, MaierSaupe
-from mfvae.systems.kernels import lebwohl_lasher, running
+from mfvae.systems import MaierSaupe
+from mfvae.systems.kernels import running
 
+SMALL = {"n_training": 200, "n_validation": 64, "n_test": 128, "n_samples": 64, "n_nodes": 4}
 N_COMPARISONS = 40
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(200)
 
@@ -41,7 +47,8 @@ def legendre_integrals(degree: int, beta: float) -> tuple[float, float, float]:
 
 def test_energy_by_bonds() -> None:
     system = LebwohlLasher(3)
-    x = MaierSaupe(27).sample(1.0, 4, seed=0)
+    x = np.random.default_rng(0).standard_normal((4, 27, 3))
+    x = (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
     energy = np.zeros(4)
     for i in range(27):
         here = np.unravel_index(i, (3, 3, 3))
@@ -74,7 +81,7 @@ def ring_chains(n_sites: int, beta: float, n_chains: int, n_records: int) -> np.
     x = np.empty((n_chains, n_records, n_sites, 3), np.float32)
     seeds = np.random.SeedSequence(1).spawn(n_chains)
     chains = [(s, beta, k % 2 == 0, 40, 4, x[k]) for k, s in enumerate(seeds)]
-    lebwohl_lasher.run_chains(ring, chains)
+    run_chains(ring, chains)
     x = x.astype(float)
     dots = np.einsum("...ik,...ik->...i", x, np.roll(x, 1, axis=-2))
     return -np.sum(1.5 * dots**2 - 0.5, axis=-1)
@@ -92,7 +99,9 @@ def ring_energy(n_sites: int, beta: float) -> tuple[float, float]:
     return float(z[1] / z[0]), float(z[2] / z[0])
 
 
-@pytest.mark.parametrize("beta", [0.5, 2.0, 8.0])
+@pytest.mark.parametrize(
+    "beta", [2.0, *(pytest.param(b, marks=pytest.mark.slow) for b in (0.5, 8.0))]
+)
 def test_ring_against_the_transfer_operator(beta: float) -> None:
     energy = ring_chains(6, beta, 400, 200)
     mean, square = ring_energy(6, beta)
@@ -122,6 +131,7 @@ def series_energy(length: int, beta: float, *, loops: bool = True) -> float:
     return float(-(log_z(beta + step) - log_z(beta - step)) / (2 * step))
 
 
+@pytest.mark.slow
 def test_lattice_against_the_high_temperature_series() -> None:
     system, beta = LebwohlLasher(6), 0.4
     chains = system.sample_chains(1 / beta, 200, 60, seed=2, burn_in=40, thinning=4)[0]
@@ -131,6 +141,7 @@ def test_lattice_against_the_high_temperature_series() -> None:
     assert t_statistic(means, series_energy(6, 1.03 * beta)) > limit(200)
 
 
+@pytest.mark.slow
 def test_both_starts_come_to_the_same_equilibrium() -> None:
     """Ordered and independent starts, in both phases and between: energy and order."""
     system = LebwohlLasher(6)
@@ -185,3 +196,73 @@ def test_streams() -> None:
     many = system.sample_chains(0.8, 4, 6, seed=11)
     np.testing.assert_array_equal(few, many[:, :2, :3])
     assert not np.array_equal(few[0, 0], few[0, 1])
+
+
+# ------------------------------------------------------------------ its twin
+
+
+def distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Largest difference of column means of independent rows, in standard errors."""
+    first, second = (np.asarray(part, float).reshape(len(part), -1) for part in (first, second))
+    error = np.sqrt(first.var(axis=0, ddof=1) / len(first) + second.var(axis=0) / len(second))
+    return float(np.max(np.abs(first.mean(axis=0) - second.mean(axis=0)) / error))
+
+
+def plain_clusters(pairs: np.ndarray, probability: np.ndarray, rng: np.random.Generator):
+    """Open all bonds at once, pairs (n, 2); say which sites are in a cluster that turns over."""
+    i, j = pairs[rng.random(len(pairs)) < probability].T
+    n_sites = pairs.max() + 1
+    n, labels = connected_components(coo_array((np.ones(len(i)), (i, j)), (n_sites, n_sites)))
+    return (rng.random(n) < 0.5)[labels]
+
+
+@pytest.mark.slow
+def test_reflections_have_the_law_of_their_twin() -> None:
+    system, beta, n_chains = LebwohlLasher(3), 0.9, 2000
+    grid = np.arange(27).reshape(3, 3, 3)
+    steps = [np.stack([grid, np.roll(grid, 1, axis)]).reshape(2, -1).T for axis in range(3)]
+    pairs = np.concatenate(steps)
+
+    def plain(beta: float) -> np.ndarray:
+        rng, x = np.random.default_rng(5), np.tile([0.0, 0.0, 1.0], (n_chains, 27, 1))
+        for _ in range(6):
+            for n in x:
+                mirror = rng.standard_normal(3)
+                mirror /= np.linalg.norm(mirror)
+                turned = n - 2 * (n @ mirror)[:, None] * mirror
+                i, j = pairs.T
+                dots = np.stack([np.sum(m[i] * n[j], axis=1) for m in (n, turned)])
+                cost = 1.5 * (dots[0] ** 2 - dots[1] ** 2)
+                moves = plain_clusters(pairs, -np.expm1(-beta * np.maximum(cost, 0)), rng)
+                n[moves] = turned[moves]
+        return x
+
+    def found(x: np.ndarray) -> np.ndarray:
+        return np.stack([system.energy(x), system.order_parameter(x)], axis=1)
+
+    kernel = np.empty((n_chains, 1, 27, 3), np.float32)
+    table = np.array([pairs[pairs[:, ::-1] == i] for i in range(27)], dtype=np.uint32)
+    seeds = np.random.SeedSequence(6).spawn(n_chains)
+    runs = [(s, beta, True, 6, 1, x) for s, x in zip(seeds, kernel, strict=True)]
+    run_chains(table, runs)
+    assert distance(found(kernel[:, 0]), found(plain(beta))) < limit(n_chains)
+    assert distance(found(kernel[:, 0]), found(plain(1.15 * beta))) > limit(n_chains)
+
+
+# ------------------------------------------------------------------ the sweep
+
+
+def test_a_small_row_of_directors_has_a_partner_of_equal_order() -> None:
+    rows = {
+        name: lebwohl_lasher.compute_row(3, name, 1.0, 0, n_epochs=1, **SMALL)
+        for name in ("lebwohl-lasher", "maier-saupe")
+    }
+    partner, at = lebwohl_lasher.system_and_temperature(3, "maier-saupe", 1.0, 128)
+    x = lebwohl_lasher.lattice_sample(3, 1.0, 128).reshape(-1, 27, 3)
+    square = np.mean(np.sum(LebwohlLasher(3).tensor(x) ** 2, axis=(1, 2)))
+    assert partner.mean_square_tensor(at) == pytest.approx(square, abs=1e-8)
+    for row in rows.values():
+        assert row["total_correlation"][0] > 0
+        assert row["gap"][0] > 0
+    assert rows["maier-saupe"]["own_temperature"] == pytest.approx(at, abs=1e-6)
+    assert rows["lebwohl-lasher"]["own_temperature"] == 1.0
