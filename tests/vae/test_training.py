@@ -255,6 +255,7 @@ vae.fit(x)
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:no better than independent")  # it is stopped early on purpose
 def test_killed_by_the_system_and_resumed(tmp_path: Path) -> None:
     """SIGKILL at an arbitrary moment: what is on disk must be the end of some epoch."""
     folder = tmp_path / "run"
