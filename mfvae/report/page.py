@@ -152,8 +152,8 @@ def _statistics(report: Report, figure: Figure) -> None:
         if check[name].size:
             axes.plot(*[[check[name].min(), check[name].max()]] * 2, "C3", lw=1)
         else:
-            axes.set(xticks=(), yticks=())
-            axes.text(0.5, 0.5, "none is frequent\nenough to judge", ha="center", va="center")
+            axes.set(xticks=(), yticks=(), xlim=(-1, 1), ylim=(-1, 1))
+            axes.text(0, 0, "none is frequent\nenough to judge", ha="center", va="center")
         axes.set(xlabel=f"{what}, data", ylabel=f"{what}, model")
 
 

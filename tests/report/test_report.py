@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -10,6 +11,7 @@ import pytest
 
 import mfvae
 from mfvae.__main__ import main
+from mfvae.report.page import figures
 
 
 def words(n: int = 1500, n_cells: int = 24) -> tuple[np.ndarray, np.ndarray]:
@@ -39,6 +41,12 @@ def test_one_latent_is_found(found) -> None:
     off = np.abs(report.patterns[:, 0] * np.sign(report.patterns[0, 0] * weights[0]) - weights / 2)
     assert np.mean(off < 3 * report.facts["patterns_stderr"][:, 0]) > 0.7
     assert report.vae.n_features_in_ == 24
+
+
+def test_page_without_triples(found) -> None:
+    check = {**found[0].facts["check"], "third": np.zeros((2, 0))}
+    bare = dataclasses.replace(found[0], facts={**found[0].facts, "check": check})
+    assert len(figures(bare)) == len(figures(found[0]))  # no warning that a panel collapsed
 
 
 @pytest.mark.slow
