@@ -72,7 +72,7 @@ def reaches(n_sites: int) -> tuple[int, ...]:
 ROWS = [
     (n, reach, ratio, d, seed, network)
     for n, network in ((256, "linear"), (256, "cnn"), (1024, "linear"), (1024, "cnn"))
-    for seed in (range(3) if network == "linear" else range(1))
+    for seed in range(5)
     for ratio in RATIOS
     for d in (LATENTS if network == "linear" else (1, 4, 16))
     for reach in reaches(n)

@@ -47,7 +47,7 @@ FILTERS = {"length": "length", "system": "system", "temperature": "temperature",
 ROWS = [
     (length, system, temperature, seed)
     for length in (6, 8)
-    for seed in range(3)
+    for seed in range(5)
     for temperature in TEMPERATURES
     for system in ("lebwohl-lasher", "maier-saupe")
 ]
