@@ -330,6 +330,7 @@ def test_universal_ratio_finds_the_critical_temperature() -> None:
         assert abs(found - 1.03 * known) > tolerance
 
 
+@pytest.mark.slow
 def test_a_small_row_of_the_range_is_repeatable() -> None:
     for reach in (2, 4):
         first, second = (

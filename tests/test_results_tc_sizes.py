@@ -37,6 +37,7 @@ def test_what_is_left_given_the_magnetization_is_that_of_enumeration(sweep, temp
     assert abs(nats - system.total_correlation(temperature)) > 2 * SIGMAS * stderr
 
 
+@pytest.mark.slow
 def test_small_rows_are_complete(sweep, monkeypatch) -> None:
     monkeypatch.setattr(sweep.chapter, "N_EPOCHS", 1)
     some = {"reduced": [1.0, 1.2, 2.0], "n_samples": 640}

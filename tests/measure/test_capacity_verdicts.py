@@ -70,7 +70,7 @@ CASES = {
     "spin glass": (spin_glass(), 1, {"misses", "cannot fit"}),
     "products": (products(), 1, {"misses", "cannot fit"}),
 }
-SLOW = {"two latents", "four latents", "spin glass"}
+SLOW = {"two latents", "four latents", "four latents in one", "chain", "spin glass"}
 
 
 def trained(words: np.ndarray, n_latents: int) -> MeanFieldVAE:

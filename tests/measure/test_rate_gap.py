@@ -207,7 +207,7 @@ def test_transfer_matrices_of_the_sublattice_by_enumeration() -> None:
     assert -np.sum(np.exp(log_p) * log_p) == pytest.approx(exact, abs=1e-10)
 
 
-@pytest.mark.parametrize("temperature", [CRITICAL, 2.6])
+@pytest.mark.parametrize("temperature", [CRITICAL, pytest.param(2.6, marks=pytest.mark.slow)])
 def test_sublattices_of_a_torus_that_cannot_be_enumerated(temperature) -> None:
     """L = 8: the ladder against exact partition functions given a sublattice; never above."""
     exact = exact_entropy_of_sublattice(8, temperature, 32)

@@ -154,6 +154,7 @@ def test_products_of_three_spins(agreement, monkeypatch):
     assert blind.nats < 0.3 * exact
 
 
+@pytest.mark.slow
 def test_no_triple_is_made_up():
     x = np.random.default_rng(4).choice([-1, 1], size=(20_000, 63))
     assert len(ratio_network.tied_triples(torch.from_numpy(x.astype(np.float32)))) == 0
