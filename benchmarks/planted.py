@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
+from mfvae.data import load_retina
 from mfvae.systems import Ising2D
 from mfvae.systems.kernels.gibbs import gibbs_sweeps
 from mfvae.systems.kernels.random import scalar_states
@@ -222,6 +223,20 @@ def drift(n: int, law: np.random.Generator, rng: np.random.Generator) -> Planted
     )
 
 
+def recording(n: int, law: np.random.Generator, rng: np.random.Generator, n_cells=None) -> Planted:
+    """Successive words of the salamander retina: nobody knows its law, but structure there is.
+
+    Neighbouring latents gain steadily on it, and no number of states is the last one.
+    """
+    words = load_retina().words
+    words = words.reshape(-1, words.shape[-1])  # showing after showing
+    start = int(rng.integers(len(words) - n + 1))
+    words = words[start : start + n]
+    if n_cells is not None:
+        words = words[:, np.sort(law.choice(words.shape[1], n_cells, replace=False))]
+    return Planted(words, MEAN_FIELD | OTHER | {"beyond-models"}, ordered=True)
+
+
 LAWS: dict[str, Callable[..., Planted]] = {
     "independent": independent,
     "d1": lambda *a: factor(*a, d=1),
@@ -241,6 +256,8 @@ LAWS: dict[str, Callable[..., Planted]] = {
     "triples": triples,
     "dead-doubled": dead_and_doubled,
     "drift": drift,
+    "recording": recording,
+    "recording-40": lambda *a: recording(*a, n_cells=40),
 }
 
 

@@ -13,11 +13,13 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock
+from joblib import Parallel, delayed
 
 import mfvae
 from mfvae.vae.storage import replace_file
@@ -90,6 +92,7 @@ def run_sweep(
     names: Sequence[str],
     wanted: Callable[[tuple], bool] = lambda key: True,
     again: bool = False,
+    n_jobs: int = 1,
 ) -> list[dict[str, Any]]:
     """Compute the rows of ``order`` that are missing and write each as soon as it is there.
 
@@ -104,6 +107,8 @@ def run_sweep(
         names: The names of a key's entries.
         wanted: Says of a key whether it is to be computed in this call.
         again: Compute rows that are there anew.
+        n_jobs: Rows computed side by side, as joblib counts; on a Dask cluster under
+            ``joblib.parallel_config(backend="dask")``.
 
     Returns:
         All rows that are in the file afterwards.
@@ -114,19 +119,16 @@ def run_sweep(
         rows = stored_rows(path, configuration)
         return {tuple(row[name] for name in names): row for row in rows}
 
-    for entry in filter(wanted, order):
-        if entry in rows_by_key() and not again:
-            print("there already:", *entry, flush=True)
-            continue
-        started = time.perf_counter()
-        measured = compute_row(*entry)
-        new = {
-            **dict(zip(names, entry, strict=True)),
-            **measured,
-            "seconds": round(time.perf_counter() - started, 3),
-            "code": code_version(),
-            "machine": machine(),
-        }
+    def missing() -> Iterator[tuple]:
+        for entry in filter(wanted, order):
+            if entry in rows_by_key() and not again:
+                print("there already:", *entry, flush=True)
+            else:
+                yield entry
+
+    n_threads = torch.get_num_threads()  # there as here, so that a row does not depend on where
+    tasks = (delayed(_measured)(compute_row, names, entry, n_threads) for entry in missing())
+    for entry, new in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks):
         with FileLock(path.with_suffix(".lock")):
             done = rows_by_key() | {entry: new}
             rows = [done[other] for other in order if other in done]
@@ -136,6 +138,17 @@ def run_sweep(
             replace_file(path, lambda stream, text=text: stream.write(text.encode()))
         print(new, flush=True)
     return stored_rows(path, configuration)
+
+
+def _measured(
+    compute_row: Callable[..., dict[str, Any]], names: Sequence[str], entry: tuple, n_threads: int
+) -> tuple[tuple, dict[str, Any]]:
+    """Return a key and its row, with the seconds, code and machine that it took."""
+    torch.set_num_threads(n_threads)
+    started = time.perf_counter()
+    row = {**dict(zip(names, entry, strict=True)), **compute_row(*entry)}
+    row["seconds"] = round(time.perf_counter() - started, 3)
+    return entry, {**row, "code": code_version(), "machine": machine()}
 
 
 def further(script: dict[str, Any]) -> dict[str, Any]:
@@ -180,6 +193,7 @@ def sweep_command(script: dict[str, Any], arguments: Sequence[str] | None = None
         values = sorted({key[names.index(name)] for key in order})
         parser.add_argument(f"--{option}", nargs="*", type=type(values[0]), choices=values)
     parser.add_argument("--again", action="store_true", help="compute rows that are there anew")
+    parser.add_argument("--jobs", type=int, default=1, help="rows side by side, -1: all cores")
     parser.add_argument("--output", type=Path, default=script["OUTPUT"])
     show = script.get("show", lambda rows: None)
     if "show" in script:
@@ -205,5 +219,6 @@ def sweep_command(script: dict[str, Any], arguments: Sequence[str] | None = None
         names=names,
         wanted=wanted,
         again=given["again"],
+        n_jobs=given["jobs"],
     )
     show(rows)

@@ -63,7 +63,9 @@ class VAETraining(lightning.LightningModule):
     """The loss ``E_q[-ln p(x|z)] + beta E_q[ln q(z|x) - ln p(z|c)]`` and its optimiser.
 
     The noise of the reparameterisation comes from a generator seeded by (seed, epoch), so
-    that a run resumed at an epoch's end goes on with the same numbers.
+    that a run resumed at an epoch's end goes on with the same numbers. Processes that train
+    together draw the same noise and take every n-th row of each batch: the arithmetic is that of
+    one process, but for rounding. Each of them computes the whole validation loss.
     """
 
     def __init__(
@@ -85,15 +87,20 @@ class VAETraining(lightning.LightningModule):
         self._noise[stage] = torch.Generator(self.device).manual_seed(seed)
         self._totals.pop(stage, None)
 
-    def _step(self, batch: Batch, stage: str) -> Tensor:
+    def _step(self, batch: Batch, stage: str, rank: int = 0, world_size: int = 1) -> Tensor:
         x, conditions = batch
-        shape = (len(x), self.model.prior.n_latents)
+        n_rows = len(x)
+        shape = (n_rows, self.model.prior.n_latents)
         noise = torch.randn(shape, generator=self._noise[stage], device=x.device)
+        if n_rows >= world_size:  # fewer rows than processes: each takes them all
+            x, conditions, noise = (part[rank::world_size] for part in (x, conditions, noise))
         distortion, rate = (part.mean() for part in self.model.loss_terms(x, conditions, noise))
         loss = distortion + self.options["beta"] * rate
         n, total = self._totals.get(stage, (0, 0.0))
         self._totals[stage] = n + len(x), total + torch.stack([loss, rate]).detach() * len(x)
-        return loss
+        if n_rows < world_size:
+            return loss
+        return loss * (len(x) * world_size / n_rows)  # gradients are averaged over processes
 
     def on_train_start(self) -> None:
         self.bar.update(self.current_epoch)
@@ -103,7 +110,7 @@ class VAETraining(lightning.LightningModule):
         self._start("", self.epoch_seed(0))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        return self._step(batch, "")
+        return self._step(batch, "", self.global_rank, self.trainer.world_size)
 
     def on_validation_epoch_start(self) -> None:
         self._start("validation_", self.options["random_state"])
@@ -114,7 +121,9 @@ class VAETraining(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         record = {"epoch": self.current_epoch, "seconds": time.perf_counter() - self._started}
         for stage, (n, total) in self._totals.items():
-            record[f"{stage}loss"], record[f"{stage}rate"] = (total / n).tolist()
+            sums = torch.cat([total, total.new_tensor([n])])
+            *total, n = self.trainer.strategy.reduce(sums, reduce_op="sum")
+            record[f"{stage}loss"], record[f"{stage}rate"] = (float(part / n) for part in total)
         record["learning_rate"] = self.optimizers().param_groups[0]["lr"]
         watched = record.get("validation_loss", record["loss"])
         self.log_dict({"loss": record["loss"], "validation_loss": watched})

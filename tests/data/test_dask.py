@@ -1,0 +1,125 @@
+"""On a Dask cluster of two processes: the same bits as serially, also when one is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cloudpickle
+import joblib
+import numpy as np
+import pytest
+from _sweep import run_sweep
+
+from mfvae.data import EquilibriumSamples
+from mfvae.systems import CurieWeiss, Ising2D
+
+distributed = pytest.importorskip("distributed")
+pytestmark = [
+    pytest.mark.slow,
+    # distributed 2026.8: sockets and files of workers that were killed are closed by the collector
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::mfvae.data.NotEquilibratedWarning"),
+]
+
+TEMPERATURES = np.array([1.5, 2.3, 3.0])
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A cluster of two processes with a thread each, which get what this file defines by value."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        assert len(client.scheduler_info()["workers"]) == 2
+        yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+class DeadlyIsing(Ising2D):
+    """Kills the process that draws the chunk with a certain seed, the first time."""
+
+    def __init__(self, length: int, flag: str) -> None:
+        super().__init__(length)
+        self.flag, self.owner = flag, os.getpid()
+
+    def configuration(self) -> dict:
+        return Ising2D(self.length).configuration()
+
+    def sample_chains(self, temperature, n_records, n_chains, **options):
+        chains = super().sample_chains(temperature, n_records, n_chains, **options)
+        if os.getpid() != self.owner:  # the store asks for one chain here, to learn its shape
+            _kill_once(self.flag)
+        return chains
+
+
+def _kill_once(flag: str) -> None:
+    """Kill this process if the file is there, which is gone afterwards."""
+    try:
+        Path(flag).unlink()
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def test_a_store_has_the_same_bits_wherever_it_is_drawn(tmp_path: Path, cluster: None) -> None:
+    create = EquilibriumSamples.create
+    options = {"n_samples": 400, "seed": 3, "n_chains": 24, "progress": False}
+    create(tmp_path / "serial", Ising2D(8), TEMPERATURES, **options)
+    expected = digests(tmp_path / "serial")
+    flag = tmp_path / "kill"
+    with joblib.parallel_config(backend="dask"):
+        create(tmp_path / "dask", Ising2D(8), TEMPERATURES, n_jobs=-1, **options)
+    assert digests(tmp_path / "dask") == expected
+    flag.touch()
+    with joblib.parallel_config(backend="dask"):
+        deadly = DeadlyIsing(8, str(flag))
+        create(tmp_path / "killed", deadly, TEMPERATURES, n_jobs=-1, **options)
+    assert not flag.exists()  # somebody died
+    assert digests(tmp_path / "killed") == expected
+
+
+def measure(size: int, seed: int, flag: str = "") -> dict[str, float]:
+    """Return a row: the mean energy of a few Curie-Weiss samples."""
+    x = CurieWeiss(size).sample(1.0, 200, seed=seed)
+    if flag and (size, seed) == (32, 1):
+        _kill_once(flag)
+    return {"magnetisation": float(np.abs(x.mean(axis=1)).mean())}
+
+
+def test_a_sweep_has_the_same_rows_wherever_it_runs(tmp_path: Path, cluster: None) -> None:
+    order = [(size, seed) for size in (16, 32) for seed in (0, 1, 2)]
+    flag = tmp_path / "kill"
+
+    def rows(name: str, flag: str = "", **options) -> list[dict]:
+        found = run_sweep(
+            tmp_path / name,
+            {"temperature": 1.0},
+            order,
+            lambda size, seed: measure(size, seed, flag),
+            names=("size", "seed"),
+            **options,
+        )
+        return [{k: r[k] for k in ("size", "seed", "magnetisation")} for r in found]
+
+    expected = rows("serial.json")
+    assert [(row["size"], row["seed"]) for row in expected] == order
+    assert rows("processes.json", n_jobs=2) == expected
+    flag.touch()
+    with joblib.parallel_config(backend="dask"):
+        assert rows("dask.json", str(flag), n_jobs=-1) == expected
+    assert not flag.exists()
