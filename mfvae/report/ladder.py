@@ -179,11 +179,13 @@ class Ladder:
     def _add(self, *tasks: Task) -> Iterator[str]:
         """Fit models side by side, yield the name of each when it is done."""
         work = (delayed(fit_and_score)(*task, self.parts, self.folder) for task in tasks)
-        small = len(tasks) == 1 or self.parts["train"].size < LEAST_TO_SHARE
+        small = self.parts["train"].size < LEAST_TO_SHARE
         n_jobs = 1 if small else self.n_jobs
-        for fit in Parallel(n_jobs=n_jobs, return_as="generator")(work):
-            self.fits.append(fit)
-            yield fit.name
+        with warnings.catch_warnings():  # joblib renews a worker that has grown: nothing is lost
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+            for fit in Parallel(n_jobs=n_jobs, return_as="generator")(work):
+                self.fits.append(fit)
+                yield fit.name
 
     def _pairwise(self) -> list[Task]:
         options = {"n_steps": 300, "n_chains": 500, "learning_rate": 0.02, "ridge": 20.0}
