@@ -87,6 +87,10 @@ def judge(
     gain, ahead = lead(chosen, base, 0.95), lead(rival, chosen)
     alike = [f for f in fits if f.kind == "mixture" and lead(mixture, f).value <= margin / 2]
     states = min(alike, key=lambda f: f.size)  # the smallest mixture that is not behind
+    sizes = {f.size: f for f in fits if f.kind == "mixture"}
+    fewer = sizes.get(max((k for k in sizes if k < states.size), default=0), base)
+    # A number of states is one if a state less is surely worse, and more were tried.
+    counted = lead(states, fewer).low > margin and states.size < max(sizes)
 
     words, data, inflation = sampled(chosen), Moments(clean.words), 2 * clean.time
     model, more = Moments(words, data), seed.spawn(1)[0]
@@ -117,7 +121,7 @@ def judge(
         states.size <= d + 1 or (states.size <= 2 * d + 2 and lead(states, chosen).low > 0)
     ):
         text = f"{states.size} states or {d} latents, these words do not tell: {more_words}"
-        if lead(chosen, states).high <= margin:
+        if counted and lead(chosen, states).high <= margin:
             code, gain = "discrete-states", lead(states, base, 0.95)
             text = f"{states.size} states, each of independent cells, tell as much as {d} latents."
     elif ahead.low > margin or ours["pairs_nats"] > 2 * margin:
