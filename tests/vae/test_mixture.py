@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
+from mfvae import MeanFieldVAE
 from mfvae.vae.mixture_prior import MixturePrior
-from mfvae.vae.model import seeded_initialization
+from mfvae.vae.model import check_parameters, configure, seeded_initialization
 
 
 def bent_prior(n_latents: int, n_conditions: int, n_components: int = 4) -> MixturePrior:
@@ -135,3 +136,14 @@ def test_full_covariance_of_one_latent_is_the_diagonal_one() -> None:
 def test_an_unknown_covariance_is_refused() -> None:
     with pytest.raises(ValueError, match="covariance"):
         MixturePrior(2, 0, covariance="spherical")
+
+
+@pytest.mark.parametrize(("n_rows", "n_components"), [(100, 8), (5000, 25), (20_000, 64)])
+def test_few_rows_get_few_components_by_default(n_rows: int, n_components: int) -> None:
+    x, none = np.ones((n_rows, 4), dtype=np.int8), np.empty((n_rows, 0))
+    parameters = check_parameters(MeanFieldVAE(2).get_params())
+    assert configure(parameters, x, none)["prior_options"] == {"n_components": n_components}
+    own = MeanFieldVAE(2, prior_options={"n_components": 3}).get_params()
+    assert configure(check_parameters(own), x, none)["prior_options"] == {"n_components": 3}
+    named = MeanFieldVAE(2, prior="mixture").get_params()  # whoever names the brick gets its own
+    assert configure(check_parameters(named), x, none)["prior_options"] == {}
