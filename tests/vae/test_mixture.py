@@ -140,7 +140,7 @@ def test_an_unknown_covariance_is_refused() -> None:
 
 @pytest.mark.parametrize(("n_rows", "n_components"), [(100, 8), (5000, 25), (20_000, 64)])
 def test_few_rows_get_few_components_by_default(n_rows: int, n_components: int) -> None:
-    x, none = np.ones((n_rows, 4), dtype=np.int8), np.empty((n_rows, 0))
+    x, none = np.tile([[1, -1]], (n_rows, 2)), np.empty((n_rows, 0))
     parameters = check_parameters(MeanFieldVAE(2).get_params())
     assert configure(parameters, x, none)["prior_options"] == {"n_components": n_components}
     own = MeanFieldVAE(2, prior_options={"n_components": 3}).get_params()
