@@ -224,13 +224,14 @@ def drift(n: int, law: np.random.Generator, rng: np.random.Generator) -> Planted
     )
 
 
-def recording(n: int, law: np.random.Generator, rng: np.random.Generator, n_cells=None) -> Planted:
+def recording(
+    n: int, law: np.random.Generator, rng: np.random.Generator, n_cells: int | None = None
+) -> Planted:
     """Successive words of the salamander retina: nobody knows its law, but structure there is.
 
     Neighbouring latents gain steadily on it, and no number of states is the last one.
     """
-    words = load_retina().words
-    words = words.reshape(-1, words.shape[-1])  # showing after showing
+    words = load_retina().flat()
     start = int(rng.integers(len(words) - n + 1))
     words = words[start : start + n]
     if n_cells is not None:

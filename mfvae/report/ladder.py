@@ -179,8 +179,7 @@ class Ladder:
     def _add(self, *tasks: Task) -> Iterator[str]:
         """Fit models side by side, yield the name of each when it is done."""
         work = (delayed(fit_and_score)(*task, self.parts, self.folder) for task in tasks)
-        small = self.parts["train"].size < LEAST_TO_SHARE
-        n_jobs = 1 if small else self.n_jobs
+        n_jobs = 1 if self.parts["train"].size < LEAST_TO_SHARE else self.n_jobs
         with warnings.catch_warnings():  # joblib renews a worker that has grown: nothing is lost
             warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
             for fit in Parallel(n_jobs=n_jobs, return_as="generator")(work):

@@ -85,12 +85,12 @@ def judge(
     chosen, at_edge = ladder.polished(by_size[d]), d == ladder.rungs[-1]
     best, rival, mixture = top(), top(*RIVALS), top("mixture")
     gain, ahead = lead(chosen, base, 0.95), lead(rival, chosen)
-    alike = [f for f in fits if f.kind == "mixture" and lead(mixture, f).value <= margin / 2]
-    states = min(alike, key=lambda f: f.size)  # the smallest mixture that is not behind
-    sizes = {f.size: f for f in fits if f.kind == "mixture"}
-    fewer = sizes.get(max((k for k in sizes if k < states.size), default=0), base)
-    # A number of states is one if a state less is surely worse, and more were tried.
-    counted = lead(states, fewer).low > margin and states.size < max(sizes)
+    mixtures = [base, *sorted((f for f in fits if f.kind == "mixture"), key=lambda f: f.size)]
+    # The smallest that is not behind has the number of states if a state less is surely worse, and
+    # more were tried.
+    place = next(k for k, f in enumerate(mixtures) if k and lead(mixture, f).value <= margin / 2)
+    states, fewer = mixtures[place], mixtures[place - 1]
+    counted = lead(states, fewer).low > margin and states is not mixtures[-1]
 
     words, data, inflation = sampled(chosen), Moments(clean.words), 2 * clean.time
     model, more = Moments(words, data), seed.spawn(1)[0]

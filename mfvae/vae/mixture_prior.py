@@ -11,6 +11,7 @@ from mfvae.vae.prior import ConditionalParameters, Pair, Prior, distinct_rows
 __all__ = ["MixturePrior"]
 
 NARROW = 0.1
+N_COMPONENTS = 64  # of the default; `configure` asks for fewer where rows are few
 
 
 class MixturePrior(Prior):
@@ -28,7 +29,7 @@ class MixturePrior(Prior):
         n_latents: int,
         n_conditions: int,
         *,
-        n_components: int = 64,
+        n_components: int = N_COMPONENTS,
         covariance: str = "diagonal",
         width: int = 32,
     ) -> None:

@@ -20,7 +20,7 @@ from mfvae.vae.decoder import CNNDecoder, LinearDecoder, MLPDecoder
 from mfvae.vae.director_likelihood import BinghamNatural, BinghamRotation
 from mfvae.vae.encoder import CNNEncoder, MLPEncoder, SetEncoder, Sizes
 from mfvae.vae.likelihood import Bernoulli, Categorical, Gaussian, Likelihood, Tempered
-from mfvae.vae.mixture_prior import MixturePrior
+from mfvae.vae.mixture_prior import N_COMPONENTS, MixturePrior
 from mfvae.vae.prior import CouplingPrior, NormalPrior, Prior, SplinePrior
 
 __all__ = ["DECODERS", "ENCODERS", "LIKELIHOODS", "PRIORS", "build_model", "seeded_initialization"]
@@ -186,7 +186,7 @@ def configure(parameters: dict[str, Any], X: np.ndarray, conditions: np.ndarray)
     if names["prior"] == "auto":
         names["prior"] = "spline" if parameters["n_latents"] == 1 else "mixture"
         if names["prior"] == "mixture":  # with few rows fewer components: 0.04 nats at d = 5
-            few = {"n_components": min(64, max(8, len(X) // 200))}
+            few = {"n_components": min(N_COMPONENTS, max(8, len(X) // 200))}
             parameters = parameters | {"prior_options": few | parameters["prior_options"]}
     if shape is None and any(names[kind].endswith("cnn") for kind in ("encoder", "decoder")):
         side = round(n_sites**0.5)

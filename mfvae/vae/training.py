@@ -87,20 +87,17 @@ class VAETraining(lightning.LightningModule):
         self._noise[stage] = torch.Generator(self.device).manual_seed(seed)
         self._totals.pop(stage, None)
 
-    def _step(self, batch: Batch, stage: str, rank: int = 0, world_size: int = 1) -> Tensor:
-        x, conditions = batch
-        n_rows = len(x)
+    def _step(self, batch: Batch, stage: str, n_shares: int = 1) -> Tensor:
+        n_rows = len(batch[0])
         shape = (n_rows, self.model.prior.n_latents)
-        noise = torch.randn(shape, generator=self._noise[stage], device=x.device)
-        if n_rows >= world_size:  # fewer rows than processes: each takes them all
-            x, conditions, noise = (part[rank::world_size] for part in (x, conditions, noise))
+        noise = torch.randn(shape, generator=self._noise[stage], device=batch[0].device)
+        share = slice(self.global_rank % n_shares, None, n_shares)
+        x, conditions, noise = (part[share] for part in (*batch, noise))
         distortion, rate = (part.mean() for part in self.model.loss_terms(x, conditions, noise))
         loss = distortion + self.options["beta"] * rate
         n, total = self._totals.get(stage, (0, 0.0))
         self._totals[stage] = n + len(x), total + torch.stack([loss, rate]).detach() * len(x)
-        if n_rows < world_size:
-            return loss
-        return loss * (len(x) * world_size / n_rows)  # gradients are averaged over processes
+        return loss * (len(x) * n_shares / n_rows)  # gradients are averaged over processes
 
     def on_train_start(self) -> None:
         self.bar.update(self.current_epoch)
@@ -110,7 +107,8 @@ class VAETraining(lightning.LightningModule):
         self._start("", self.epoch_seed(0))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        return self._step(batch, "", self.global_rank, self.trainer.world_size)
+        n_processes = self.trainer.world_size
+        return self._step(batch, "", n_processes if n_processes <= len(batch[0]) else 1)
 
     def on_validation_epoch_start(self) -> None:
         self._start("validation_", self.options["random_state"])
@@ -120,10 +118,11 @@ class VAETraining(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         record = {"epoch": self.current_epoch, "seconds": time.perf_counter() - self._started}
+        add = self.trainer.strategy.reduce  # over the processes that train together
         for stage, (n, total) in self._totals.items():
-            sums = torch.cat([total, total.new_tensor([n])])
-            *total, n = self.trainer.strategy.reduce(sums, reduce_op="sum")
-            record[f"{stage}loss"], record[f"{stage}rate"] = (float(part / n) for part in total)
+            n = add(total.new_tensor(n, dtype=torch.int64), reduce_op="sum")
+            total = add(total, reduce_op="sum")
+            record[f"{stage}loss"], record[f"{stage}rate"] = (total / n).tolist()
         record["learning_rate"] = self.optimizers().param_groups[0]["lr"]
         watched = record.get("validation_loss", record["loss"])
         self.log_dict({"loss": record["loss"], "validation_loss": watched})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ import joblib
 import numpy as np
 import pytest
 from _sweep import run_sweep
+from _works import folder_sha256
 
 from mfvae.data import EquilibriumSamples
 from mfvae.systems import CurieWeiss, Ising2D
@@ -46,7 +46,7 @@ def cluster() -> Iterator[None]:
 
 
 class DeadlyIsing(Ising2D):
-    """Kills the process that draws the chunk with a certain seed, the first time."""
+    """Kills the first process that draws a chunk, if a file called ``flag`` is there."""
 
     def __init__(self, length: int, flag: str) -> None:
         super().__init__(length)
@@ -71,30 +71,25 @@ def _kill_once(flag: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def digests(folder: Path) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
-
-
 def test_a_store_has_the_same_bits_wherever_it_is_drawn(tmp_path: Path, cluster: None) -> None:
     create = EquilibriumSamples.create
     options = {"n_samples": 400, "seed": 3, "n_chains": 24, "progress": False}
     create(tmp_path / "serial", Ising2D(8), TEMPERATURES, **options)
-    expected = digests(tmp_path / "serial")
+    expected = folder_sha256(tmp_path / "serial")
     flag = tmp_path / "kill"
     with joblib.parallel_config(backend="dask"):
         create(tmp_path / "dask", Ising2D(8), TEMPERATURES, n_jobs=-1, **options)
-    assert digests(tmp_path / "dask") == expected
+    assert folder_sha256(tmp_path / "dask") == expected
     flag.touch()
     with joblib.parallel_config(backend="dask"):
         deadly = DeadlyIsing(8, str(flag))
         create(tmp_path / "killed", deadly, TEMPERATURES, n_jobs=-1, **options)
     assert not flag.exists()  # somebody died
-    assert digests(tmp_path / "killed") == expected
+    assert folder_sha256(tmp_path / "killed") == expected
 
 
 def measure(size: int, seed: int, flag: str = "") -> dict[str, float]:
-    """Return a row: the mean energy of a few Curie-Weiss samples."""
+    """Return a row: the mean magnetisation of a few Curie-Weiss samples."""
     x = CurieWeiss(size).sample(1.0, 200, seed=seed)
     if flag and (size, seed) == (32, 1):
         _kill_once(flag)

@@ -1,6 +1,5 @@
 """The sample store: same bytes however it was drawn, damage named, splits without leaks."""
 
-import hashlib
 import math
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from _works import folder_sha256
 
 from mfvae.data import EquilibriumSamples, NotEquilibratedWarning
 from mfvae.data.store import CorruptStoreError
@@ -19,14 +19,6 @@ from mfvae.systems import CurieWeiss, Hopfield, Ising2D, MaierSaupe
 
 TEMPERATURES = [0.8, 1.0, 1.3]
 SEEDS = np.random.SeedSequence(5).spawn(10)
-
-
-def store_sha256(path):
-    """SHA-256 of names and contents of all files, in sorted order."""
-    digest = hashlib.sha256()
-    for file in sorted(p for p in Path(path).rglob("*") if p.is_file()):
-        digest.update(str(file.relative_to(path)).encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
 
 
 def create(path, n_samples=800, system=None, **arguments):
@@ -190,14 +182,14 @@ def test_resumed_store_has_the_same_bytes(reference, tmp_path, interrupted):
     with pytest.raises(ValueError, match="not complete"):
         _ = samples.diagnostics
     samples.resume(progress=False)
-    assert store_sha256(path) == store_sha256(reference.path)
+    assert folder_sha256(path) == folder_sha256(reference.path)
 
 
 def test_seed_and_configuration_matter(reference, tmp_path):
     same = create(tmp_path / "same", seed=np.random.SeedSequence(5))
     other = create(tmp_path / "other", seed=6)
-    assert store_sha256(same.path) == store_sha256(reference.path)
-    assert store_sha256(other.path) != store_sha256(reference.path)
+    assert folder_sha256(same.path) == folder_sha256(reference.path)
+    assert folder_sha256(other.path) != folder_sha256(reference.path)
     child = np.random.SeedSequence(5).spawn(2)[1]
     spawned = create(tmp_path / "child", seed=child)
     state = child.spawn(3)[2].generate_state(4)
@@ -216,7 +208,7 @@ def test_seed_and_configuration_matter(reference, tmp_path):
 )
 def test_one_and_two_workers(tmp_path, system):
     stores = [create(tmp_path / str(n), system=system, n_jobs=n) for n in (1, 2)]
-    assert store_sha256(stores[0].path) == store_sha256(stores[1].path)
+    assert folder_sha256(stores[0].path) == folder_sha256(stores[1].path)
 
 
 SCRIPT = """
@@ -265,7 +257,7 @@ def interrupt_and_compare(tmp_path, reference, moments, seed):
             kill_while_drawing(path, int(rng.integers(0, 9)), rng.uniform(0, 0.01), n_jobs)
         )
         create(path, exist_ok=True)
-        assert store_sha256(path) == store_sha256(reference.path)
+        assert folder_sha256(path) == folder_sha256(reference.path)
         assert not path.with_name(path.name + ".partial").exists()
     # most of the kills must have hit a store that was being drawn
     assert sum(0 < n < 11 for n in reached) > moments / 2, reached
@@ -393,7 +385,7 @@ def test_read_only_folder(reference):
         for name in ("warm", "complete", "partial"):
             shutil.copytree(reference.path, folder / name)
         undraw(folder / "partial", 9)
-        before = store_sha256(folder)
+        before = folder_sha256(folder)
         for item in [folder, *folder.rglob("*")]:
             item.chmod(0o555 if item.is_dir() else 0o444)
         result = subprocess.run(
@@ -408,7 +400,7 @@ def test_read_only_folder(reference):
         assert "stay readable" in first
         assert "cannot write the store" in second
         assert rest == ["(2400, 16) 2160", "(1200, 16)"]
-        assert store_sha256(folder) == before
+        assert folder_sha256(folder) == before
     finally:
         for item in [folder, *folder.rglob("*")]:
             if item.is_dir():
@@ -455,12 +447,12 @@ def test_a_warning_says_when_data_are_not_equilibrated(tmp_path, system, argumen
 
 def test_a_system_of_ones_own_can_be_reopened_and_resumed(tmp_path):
     samples = create(tmp_path / "s", system=Autoregressive(0.1))
-    expected = store_sha256(samples.path)
+    expected = folder_sha256(samples.path)
     undraw(samples.path, 2)
     with pytest.raises(ValueError, match="Autoregressive"):
         EquilibriumSamples.open(samples.path).resume(progress=False)
     EquilibriumSamples.open(samples.path, system=Autoregressive(0.1)).resume(progress=False)
-    assert store_sha256(samples.path) == expected
+    assert folder_sha256(samples.path) == expected
 
 
 # ---------------------------------------------------------------------------- bad input
@@ -532,6 +524,7 @@ samples = draw("/large", 100 * 800)
 written = peak()
 samples.verify()
 import zarr
+from _works import folder_sha256
 n_bytes = zarr.open_group(samples.path, mode="r")["x"].nbytes
 print(n_bytes / 2**20, written - before, peak() - before)
 """

@@ -22,7 +22,7 @@ from mfvae.data import EquilibriumSamples
 from mfvae.systems import CurieWeiss
 from mfvae.vae.storage import content_hash
 
-__all__ = ["WORKS", "Work", "fingerprint", "small_vae"]
+__all__ = ["WORKS", "Work", "fingerprint", "folder_sha256", "small_vae"]
 
 X = CurieWeiss(9).sample(0.9, 100, seed=0)
 WORDS = (np.random.default_rng(0).random((300, 5)) < 0.3).astype(np.uint8)
@@ -49,6 +49,7 @@ def fingerprint(vae: MeanFieldVAE) -> str:
 
 
 def folder_sha256(folder: Path) -> str:
+    """Return the SHA-256 of names and contents of all files, in sorted order."""
     digest = hashlib.sha256()
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
         digest.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes())
