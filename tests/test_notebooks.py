@@ -189,7 +189,7 @@ def execute_in_an_empty_folder(page, version, site, folder, monkeypatch) -> None
     assert Path(where.outputs[0].text.strip()).is_relative_to(site)
 
 
-@pytest.mark.parametrize("page", ["mean-field", "elbo"])
+@pytest.mark.parametrize("page", ["elbo"])
 def test_notebook_executes_anywhere(page, installed, monkeypatch, tmp_path):
     execute_in_an_empty_folder(page, "student", installed, tmp_path, monkeypatch)
 
