@@ -65,7 +65,7 @@ def _train(model: Any, parts: dict[str, np.ndarray]) -> None:
 
 def _polish(vae: MeanFieldVAE, parts: dict[str, np.ndarray]) -> None:
     sets = [vae.as_tensors(parts[part], None) for part in ("train", "validate")]
-    polish(vae.module_, *sets, vae.get_params() | {"polish_steps": 400})
+    polish(vae.module_, *sets, vae.get_params() | {"polish_steps": 1000})
 
 
 def fit_and_score(

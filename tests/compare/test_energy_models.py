@@ -39,10 +39,10 @@ def test_annealing_agrees_with_enumeration_on_fifteen_cells(words):
     _, log_z = enumerated(field, couplings)
     model = PairwiseMaximumEntropy(n_steps=2, n_annealing_steps=2).fit(words)
 
-    def annealed(field, couplings, n_chains, n_steps, seed):
+    def annealed(field, couplings, n_chains, n_steps, seed, **direction):
         model.field_, model.couplings_ = field, couplings
         model.n_annealing_chains, model.n_annealing_steps = n_chains, n_steps
-        return model.estimate_log_normalizer(seed=seed)
+        return model.estimate_log_normalizer(seed=seed, **direction)
 
     found = annealed(field, couplings, 1000, 2000, seed=0)
     assert found.stderr < 0.002
@@ -53,6 +53,15 @@ def test_annealing_agrees_with_enumeration_on_fifteen_cells(words):
     scores = np.array([(r + r.stderr**2 / 2 - log_z) / r.stderr for r in runs])
     assert 0.6 < scores.std() < 1.7
     assert abs(scores.mean()) < 5.5 / np.sqrt(40)
+    # short runs bracket ln Z, from below and, annealed in reverse, from above
+    model.n_sweeps = 100
+    above = [annealed(field, couplings, 2, 1, seed=s, reverse=True) for s in range(150)]
+    below = [annealed(field, couplings, 2, 1, seed=s) for s in range(150)]
+    for sign, found in ((1, above), (-1, below)):
+        excess = sign * (np.array(found, float) - log_z)
+        assert excess.mean() > 5.5 * excess.std() / np.sqrt(150)
+    both = annealed(field, couplings, 1000, 2000, seed=1, reverse=True)
+    assert abs(both - log_z) < 5.5 * both.stderr < 0.02
     # negative control: a coupling off by 0.1 moves ln Z beyond the tolerance
     couplings[0, 1] += 0.1
     couplings[1, 0] += 0.1
@@ -145,6 +154,8 @@ def test_machine_agrees_with_enumeration(words):
 
     exact = logsumexp(log_weight(ALL))
     assert float(machine.log_normalizer_) == pytest.approx(exact, abs=0.01)
+    reverse = machine.estimate_log_normalizer(seed=3, reverse=True)
+    assert float(reverse) == pytest.approx(exact, abs=0.01)
     assert np.exp(machine.score_samples(ALL)).sum() == pytest.approx(1, abs=0.01)
     # the free energy sums out the hidden units: enumerate them
     W, c = machine.weights_, machine.hidden_field_
