@@ -350,3 +350,23 @@ def test_a_small_row_of_the_range_is_repeatable() -> None:
         value, error = first[key]
         assert abs(value - getattr(same, key)(at)) < 6 * error
         assert abs(1.5 * value - getattr(same, key)(at)) > error
+
+
+def test_gaussian_gap_is_the_best_divergence_of_a_low_rank_model(monkeypatch) -> None:
+    """Of waves with known mean squares: by direct search over what d latents can say."""
+    spectrum = np.array([6.0, 3.0, 2.5, 1.5, 1.2, 0.9, 0.5, 0.4])
+    planted = np.tile(spectrum, (crossover.N_CHAINS, 1))
+    monkeypatch.setattr(crossover, "power_spectra", lambda *a: planted)
+    found = crossover.gaussian_gap(8, 1, 1.0, 3, 0)
+    assert found.stderr == pytest.approx(0, abs=1e-12)
+
+    def divergence(noise: float, kept: np.ndarray) -> float:
+        model = np.where(kept, np.maximum(spectrum, noise), noise)
+        return float(0.5 * (spectrum / model - 1 - np.log(spectrum / model)).sum())
+
+    strongest = np.arange(8) < 3
+    best = min(divergence(noise, strongest) for noise in np.linspace(0.3, 3, 2701))
+    assert float(found) == pytest.approx(best, abs=1e-6)
+    assert divergence(spectrum[3:].mean() * 1.05, strongest) > best + 1e-3
+    others = np.arange(8) > 4
+    assert min(divergence(noise, others) for noise in np.linspace(0.3, 3, 271)) > best + 0.1

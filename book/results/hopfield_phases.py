@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 from _sweep import RESULTS, sweep_command
-from hopfield_decoding import DECODERS, SHARED, draw_samples
+from hopfield_decoding import DECODERS, SHARED, draw_samples, train
 
-import mfvae
 from mfvae.decode import (
     align_patterns,
     correlation_spectrum,
@@ -49,7 +48,7 @@ POINTS = {
     (1024, 64): {1.4: (2_000, 16_000)},
 }
 N_DRAWS = {256: 10, 1024: 3}
-N_STEPS = 1_500
+N_STEPS = 600
 
 
 def doubled(first: int, last: int) -> list[int]:
@@ -103,9 +102,7 @@ def compute_row(
             couplings = pseudo_likelihood_couplings(x, ridge=n_sites / n_samples**1.5)
             found = unmix(np.linalg.eigh(couplings)[1][:, -n_patterns:])
         else:
-            options = SHARED | DECODERS[span]
-            vae = mfvae.MeanFieldVAE(n_patterns, **options, n_steps=n_steps, progress=False)
-            found = recover_patterns(vae.set_params(device="cpu").fit(x), n_patterns)
+            found = recover_patterns(train(x, n_patterns, span, n_steps), n_patterns)
         row[span] = {"unmixed": right(found, patterns), "is_reliable": found.is_reliable}
         row[span]["polished"] = right(polish_patterns(found, x), patterns)
         row[span]["cpu_seconds"] = round(time.process_time() - started, 2)
