@@ -40,6 +40,7 @@ class Planted:
         log_prob: ln p of one word, nats, where it is exact (or by many importance samples).
         couplings: W Cov(z) Wᵀ of the fields on spins, (n_cells, n_cells), where there are any.
         warns: A word that one of the warnings must contain.
+        latents: What the words were drawn from, (n_words, n_latents), where there are any.
     """
 
     words: Array
@@ -49,6 +50,7 @@ class Planted:
     couplings: Array | None = None
     ordered: bool = False
     warns: str = ""
+    latents: Array | None = None
 
 
 def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -114,7 +116,8 @@ def factor(
         fresh = _latents(prior, 20000, d, np.random.default_rng(0))
         exact = _factor_log_prob(bias, weights, fresh)
     couplings = weights @ weights.T / 4
-    return Planted(x, MEAN_FIELD, frozenset({d}), exact, couplings, bool(correlation))
+    ordered = bool(correlation)
+    return Planted(x, MEAN_FIELD, frozenset({d}), exact, couplings, ordered, latents=z)
 
 
 def independent(n: int, law: np.random.Generator, rng: np.random.Generator) -> Planted:
