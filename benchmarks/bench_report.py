@@ -112,8 +112,9 @@ def summary(rows: list[dict[str, Any]]) -> str:
             f"{counts['right']}, undecided {counts['undecided']}, wrong {counts['wrong']}; d right "
             f"{sum(d)} of {len(d)}; wrong with confidence {len(bad)}; couplings within 10 % "
             f"{close} of {len(slopes)}, by one told the latents {best} of {len(told)}; true nats "
-            f"inside the interval {sum(inside)} of {len(inside)}; warned {sum(r['warned'] for r in some)} of {len(some)}; CPU seconds "
-            f"{np.median(cpu):.0f} (median), {max(cpu):.0f} (most); peak "
+            f"inside the interval {sum(inside)} of {len(inside)}; warned "
+            f"{sum(r['warned'] for r in some)} of {len(some)}; CPU seconds {np.median(cpu):.0f} "
+            f"(median), {max(cpu):.0f} (most); peak "
             f"{max(row.get('peak_gib', 0) for row in some):.2f} GiB",
             f"  {'law':<13} {'right':<16} " + " ".join(f"{c:>15}" for c in (*CODES, "undecided")),
         ]
