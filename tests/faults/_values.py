@@ -217,6 +217,7 @@ def arguments_for(owner: str, name: str) -> dict[str, Any]:
     }  # fmt: skip
     own: dict[tuple[str, str], dict[str, Any]] = {
         ("mfvae", "load_results"): {"name": "prior_cost"},
+        ("mfvae.data", "mean_over_seeds"): {"rows": [{"gap": [1.0, 0.1]}] * 2, "key": "gap"},
         ("mfvae", "fit_cached"): {"vae": small_vae(n_epochs=1), "conditions": None},
         ("MeanFieldVAE", "__init__"): {"progress": False},
         ("MeanFieldVAE", "save"): {"path": saved().with_name("other.pt")},
