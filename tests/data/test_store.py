@@ -524,7 +524,6 @@ samples = draw("/large", 100 * 800)
 written = peak()
 samples.verify()
 import zarr
-from _works import folder_sha256
 n_bytes = zarr.open_group(samples.path, mode="r")["x"].nbytes
 print(n_bytes / 2**20, written - before, peak() - before)
 """

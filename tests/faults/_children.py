@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from joblib.externals.loky import get_reusable_executor
 
 __all__ = ["Outcome", "at_once", "forked"]
 
@@ -89,11 +90,21 @@ def _child(
         os._exit(code)
 
 
-def _start(work: Callable[[], Any], start: tuple[int, int] | None, **how: Any) -> tuple[int, int]:
-    back, out = os.pipe()
+def fork() -> int:
+    """Fork, and return the child's number, 0 in the child.
+
+    Workers that joblib keeps are let go first: the threads that lead them do not come along, and a
+    child that hands them work would wait for ever.
+    """
+    get_reusable_executor().shutdown(wait=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python 3.12 and later warn of threads
-        pid = os.fork()
+        return os.fork()
+
+
+def _start(work: Callable[[], Any], start: tuple[int, int] | None, **how: Any) -> tuple[int, int]:
+    back, out = os.pipe()
+    pid = fork()
     if pid == 0:
         os.close(back)
         if start is not None:

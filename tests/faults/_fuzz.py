@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from _children import fork
 from _values import HOSTILE, arguments_for, instance_of
 from sklearn.base import BaseEstimator
 
@@ -279,9 +280,7 @@ def _run(
     target: Target, number: int, first: int, n: int, seconds: float, folder: Path
 ) -> tuple[list[dict], int, str]:
     back, out = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pid = os.fork()
+    pid = fork()
     if pid == 0:
         try:
             os.close(back)

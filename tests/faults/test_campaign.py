@@ -9,7 +9,9 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import _children
 import _damage
 import _disturb
 import _downloads
@@ -18,6 +20,7 @@ import _works
 import campaign
 import numpy as np
 import pytest
+from joblib import Parallel, delayed
 
 import mfvae
 
@@ -30,6 +33,19 @@ def test_a_few_kills(name: str, n: int) -> None:
     figures = _disturb.kills(name, n, seed=1)
     assert (figures["wrong"], figures["left over"]) == (0, 0), figures
     assert figures["kills"] >= n
+
+
+def test_a_child_can_have_workers_where_its_parent_had_some(monkeypatch) -> None:
+    def work() -> list[int]:
+        return Parallel(n_jobs=2)(delayed(abs)(k) for k in (-1, 1))
+
+    monkeypatch.setattr(_children, "PATIENCE", 10.0)
+    assert work() == [1, 1]
+    assert _children.forked(work).value[0] == [1, 1]
+    # negative control: as the parent's own workers are asked, nobody answers
+    monkeypatch.setattr(_children, "get_reusable_executor", Mock())
+    assert work() == [1, 1]
+    assert _children.forked(work).end == "hung"
 
 
 def test_a_few_at_once() -> None:
