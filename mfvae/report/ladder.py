@@ -65,7 +65,7 @@ def _train(model: Any, parts: dict[str, np.ndarray]) -> None:
 
 def _polish(vae: MeanFieldVAE, parts: dict[str, np.ndarray]) -> None:
     sets = [vae.as_tensors(parts[part], None) for part in ("train", "validate")]
-    polish(vae.module_, *sets, vae.get_params() | {"polish_steps": 1000})
+    polish(vae.module_, *sets, vae.get_params() | {"polish_steps": 700})
 
 
 def fit_and_score(
@@ -75,6 +75,7 @@ def fit_and_score(
     model: Any,
     parts: dict[str, np.ndarray],
     folder: Path | None,
+    n_importance: int,
     train: Callable[[Any, dict[str, np.ndarray]], None] = _train,
 ) -> Fit:
     """Train a model on one thread, or take what an earlier run left, and score it.
@@ -95,7 +96,10 @@ def fit_and_score(
             losses = model.history_["validation_loss"]  # in one cycle the last fifth gains most
             tail = -(-len(losses) // 5)
             trained = min(losses[:-tail]) - min(losses[-tail:]) < 5 * STILL_RISING
-            scored, seconds = compare.ScoredVAE(model, n_importance=128), model.training_seconds_
+            scored, seconds = (
+                compare.ScoredVAE(model, n_importance=n_importance),
+                model.training_seconds_,
+            )
         held_out, test = (scored.score_samples(parts[part]) for part in ("validate", "test"))
     facts = scored.n_parameters, float(seconds), float(getattr(model, "log_prob_stderr", 0.0))
     return Fit(name, kind, size, model, held_out.mean(), test, *facts, trained)
@@ -118,6 +122,11 @@ class Ladder:
         """Numbers of latents, a third of the cells at most."""
         return [d for d in RUNGS if d <= max(4, self.parts["train"].shape[1] // 3)]
 
+    @property
+    def _given(self) -> tuple[dict[str, np.ndarray], Path | None, int]:
+        """What every fit is given: words, where to keep it, latents a word that score it."""
+        return self.parts, self.folder, 64 if self.quick else 128
+
     def climb(self) -> Iterator[str]:
         """Fit all models, yield the name of each when it is done.
 
@@ -135,7 +144,9 @@ class Ladder:
             if min(np.diff(levels)) < STEP_UP:
                 break
         for pair in pairs_of(self.rungs):
-            rivals = self._pairwise() if self.n_seen and pair[0] == self.rungs[0] else []
+            rivals = []
+            if self.n_seen and pair[0] == self.rungs[0]:
+                rivals = self._pairwise() + self._vae(2, deep=True)
             yield from self._add(*rivals, *(task for d in pair for task in self._vae(d)))
             for d in pair:
                 before, best = best, max(best, self.best("vae", size=d).level)
@@ -153,7 +164,6 @@ class Ladder:
             if enough - below < 2 or top - least < rival - top:  # or a rival settles it
                 break
             yield from self._add(*self._vae((enough + below) // 2))
-        yield from self._add(*self._vae(min(2, enough), deep=True))
         n, before = max(8, -(-250_000 // len(self.parts["train"]))), -np.inf
         for n_epochs in () if self.quick else (n, 2 * n, 4 * n):  # one that has stopped rising
             self.fits = [fit for fit in self.fits if fit.kind != "rbm"]
@@ -173,12 +183,12 @@ class Ladder:
     def polished(self, fit: Fit) -> Fit:
         """Add a VAE of the ladder after some steps on the importance-weighted bound."""
         task = "vae", fit.size, f"{fit.name}, polished", copy.deepcopy(fit.model)
-        self.fits.append(fit_and_score(*task, self.parts, self.folder, _polish))
+        self.fits.append(fit_and_score(*task, *self._given, _polish))
         return self.fits[-1]
 
     def _add(self, *tasks: Task) -> Iterator[str]:
         """Fit models side by side, yield the name of each when it is done."""
-        work = (delayed(fit_and_score)(*task, self.parts, self.folder) for task in tasks)
+        work = (delayed(fit_and_score)(*task, *self._given) for task in tasks)
         n_jobs = 1 if self.parts["train"].size < LEAST_TO_SHARE else self.n_jobs
         with warnings.catch_warnings():  # joblib renews a worker that has grown: nothing is lost
             warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
