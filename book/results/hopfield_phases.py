@@ -47,7 +47,7 @@ POINTS = {
     (1024, 16): {1.4: (500, 4_000)},
     (1024, 64): {1.4: (2_000, 16_000)},
 }
-N_DRAWS = {256: 10, 1024: 3}
+N_DRAWS = 10
 N_STEPS = 600
 
 
@@ -62,7 +62,7 @@ ROWS = sorted(
         for (n_sites, n_patterns), ranges in POINTS.items()
         for temperature, ends in ranges.items()
         for n_samples in doubled(*ends)
-        for draw in range(N_DRAWS[n_sites])
+        for draw in range(N_DRAWS)
     ),
     key=lambda row: (row[0], row[4], row[1:4]),
 )

@@ -44,7 +44,7 @@ SIZES = {
 ROWS = [
     (system, n_sites, settings, seed)
     for place in range(2)
-    for seed in range(3)
+    for seed in range(5)
     for system, sizes in SIZES.items()
     for n_sites in sizes[place : place + 1]
     for settings in ("book", "recipe")
