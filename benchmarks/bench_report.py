@@ -33,9 +33,8 @@ KEY = ("law", "n", "part", "number", "quick")
 CODES = ("no-structure", "mean-field", "not-mean-field", "discrete-states", "beyond-models")
 
 
-def slope(ours: np.ndarray, planted: Planted) -> float:
+def slope(ours: np.ndarray, theirs: np.ndarray) -> float:
     """Return the slope of couplings against those of the law."""
-    theirs = planted.couplings[: len(ours), : len(ours)]
     return float((ours * theirs).sum() / (theirs**2).sum())
 
 
@@ -48,7 +47,7 @@ def slope_if_told(planted: Planted) -> float:
     z, x = planted.latents, planted.words == 1
     regressions = (LogisticRegression(C=1e4, max_iter=500).fit(z, column) for column in x.T)
     weights = np.array([found.coef_[0] for found in regressions]) / 2
-    return slope(weights @ np.atleast_2d(np.cov(z, rowvar=False)) @ weights.T, planted)
+    return slope(weights @ np.atleast_2d(np.cov(z, rowvar=False)) @ weights.T, planted.couplings)
 
 
 def judge(name: str, n: int, part: str, number: int, quick: bool, n_fresh: int) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def judge(name: str, n: int, part: str, number: int, quick: bool, n_fresh: int) 
     if planted.couplings is not None and found.patterns is not None:
         ours = found.patterns @ found.patterns.T
         theirs = planted.couplings[: len(ours), : len(ours)]
-        row["coupling_slope"] = slope(ours, planted)
+        row["coupling_slope"] = slope(ours, theirs)
         row["coupling_if_told"] = slope_if_told(planted)
         row["coupling_error"] = float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
     if n_fresh and planted.log_prob is not None:

@@ -23,14 +23,6 @@ def rows(sweep) -> dict[tuple, dict]:
     return {tuple(row[name] for name in sweep.NAMES): row for row in stored}
 
 
-def test_stored_rows_belong_to_the_script(sweep, rows) -> None:
-    stored = json.loads(sweep.OUTPUT.read_text())
-    assert stored["configuration"] == json.loads(json.dumps(sweep.configuration()))
-    assert len(rows) == len(stored["rows"]) > 0
-    assert set(rows) <= set(sweep.ROWS)
-    assert len(set(sweep.ROWS)) == len(sweep.ROWS)
-
-
 @pytest.mark.parametrize("span", ["covariance", "pseudo-likelihood", "linear decoder"])
 def test_a_small_row_is_complete(sweep, span) -> None:
     row = sweep.compute_row("hopfield", 32, 2, 1.0, 600, 0, span, n_steps=4)

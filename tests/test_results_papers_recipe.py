@@ -19,10 +19,10 @@ def test_every_system_has_both_settings_and_five_seeds() -> None:
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_recipe_is_the_papers(system: str) -> None:
-    options = papers_recipe.options_of(system, 64, "recipe")
+    options = papers_recipe.options_of(system, "recipe")
     assert (options["encoder"], options["decoder"], options["prior"]) == ("cnn", "cnn", "spline")
     assert options["schedule"] == "exponential"
-    assert "schedule" not in papers_recipe.options_of(system, 64, "book")
+    assert "schedule" not in papers_recipe.options_of(system, "book")
 
 
 @pytest.mark.slow

@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+import mfvae
+
 
 @pytest.fixture(scope="module")
 def table():
@@ -74,3 +76,29 @@ def test_every_sweep_can_be_brought_to_what_is_wanted(table) -> None:
         # One row of a deep network that is not thinned is the check of those that are.
         assert len(short) == (name == "retina_scenes"), (name, short)
         assert not set(more["ROWS"]) & set(module["ROWS"]) or more is module
+
+
+KEPT = (
+    "beta_sweep",
+    "capacity_table",
+    "conditional_tc",
+    "crossover",
+    "hopfield_decoding",
+    "ising_gap",
+    "latent_scaling",
+    "lebwohl_lasher",
+    "nematic_parameters",
+    "prior_cost",
+    "tabular_optimum",
+    "trained_networks",
+)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_stored_rows_belong_to_the_script(name: str) -> None:
+    module, stored = importlib.import_module(name), mfvae.load_results(name)
+    assert stored["configuration"] == json.loads(json.dumps(module.configuration()))
+    keys = [tuple(row[entry] for entry in module.NAMES) for row in stored["rows"]]
+    assert len(set(keys)) == len(keys) > 0
+    assert set(keys) <= set(module.ROWS)
+    assert len(set(module.ROWS)) == len(module.ROWS)

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 from _sweep import RESULTS, sweep_command
+from conditional_tc import CNN, MAGNET
+from conditional_tc import SYSTEMS as WITH_CONDITIONS
 
 import mfvae
 from mfvae.compare import IndependentModel
@@ -56,33 +58,24 @@ CONVOLUTIONS: dict[str, Any] = {
     "decoder_options": {"channels": (16, 32)},
     "prior": "spline",
 }
-PERIODIC = {"channels": (16, 32), "padding_mode": "circular"}
-SPLINE = {"n_layers": 1, "n_bins": 32, "bound": 8.0, "width": 128}
 MIXTURE: dict[str, Any] = {"prior": "mixture", "prior_options": {"n_components": 32}}
 BOOK: dict[str, dict[str, Any]] = {
-    "curie-weiss": {**CONVOLUTIONS, "prior_options": SPLINE, "learning_rate": 5e-3},
+    "curie-weiss": {**CONVOLUTIONS, "prior_options": MAGNET, "learning_rate": 5e-3},
     "ising": {
         **CONVOLUTIONS,
-        **dict.fromkeys(("encoder_options", "decoder_options"), PERIODIC),
-        "prior_options": SPLINE,
+        **dict.fromkeys(("encoder_options", "decoder_options"), CNN),
+        "prior_options": MAGNET,
         "learning_rate": 1e-2,
     },
     "hopfield": {"encoder": "mlp", "decoder": "linear", **MIXTURE, "learning_rate": 6e-3},
-    "maier-saupe": {
-        "encoder": "set",
-        "decoder": "linear",
-        "likelihood": "bingham",
-        "prior": "mixture",
-        "prior_options": {"n_components": 128, "covariance": "full", "width": 64},
-        "learning_rate": 1e-2,
-        "batch_size": 64,
-    },
+    "maier-saupe": WITH_CONDITIONS["maier-saupe"]["options"] | {"n_epochs": N_EPOCHS},
     "retina": {"decoder": "linear"},
 }
 RECIPE: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("curie-weiss", "ising", "hopfield"), CONVOLUTIONS),
     "maier-saupe": CONVOLUTIONS | {"likelihood": "bingham-rotation"},
-    "retina": CONVOLUTIONS | {"decoder": "linear", "decoder_options": None},
+    "retina": CONVOLUTIONS
+    | {"decoder": "linear", "decoder_options": None, "lattice_shape": (8, 20)},
 }
 N_LATENTS = {"curie-weiss": 1, "ising": 16, "hopfield": 2, "maier-saupe": 5, "retina": 2}
 
@@ -98,14 +91,11 @@ def system_and_transition(name: str, n_sites: int) -> tuple[System, float]:
     return CurieWeiss(n_sites), 1.0
 
 
-def options_of(name: str, n_sites: int, settings: str) -> dict[str, Any]:
+def options_of(name: str, settings: str) -> dict[str, Any]:
     """Return the arguments of the estimator."""
+    schedule = {"schedule": "exponential"} if settings == "recipe" else {}
     of_system = (BOOK if settings == "book" else RECIPE)[name]
-    options = {"batch_size": 256, "n_epochs": N_EPOCHS} | of_system
-    if options.get("encoder") == "cnn":
-        side = round(n_sites**0.5)
-        options["lattice_shape"] = (side, side) if side**2 == n_sites else (8, n_sites // 8)
-    return options | ({"schedule": "exponential"} if settings == "recipe" else {})
+    return {"batch_size": 256, "n_epochs": N_EPOCHS} | of_system | schedule
 
 
 def compute_row(
@@ -113,7 +103,7 @@ def compute_row(
 ) -> dict[str, Any]:
     """Train and measure one network; a ``share`` of all numbers of samples makes it small."""
     started = time.process_time()
-    options = options_of(name, n_sites, settings)
+    options = options_of(name, settings)
     vae = mfvae.MeanFieldVAE(
         N_LATENTS[name], **options, device="cpu", progress=False, random_state=seed
     )

@@ -96,10 +96,8 @@ def fit_and_score(
             losses = model.history_["validation_loss"]  # in one cycle the last fifth gains most
             tail = -(-len(losses) // 5)
             trained = min(losses[:-tail]) - min(losses[-tail:]) < 5 * STILL_RISING
-            scored, seconds = (
-                compare.ScoredVAE(model, n_importance=n_importance),
-                model.training_seconds_,
-            )
+            scored = compare.ScoredVAE(model, n_importance=n_importance)
+            seconds = model.training_seconds_
         held_out, test = (scored.score_samples(parts[part]) for part in ("validate", "test"))
     facts = scored.n_parameters, float(seconds), float(getattr(model, "log_prob_stderr", 0.0))
     return Fit(name, kind, size, model, held_out.mean(), test, *facts, trained)
