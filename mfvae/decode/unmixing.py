@@ -167,7 +167,7 @@ def _agreement(x: np.ndarray, runs: list[np.ndarray]) -> np.ndarray:
 
 def _signs(a: np.ndarray) -> np.ndarray:
     """Return the signs of an array as float32, +1 for zero."""
-    return np.where(a >= 0, np.float32(1), np.float32(-1))
+    return (a >= 0).astype(np.float32) * 2 - 1
 
 
 def _residuals(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
@@ -214,17 +214,22 @@ def _descend(basis: np.ndarray, x: np.ndarray) -> np.ndarray:
             break
         x = following
     projector = basis @ basis.T
-    image, own = projector @ x, np.diag(projector)[:, None]
+    own, lowest = np.diag(projector), x.T.copy()
+    moving, rows, image = np.arange(len(lowest)), lowest.copy(), (projector @ x).T.copy()
     for _ in range(4 * len(x)):
-        gain = own - x * image  # a quarter of what |Πx|² gains if the sign is flipped
-        site = gain.argmax(axis=0)
-        column = np.flatnonzero(gain[site, np.arange(x.shape[1])] > 1e-5)
-        if not len(column):
+        gain = own - rows * image  # a quarter of what |Πx|² gains if the sign is flipped
+        site = gain.argmax(axis=1)
+        going = gain[np.arange(len(rows)), site] > 1e-5
+        if not going.all():  # the others are at a minimum and stay there
+            lowest[moving[~going]] = rows[~going]
+            moving, rows, image, site = (a[going] for a in (moving, rows, image, site))
+        if not len(moving):
             break
-        site = site[column]
-        image[:, column] -= 2 * projector[:, site] * x[site, column]
-        x[site, column] *= -1
-    return x
+        flipped = np.arange(len(rows)), site
+        image -= 2 * projector[site] * rows[flipped][:, None]
+        rows[flipped] *= -1
+    lowest[moving] = rows
+    return lowest.T
 
 
 def _distinct(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
