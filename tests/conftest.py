@@ -6,9 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-# The scripts of the long sweeps, and the campaign of faults, which tests import by name.
+# The scripts of the long sweeps, the campaign of faults, and what tests share: imported by name.
 sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "results"))
 sys.path.insert(0, str(Path(__file__).parent / "faults"))
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
 # Before NumPy, torch and Numba are imported: the workers of `make test -n 2` share two cores.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -13,11 +13,10 @@ from functools import lru_cache
 import crossover
 import numpy as np
 import pytest
+from _clusters import distance, plain_clusters
 from _integration import estimate_log_partition
 from _kac import KacIsing
 from scipy import stats
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 import mfvae
 from mfvae.systems import CurieWeiss, Ising2D
@@ -210,21 +209,6 @@ def test_everyone_a_neighbour_is_curie_weiss() -> None:
         assert t_statistic(found["m²"], second) < limit(200)
         wrong = magnet.magnetization_moments(same * 1.05, 2)[2]
         assert t_statistic(found["m²"], wrong) > limit(200)
-
-
-def distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Largest difference of column means of independent rows, in standard errors."""
-    first, second = (np.asarray(part, float).reshape(len(part), -1) for part in (first, second))
-    error = np.sqrt(first.var(axis=0, ddof=1) / len(first) + second.var(axis=0) / len(second))
-    return float(np.max(np.abs(first.mean(axis=0) - second.mean(axis=0)) / error))
-
-
-def plain_clusters(pairs: np.ndarray, probability: np.ndarray, rng: np.random.Generator):
-    """Open all bonds at once, pairs (n, 2); say which sites are in a cluster that turns over."""
-    i, j = pairs[rng.random(len(pairs)) < probability].T
-    n_sites = pairs.max() + 1
-    n, labels = connected_components(coo_array((np.ones(len(i)), (i, j)), (n_sites, n_sites)))
-    return (rng.random(n) < 0.5)[labels]
 
 
 @pytest.mark.slow
