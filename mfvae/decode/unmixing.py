@@ -22,9 +22,7 @@ _GAP = 0.8  # a pattern must lie clearly nearer to the span than the best vector
 _DUPLICATE = 0.8  # two sign vectors with a larger overlap count as one
 _INDEPENDENT = 0.1  # least squared sine between a new pattern and the span of those before it
 _NULL = 0.6  # of the null residual: sign waves of a smooth mode reach 0.65 to 1 of it
-_STABLE = 0.95
-_N_RESTARTS = 3
-_N_ROUNDS = 30
+_STABLE, _N_RESTARTS, _N_ROUNDS = 0.95, 3, 30
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,7 @@ def unmix(
         pool = _distinct(np.concatenate(pools, axis=1), basis)
         index = _select(pool, basis)
         chosen = pool[:, index]
-        left_out = np.delete(pool, index, axis=1)
-        runner_up = float(_residuals(left_out, basis).min(initial=1.0))
+        runner_up = float(_residuals(np.delete(pool, index, axis=1), basis).min(initial=1.0))
     residuals = _residuals(chosen, basis)
     order = np.argsort(residuals, kind="stable")
     chosen, residuals = chosen[:, order], residuals[order]
@@ -180,10 +177,10 @@ def _search(basis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     Later rounds start in what the best vectors so far leave of the span: basins are larger there.
     """
-    n_patterns = basis.shape[1]
+    n_sites, n_patterns = basis.shape
     n_starts = int(np.clip(16 * n_patterns, 64, 768))
-    pool = np.zeros((len(basis), 0), dtype=np.float32)
-    chosen, settled, before = np.zeros(0, dtype=int), 0, np.inf
+    pool, chosen = np.zeros((n_sites, 0), np.float32), np.zeros(0, dtype=int)
+    settled, before = 0, np.inf
     for _ in range(_N_ROUNDS):
         # Everything found but a random number of the worst, which may be wrong.
         n_deflated = min(len(chosen), n_patterns - 1)
@@ -191,8 +188,7 @@ def _search(basis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         frame, _ = np.linalg.qr(basis.T @ pool[:, chosen[:n_deflated]], mode="complete")
         free = basis @ frame[:, n_deflated:]
         x = _signs(free @ rng.standard_normal((free.shape[1], n_starts)))
-        if n_deflated:
-            x = _descend(free, x)
+        x = _descend(free, x) if n_deflated else x
         pool = _distinct(np.concatenate([pool, _descend(basis, x)], axis=1), basis)
         chosen = _select(pool, basis)
         residuals = _residuals(pool, basis)
@@ -220,9 +216,8 @@ def _descend(basis: np.ndarray, x: np.ndarray) -> np.ndarray:
         gain = own - rows * image  # a quarter of what |Πx|² gains if the sign is flipped
         site = gain.argmax(axis=1)
         going = gain[np.arange(len(rows)), site] > 1e-5
-        if not going.all():  # the others are at a minimum and stay there
-            lowest[moving[~going]] = rows[~going]
-            moving, rows, image, site = (a[going] for a in (moving, rows, image, site))
+        lowest[moving[~going]] = rows[~going]  # they are at a minimum and stay there
+        moving, rows, image, site = (a[going] for a in (moving, rows, image, site))
         if not len(moving):
             break
         flipped = np.arange(len(rows)), site

@@ -133,8 +133,8 @@ def judge(
         )
     elif at_edge:
         text = f"The likelihood still rises at d ≥ {d} latents: {more_words}"
-    elif ahead.high > 4 * margin:
-        text = f"{rival.name} may be ahead by up to {ahead.high:.2f} nats: {more_words}"
+    elif max(least, ahead.high / 4) > margin:
+        text = f"{least:.2f} to {max(least, ahead.high):.2f} nats may be missing: {more_words}"
     else:
         code = "mean-field"
         text = (

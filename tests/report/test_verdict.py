@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from mfvae.report.ladder import Fit, Ladder
 from mfvae.report.screening import Moments, residuals, screen
-from mfvae.report.verdict import paired
+from mfvae.report.verdict import judge, paired
 from mfvae.report.words import clean
 
 
@@ -100,3 +101,46 @@ def test_interval_prints() -> None:
     assert str(paired(np.ones(10), np.zeros(10), np.arange(10))) == "1.00 [1.00, 1.00]"
     with pytest.raises(AttributeError):
         paired(np.ones(10), np.zeros(10), np.arange(10)).other  # noqa: B018
+
+
+class Sampler:
+    """A model that only samples: chains of equal neighbours, ``coupling`` apart."""
+
+    def __init__(self, coupling: float) -> None:
+        self.coupling = coupling
+
+    def sample(self, n: int, seed: np.random.SeedSequence) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        same = rng.random((n, 30)) < 1 / (1 + np.exp(-2 * self.coupling))
+        same[:, 0] = rng.random(n) < 0.5
+        return (np.cumprod(np.where(same, 1, -1), axis=1) > 0).astype(np.uint8)
+
+
+class StandInLadder(Ladder):
+    """A ladder whose fits are given."""
+
+    def polished(self, fit: Fit) -> Fit:
+        return fit
+
+
+@pytest.mark.parametrize(
+    ("coupling", "code"), [(0.0, "mean-field"), (0.075, "undecided"), (0.2, "not-mean-field")]
+)
+def test_no_mean_field_verdict_beside_a_larger_limit(coupling: float, code: str) -> None:
+    """Pairs that the VAE's samples lack are missing, also where no rival gains from them."""
+    words = clean(Sampler(coupling).sample(10_000, np.random.SeedSequence(1)), ordered=False)
+    rows = {"test": np.arange(2_000)}
+    likes = {"independent": (0, 0.0), "pairwise": (2, 0.99), "vae": (1, 1.0), "mixture": (2, 0.5)}
+    scatter = 0.1 * np.random.default_rng(2).standard_normal(2_000)
+    facts = {"n_parameters": 1, "seconds": 0.0, "stderr": 0.0, "trained": True}
+    fits = [
+        Fit(kind, kind, size, Sampler(0.0), gain, gain + scatter, **facts)
+        for kind, (size, gain) in likes.items()
+    ]
+    ladder = StandInLadder({"train": words.words}, None, [0] * 4, True, 1, fits=fits)
+    seen = {"n_above": 1, "n_triples_seen": 0, "detectable": 0.1, "largest_triple": None}
+    told, _, facts = judge(ladder, words, seen, rows, np.random.SeedSequence(3))
+    limit = told["missing"]["lower_limit"]
+    assert told["code"] == code, told
+    assert (limit <= facts["margin"]) == (code == "mean-field")
+    assert (limit > 2 * facts["margin"]) == (code == "not-mean-field")
