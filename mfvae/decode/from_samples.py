@@ -88,7 +88,7 @@ def pseudo_likelihood_couplings(X: np.ndarray, *, ridge: float = 1e-4) -> np.nda
     values, axes = (part[..., ::-1] for part in correlation_spectrum(X))
     # Couplings between the principal axes in units of their spread: without these units the
     # iterations are as slow as the ordered phase is anisotropic.
-    units = (axes / np.sqrt(np.maximum(values, 1e-3))) @ axes.T
+    units = (axes / np.sqrt(np.maximum(values, max(1e-3, ridge)))) @ axes.T
 
     def couplings_of(packed: np.ndarray) -> np.ndarray:
         theta = packed.reshape(n_sites, n_sites)

@@ -127,12 +127,18 @@ def test_pseudo_likelihood_finds_couplings_and_temperature(temperature):
     assert np.linalg.norm(found / scale - reference) < 0.15 * np.linalg.norm(reference)
 
 
-def test_pseudo_likelihood_stands_where_its_gradient_vanishes():
-    x = Hopfield.random(12, 2, seed=4).sample(1.2, 3000, seed=5).astype(float)
-    couplings = pseudo_likelihood_couplings(x, ridge=0.01)
-    assert np.array_equal(np.diag(couplings), np.zeros(12))
+@pytest.mark.parametrize(
+    ("n_sites", "temperature", "n_samples", "ridge"),
+    [(12, 1.2, 3000, 0.01), (128, 0.7, 120, 0.1)],  # the second: more sites than samples
+)
+def test_pseudo_likelihood_stands_where_its_gradient_vanishes(
+    n_sites, temperature, n_samples, ridge
+):
+    x = Hopfield.random(n_sites, 2, seed=4).sample(temperature, n_samples, seed=5).astype(float)
+    couplings = pseudo_likelihood_couplings(x, ridge=ridge)
+    assert np.array_equal(np.diag(couplings), np.zeros(n_sites))
     residual = x - np.tanh(x @ couplings)
     gradient = residual.T @ x / len(x)
-    gradient = gradient + gradient.T - 0.02 * couplings
+    gradient = gradient + gradient.T - 2 * ridge * couplings
     np.fill_diagonal(gradient, 0.0)
     assert np.abs(gradient).max() < 1e-3
