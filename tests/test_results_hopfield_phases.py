@@ -25,8 +25,7 @@ def test_points_are_as_many_as_promised() -> None:
 @pytest.mark.slow
 def test_bits_come_out_with_many_samples_and_not_with_few() -> None:
     few, many = (
-        hopfield_phases.compute_row(64, 3, 1.2, n_samples, 0, n_steps=200)
-        for n_samples in (100, 4_000)
+        hopfield_phases.compute_row(64, 3, 1.2, n_samples, 0) for n_samples in (100, 4_000)
     )
     for span in SPANS:
         assert many[span]["polished"] == [1.0, 3]
