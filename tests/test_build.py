@@ -175,6 +175,7 @@ def test_unchanged_book_is_not_executed_again(book):
     assert "one has the answer 42" in book.html("one").read_text()
 
 
+@pytest.mark.slow
 def test_cached_chapter_keeps_its_outputs_in_page_and_download(book):
     book.append("two", "\nMore prose.\n")
     status, output, executed = book.build()
@@ -241,6 +242,7 @@ def test_missing_cross_reference_fails_the_build_each_time(book):
         assert executed == []
 
 
+@pytest.mark.slow
 def test_cells_without_their_output_fail_the_build(book):
     figure = "---\nmystnb:\n  figure:\n    name: fig:x\n    caption: None.\n---\nx = 1"
     for cell in (figure, "nothing = None\nnothing"):

@@ -34,6 +34,7 @@ def words():
     return ALL[rng.choice(len(ALL), size=30_000, p=np.exp(weight - log_z))]
 
 
+@pytest.mark.slow
 def test_annealing_agrees_with_enumeration_on_fifteen_cells(words):
     field, couplings = planted_pairwise()
     _, log_z = enumerated(field, couplings)

@@ -35,6 +35,7 @@ def test_a_few_kills(name: str, n: int) -> None:
     assert figures["kills"] >= n
 
 
+@pytest.mark.slow
 def test_a_child_can_have_workers_where_its_parent_had_some(monkeypatch) -> None:
     def work() -> list[int]:
         return Parallel(n_jobs=2)(delayed(abs)(k) for k in (-1, 1))

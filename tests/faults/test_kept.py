@@ -34,6 +34,7 @@ def writes(monkeypatch, folder: Path, share: float) -> list[int]:
     return kept
 
 
+@pytest.mark.slow
 def test_checkpoints_take_no_more_than_their_share_of_the_time(tmp_path, monkeypatch) -> None:
     assert writes(monkeypatch, tmp_path / "a", 1e-3) == [1, 12]
     assert writes(monkeypatch, tmp_path / "b", 1.0) == list(range(1, 13))

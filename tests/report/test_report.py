@@ -93,6 +93,7 @@ def test_page_is_whole(found, tmp_path) -> None:
     assert np.allclose(plain["patterns"], report.patterns)
 
 
+@pytest.mark.slow
 def test_independent_cells_have_no_structure() -> None:
     x = (np.random.default_rng(1).random((1500, 24)) < 0.4).astype(np.uint8)
     spins = 2 * x.astype(np.int8) - 1
