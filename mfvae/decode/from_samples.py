@@ -86,8 +86,8 @@ def pseudo_likelihood_couplings(X: np.ndarray, *, ridge: float = 1e-4) -> np.nda
     ridge = check_number(ridge, "ridge", minimum=0.0)
     n_samples, n_sites = s.shape
     values, axes = (part[..., ::-1] for part in correlation_spectrum(X))
-    # Couplings between the principal axes in units of their spread: without these units the
-    # iterations are as slow as the ordered phase is anisotropic.
+    # Couplings between the principal axes in units of their spread, or the ridge: without these
+    # the iterations are as slow as the ordered phase, or a lack of samples, is anisotropic.
     units = (axes / np.sqrt(np.maximum(values, max(1e-3, ridge)))) @ axes.T
 
     def couplings_of(packed: np.ndarray) -> np.ndarray:

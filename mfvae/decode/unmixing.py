@@ -22,7 +22,9 @@ _GAP = 0.8  # a pattern must lie clearly nearer to the span than the best vector
 _DUPLICATE = 0.8  # two sign vectors with a larger overlap count as one
 _INDEPENDENT = 0.1  # least squared sine between a new pattern and the span of those before it
 _NULL = 0.6  # of the null residual: sign waves of a smooth mode reach 0.65 to 1 of it
-_STABLE, _N_RESTARTS, _N_ROUNDS = 0.95, 3, 30
+_STABLE = 0.95
+_N_RESTARTS = 3
+_N_ROUNDS = 30
 
 
 @dataclass(frozen=True)
@@ -177,10 +179,10 @@ def _search(basis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     Later rounds start in what the best vectors so far leave of the span: basins are larger there.
     """
-    n_sites, n_patterns = basis.shape
+    n_patterns = basis.shape[1]
     n_starts = int(np.clip(16 * n_patterns, 64, 768))
-    pool, chosen = np.zeros((n_sites, 0), np.float32), np.zeros(0, dtype=int)
-    settled, before = 0, np.inf
+    pool = np.zeros((len(basis), 0), dtype=np.float32)
+    chosen, settled, before = np.zeros(0, dtype=int), 0, np.inf
     for _ in range(_N_ROUNDS):
         # Everything found but a random number of the worst, which may be wrong.
         n_deflated = min(len(chosen), n_patterns - 1)
@@ -188,7 +190,8 @@ def _search(basis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         frame, _ = np.linalg.qr(basis.T @ pool[:, chosen[:n_deflated]], mode="complete")
         free = basis @ frame[:, n_deflated:]
         x = _signs(free @ rng.standard_normal((free.shape[1], n_starts)))
-        x = _descend(free, x) if n_deflated else x
+        if n_deflated:
+            x = _descend(free, x)
         pool = _distinct(np.concatenate([pool, _descend(basis, x)], axis=1), basis)
         chosen = _select(pool, basis)
         residuals = _residuals(pool, basis)
@@ -210,21 +213,18 @@ def _descend(basis: np.ndarray, x: np.ndarray) -> np.ndarray:
             break
         x = following
     projector = basis @ basis.T
-    own, lowest = np.diag(projector), x.T.copy()
-    moving, rows, image = np.arange(len(lowest)), lowest.copy(), (projector @ x).T.copy()
+    rows, image, own = x.T.copy(), (projector @ x).T.copy(), np.diag(projector)
+    moving = np.arange(len(rows))  # the others are at a minimum and stay there
     for _ in range(4 * len(x)):
-        gain = own - rows * image  # a quarter of what |Πx|² gains if the sign is flipped
+        gain = own - rows[moving] * image[moving]  # a quarter of what |Πx|² gains by a flip
         site = gain.argmax(axis=1)
-        going = gain[np.arange(len(rows)), site] > 1e-5
-        lowest[moving[~going]] = rows[~going]  # they are at a minimum and stay there
-        moving, rows, image, site = (a[going] for a in (moving, rows, image, site))
+        going = gain[np.arange(len(moving)), site] > 1e-5
+        moving, site = moving[going], site[going]
         if not len(moving):
             break
-        flipped = np.arange(len(rows)), site
-        image -= 2 * projector[site] * rows[flipped][:, None]
-        rows[flipped] *= -1
-    lowest[moving] = rows
-    return lowest.T
+        image[moving] -= 2 * projector[site] * rows[moving, site][:, None]
+        rows[moving, site] *= -1
+    return rows.T
 
 
 def _distinct(x: np.ndarray, basis: np.ndarray) -> np.ndarray:

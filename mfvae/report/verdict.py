@@ -133,7 +133,7 @@ def judge(
         )
     elif at_edge:
         text = f"The likelihood still rises at d ≥ {d} latents: {more_words}"
-    elif max(least, ahead.high / 4) > margin:
+    elif least > margin or ahead.high > 4 * margin:
         text = f"{least:.2f} to {max(least, ahead.high):.2f} nats may be missing: {more_words}"
     else:
         code = "mean-field"
