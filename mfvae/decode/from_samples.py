@@ -79,7 +79,7 @@ def pseudo_likelihood_couplings(X: np.ndarray, *, ridge: float = 1e-4) -> np.nda
 
     Maximises the mean over samples of ``Σ_i ln σ(2 s_i Σ_j K_ij s_j)`` less ``ridge Σ_{i<j} K_ij²``
     over symmetric K with a zero diagonal, by L-BFGS: concave, so the maximum is the only one.
-    RuntimeError if 200 iterations do not suffice. ``X`` are spins -1 and +1 of one temperature,
+    RuntimeError if 500 iterations do not suffice. ``X`` are spins -1 and +1 of one temperature,
     ``(n_samples, n_sites)``.
     """
     s = check_spins(X, name="X").astype(np.float32)
@@ -108,7 +108,7 @@ def pseudo_likelihood_couplings(X: np.ndarray, *, ridge: float = 1e-4) -> np.nda
         np.fill_diagonal(gradient, 0.0)
         return value, (units @ gradient @ units).ravel()
 
-    options = {"maxiter": 200, "gtol": 1e-4, "ftol": 1e-10, "maxcor": 20}
+    options = {"maxiter": 500, "gtol": 1e-4, "ftol": 1e-10, "maxcor": 20}
     result = minimize(loss, np.zeros(n_sites**2), jac=True, method="L-BFGS-B", options=options)
     # Float32 sums end the line search first where the tolerance is below their rounding.
     if not result.success and np.abs(result.jac).max() > 1e-3:

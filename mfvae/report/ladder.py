@@ -19,7 +19,7 @@ from mfvae import compare
 from mfvae.vae.estimator import MeanFieldVAE
 from mfvae.vae.polish import polish
 
-__all__ = ["Fit", "Ladder", "tolerated"]
+__all__ = ["FEW", "Fit", "Ladder", "polish_on", "tolerated"]
 
 Task = tuple[str, int, str, Any]  # kind, size, name, model: what `fit_and_score` takes first
 
@@ -27,6 +27,7 @@ RUNGS = (1, 2, 3, 4, 6, 8, 12, 16)  # more are not few
 COMPONENTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24)
 STILL_RISING = 0.05  # nats a word that a longer run must not bring
 STEP_UP = 0.02  # nats a word, below which a larger model is no better
+FEW = 4000  # words, below which the third that is held out is missed in the parameters
 LEAST_TO_SHARE = 400_000  # letters to train on, below which workers start up for too little
 
 
@@ -63,7 +64,7 @@ def _train(model: Any, parts: dict[str, np.ndarray]) -> None:
         model.seconds_ = time.perf_counter() - started
 
 
-def _polish(vae: MeanFieldVAE, parts: dict[str, np.ndarray]) -> None:
+def polish_on(vae: MeanFieldVAE, parts: dict[str, np.ndarray]) -> None:
     sets = [vae.as_tensors(parts[part], None) for part in ("train", "validate")]
     polish(vae.module_, *sets, vae.get_params() | {"polish_steps": 700})
 
@@ -141,11 +142,10 @@ class Ladder:
             levels = [fit.level for fit in self.fits[-len(pair) - 1 :]]
             if min(np.diff(levels)) < STEP_UP:
                 break
+        rivals = self._pairwise() + self._vae(2, deep=True) if self.n_seen else []
         for pair in pairs_of(self.rungs):
-            rivals = []
-            if self.n_seen and pair[0] == self.rungs[0]:
-                rivals = self._pairwise() + self._vae(2, deep=True)
             yield from self._add(*rivals, *(task for d in pair for task in self._vae(d)))
+            rivals = []
             for d in pair:
                 before, best = best, max(best, self.best("vae", size=d).level)
                 stalled = stalled + 1 if best - before < STEP_UP else 0
@@ -181,7 +181,7 @@ class Ladder:
     def polished(self, fit: Fit) -> Fit:
         """Add a VAE of the ladder after some steps on the importance-weighted bound."""
         task = "vae", fit.size, f"{fit.name}, polished", copy.deepcopy(fit.model)
-        self.fits.append(fit_and_score(*task, *self._given, _polish))
+        self.fits.append(fit_and_score(*task, *self._given, polish_on))
         return self.fits[-1]
 
     def _add(self, *tasks: Task) -> Iterator[str]:

@@ -16,7 +16,7 @@ from scipy.stats import gaussian_kde
 
 from mfvae._progress import progress_bar
 from mfvae._validation import check_seed
-from mfvae.report.ladder import Ladder
+from mfvae.report.ladder import FEW, Ladder, polish_on
 from mfvae.report.page import body, page
 from mfvae.report.screening import screen
 from mfvae.report.verdict import judge
@@ -144,16 +144,16 @@ def report(
     with progress_bar(20 if quick else 30, "report", show=progress) as bar:
         seen = screen(words, parts[2])
         sets = {name: words.words[index] for name, index in rows.items()}
-        seeds, n_seen = (
-            parts[3].generate_state(4).tolist(),
-            seen["n_above"] + seen["n_triples_seen"],
-        )
-        ladder = Ladder(sets, folder, [s % 2**31 for s in seeds], quick, n_seen, n_jobs)
+        seeds = [s % 2**31 for s in parts[3].generate_state(4).tolist()]
+        n_seen = seen["n_above"] + seen["n_triples_seen"]
+        ladder = Ladder(sets, folder, seeds, quick, n_seen, n_jobs)
         for name in ladder.climb():
             bar.set_postfix_str(name)
             bar.update(1)
         judged, chosen, facts = judge(ladder, words, seen, rows, parts[4])
         vae = chosen.model
+        if len(words.words) < FEW:  # nothing is compared any more: learn from all of them
+            polish_on(vae, dict.fromkeys(("train", "validate"), words.words))
         read = _read_parameters(vae, words.words, words.blocks, parts[5])
         bar.update(bar.total - bar.n)
     if words.letters == (-1, 1):  # the ladder saw 0 and 1; the reader has spins

@@ -43,6 +43,19 @@ def test_one_latent_is_found(found) -> None:
     assert report.vae.n_features_in_ == 24
 
 
+def test_of_few_words_all_teach_the_parameters(found, monkeypatch) -> None:
+    report, folder = found
+    monkeypatch.setattr("mfvae.report.pipeline.FEW", len(words()[0]))
+    options = {"ordered": False, "quick": True, "folder": folder, "progress": False}
+    some = mfvae.report(words()[0], **options)
+    assert (some.models, some.verdict) == (report.models, report.verdict)
+    ours, theirs = (one.patterns @ one.patterns.T for one in (report, some))
+    true = np.outer(words()[1], words()[1]) / 4
+    # A third more words: the error falls by a fifth or so.
+    assert np.linalg.norm(ours - true) < 0.95 * np.linalg.norm(theirs - true)
+    assert report.vae.score(words()[0]) > some.vae.score(words()[0])
+
+
 def test_page_without_triples(found) -> None:
     check = {**found[0].facts["check"], "third": np.zeros((2, 0))}
     bare = dataclasses.replace(found[0], facts={**found[0].facts, "check": check})
