@@ -84,6 +84,7 @@ KEPT = (
     "conditional_tc",
     "crossover",
     "hopfield_decoding",
+    "hopfield_phases",
     "ising_gap",
     "latent_scaling",
     "lebwohl_lasher",

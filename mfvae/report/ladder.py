@@ -79,10 +79,7 @@ def fit_and_score(
     n_importance: int,
     train: Callable[[Any, dict[str, np.ndarray]], None] = _train,
 ) -> Fit:
-    """Train a model on one thread, or take what an earlier run left, and score it.
-
-    A task of its own: its bits do not depend on where it runs, or beside what.
-    """
+    """Train a model on one thread, or load it, and score it; bits do not depend on where."""
     path = folder and folder / name.replace(" ", "-").replace(",", "")
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # traps in the words are the report's to tell

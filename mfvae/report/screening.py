@@ -112,20 +112,22 @@ def residuals(
 
     Pairs together, as Gaussian covariances C of data and model M: ``tr((M⁻¹ (C - M))²) / 4`` nats
     to leading order, less what as many independent words of the model itself (from ``draw``; None
-    leaves pairs out) show by chance, mean plus three standard deviations over eight sets. Triples:
+    leaves pairs out) show by chance, mean plus three standard deviations over eight sets. Cells
+    with fewer than ten independent events are left out: no expansion holds for them. Triples:
     off by c in units of the spread is worth some c²/2 nats; summed over a set in which no cell
     appears twice, those beyond the family-wise level only, each c less two standard errors.
     """
-    n_cells = len(model.covariance)
-    lower = np.linalg.cholesky(model.covariance + 1e-3 * np.eye(n_cells))
+    frequent = data.rare * data.n ** (2 / 3) > LEAST_COUNT * inflation
+    some = np.ix_(frequent, frequent)
+    lower = np.linalg.cholesky(model.covariance[some] + 1e-3 * np.eye(frequent.sum()))
 
     def nats(other: Moments) -> float:
-        half = np.linalg.solve(lower, other.covariance - model.covariance)
+        half = np.linalg.solve(lower, (other.covariance - model.covariance)[some])
         return float((np.linalg.solve(lower, half.T) ** 2).sum() / 4)
 
     off, z = data.third - model.third, data.z_third(model, inflation)
     beyond = np.flatnonzero(np.abs(z) > data.limit)
-    used, total = np.zeros(n_cells, dtype=bool), 0.0
+    used, total = np.zeros(len(frequent), dtype=bool), 0.0
     for k in beyond[np.argsort(-np.abs(z[beyond]), kind="stable")]:
         if not used[data.where[k]].any():
             used[data.where[k]] = True

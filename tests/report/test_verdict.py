@@ -97,6 +97,24 @@ def test_many_weak_pairs_are_worth_their_nats() -> None:
     assert none["pairs_nats"] < 0.1 * exact
 
 
+def test_a_cell_that_hardly_fires_lacks_no_pairs() -> None:
+    """Three spikes of one cell, none in the model's samples: not 250,000 nats, as it once was."""
+    words = fair(4000)
+    words[:, 0] = 0
+    words[[5, 50, 500], 0] = 1
+
+    def silent(n: int) -> np.ndarray:
+        return fair(n) * (np.arange(18) > 0).astype(np.uint8)
+
+    data = Moments(words)
+    left = residuals(data, Moments(silent(20_000), data), 1.0, silent)
+    assert left["pairs_nats"] < 0.02
+    words[:, 2] = words[:, 1]  # two cells alike are seen beside it
+    data = Moments(words)
+    doubled = residuals(data, Moments(silent(20_000), data), 1.0, silent)
+    assert 0.4 < doubled["pairs_nats"] < np.log(2)
+
+
 def test_interval_prints() -> None:
     assert str(paired(np.ones(10), np.zeros(10), np.arange(10))) == "1.00 [1.00, 1.00]"
     with pytest.raises(AttributeError):
