@@ -41,7 +41,7 @@ class Report:
             "undecided".
         n_latents, n_latents_interval: Smallest number of latents that is not behind, and between
             which it may lie (None: no upper end).
-        gain: Nats over independent cells: value, low, high (95 %).
+        gain: Nats over independent cells that the law of the words has: value, low, high (95 %).
         missing: What the chosen model misses: best rival, its lead, pairs and triples left.
         models: A dict a model, best first.
         warnings: Sentences, each about one trap.
@@ -207,12 +207,7 @@ def _read_parameters(
     for column in prior.T:  # maxima that stand out by a twentieth of the highest
         density = gaussian_kde(column)(np.linspace(*np.quantile(column, [0.001, 0.999]), 200))
         modes.append(max(1, len(find_peaks(density, prominence=0.05 * density.max())[0])))
-    return {
-        "patterns": logits / 2,
-        "patterns_stderr": errors[:, 1:] / 2,
-        "field": offset / 2,
-        "field_stderr": errors[:, 0] / 2,
-        "latents": ((center - mean) @ frame).astype(np.float32),
-        "prior": prior.astype(np.float32),
-        "modes": modes,
-    }
+    read = {"patterns": logits / 2, "patterns_stderr": errors[:, 1:] / 2, "modes": modes}
+    read |= {"field": offset / 2, "field_stderr": errors[:, 0] / 2}
+    read |= {"latents": ((center - mean) @ frame).astype(np.float32)}
+    return read | {"prior": prior.astype(np.float32)}

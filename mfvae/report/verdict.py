@@ -67,6 +67,12 @@ def judge(
         shared = np.hypot(first.stderr, second.stderr)
         return paired(first.test, second.test, blocks, level=level, stderr=shared)
 
+    def gained(fit: Fit, d: int) -> Interval:
+        """Nats over independent cells; the high end has the Nd/2n lost in learning from n words."""
+        cost = d * len(clean.names) * clean.time / len(ladder.parts["train"])
+        found = lead(fit, base, 0.95)
+        return found._replace(high=found.high + cost)
+
     def top(*kinds: str) -> Fit:
         some = [f for f in fits if f.trained and (f.kind in kinds or not kinds)]
         return max(some, key=lambda f: f.test.mean())
@@ -84,7 +90,7 @@ def judge(
     high = min(k for k, b in behind.items() if b.high <= margin or k == leader.size)
     chosen, at_edge = ladder.polished(by_size[d]), d == ladder.rungs[-1]
     best, rival, mixture = top(), top(*RIVALS), top("mixture")
-    gain, ahead = lead(chosen, base, 0.95), lead(rival, chosen)
+    gain, ahead = gained(chosen, d), lead(rival, chosen)
     mixtures = [base, *sorted((f for f in fits if f.kind == "mixture"), key=lambda f: f.size)]
     # The smallest that is not behind has the number of states if a state less is surely worse, and
     # more were tried.
@@ -122,7 +128,7 @@ def judge(
     ):
         text = f"{states.size} states or {d} latents, these words do not tell: {more_words}"
         if counted and lead(chosen, states).high <= margin:
-            code, gain = "discrete-states", lead(states, base, 0.95)
+            code, gain = "discrete-states", gained(states, states.size - 1)
             text = f"{states.size} states, each of independent cells, tell as much as {d} latents."
     elif ahead.low > margin or ours["pairs_nats"] > 2 * margin:
         code = "not-mean-field"

@@ -162,3 +162,7 @@ def test_no_mean_field_verdict_beside_a_larger_limit(coupling: float, code: str)
     assert told["code"] == code, told
     assert (limit <= facts["margin"]) == (code == "mean-field")
     assert (limit > 2 * facts["margin"]) == (code == "not-mean-field")
+    vae = next(row for row in told["models"] if row["kind"] == "vae")
+    assert told["gain"].low == vae["gain_low"]
+    # Learning N weights from n words costs N/2n nats a word, which the law has.
+    assert told["gain"].high == pytest.approx(vae["gain_high"] + 30 / (2 * 10_000))
