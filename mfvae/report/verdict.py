@@ -69,7 +69,7 @@ def judge(
 
     def gained(fit: Fit, d: int) -> Interval:
         """Nats over independent cells; the high end has the Nd/2n lost in learning from n words."""
-        cost = d * len(clean.names) * clean.time / len(ladder.parts["train"])
+        cost = d * len(clean.names) / 2 / len(ladder.parts["train"])
         found = lead(fit, base, 0.95)
         return found._replace(high=found.high + cost)
 
