@@ -65,8 +65,10 @@ def _train(model: Any, parts: dict[str, np.ndarray]) -> None:
 
 
 def polish_on(vae: MeanFieldVAE, parts: dict[str, np.ndarray]) -> None:
+    """Train a VAE on, up the importance-weighted bound, on one thread as all of the ladder."""
     sets = [vae.as_tensors(parts[part], None) for part in ("train", "validate")]
-    polish(vae.module_, *sets, vae.get_params() | {"polish_steps": 700})
+    with threadpool_limits(1):
+        polish(vae.module_, *sets, vae.get_params() | {"polish_steps": 700})
 
 
 def fit_and_score(

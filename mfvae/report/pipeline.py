@@ -160,7 +160,7 @@ def report(
         vae.configuration_["likelihood_options"] = {"letters": (-1, 1), "dtype": "int8"}
         vae.module_.likelihood = Bernoulli((-1, 1), "int8")
     told = [f"not trained: {fit.name} was still rising" for fit in ladder.fits if not fit.trained]
-    if judged["gain"].high <= 0:
+    if judged["n_latents"] and 2 * judged["gain"].value <= judged["gain"].low:  # data's own error
         told.append("the model is no better than independent cells")
     own = {name: read.pop(name) if judged["n_latents"] else None for name in ("patterns", "field")}
     own |= {"warnings": words.warnings + told, "vae": vae, "names": words.names}

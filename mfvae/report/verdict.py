@@ -16,7 +16,6 @@ __all__ = ["Interval", "judge", "paired"]
 
 LEAST_WORDS = 250  # independent ones, below which nothing is said
 LEVEL = 0.99
-RIVALS = ("mixture", "pairwise", "rbm")
 N_SAMPLES = 20_000
 Array = np.ndarray
 
@@ -60,8 +59,7 @@ def judge(
 
     Weighs fits against one another, and samples of them against pairs and triples of the data.
     """
-    blocks, fits = clean.blocks[rows["test"]], ladder.fits
-    base = fits[0]
+    blocks, fits, base = clean.blocks[rows["test"]], ladder.fits, ladder.fits[0]
 
     def lead(first: Fit, second: Fit, level: float = LEVEL) -> Interval:
         shared = np.hypot(first.stderr, second.stderr)
@@ -89,7 +87,7 @@ def judge(
     low = min(k for k, b in behind.items() if b.low <= margin)
     high = min(k for k, b in behind.items() if b.high <= margin or k == leader.size)
     chosen, at_edge = ladder.polished(by_size[d]), d == ladder.rungs[-1]
-    best, rival, mixture = top(), top(*RIVALS), top("mixture")
+    best, rival, mixture = top(), top("mixture", "pairwise", "rbm"), top("mixture")
     gain, ahead = gained(chosen, d), lead(rival, chosen)
     mixtures = [base, *sorted((f for f in fits if f.kind == "mixture"), key=lambda f: f.size)]
     # The smallest that is not behind has the number of states if a state less is surely worse, and
