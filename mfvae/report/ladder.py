@@ -110,7 +110,7 @@ class Ladder:
     parts: dict[str, np.ndarray]  #: Words to "train", "validate" and "test" on, uint8.
     folder: Path | None  #: Where models are kept as they end, without pickles.
     seeds: list[int]  #: Of mixtures and VAEs, of their second runs, of pairwise models, of RBMs.
-    quick: bool  #: One run a VAE, shorter rivals, no RBM and no likelihood climb.
+    quick: bool  #: One run a VAE until the first is no better, shorter and fewer rivals.
     n_seen: int  #: Directions that the screen saw; without any the ladder ends at two latents.
     n_jobs: int | None = -1  #: Of joblib.
     fits: list[Fit] = field(default_factory=list)
@@ -141,14 +141,14 @@ class Ladder:
             levels = [fit.level for fit in self.fits[-len(pair) - 1 :]]
             if min(np.diff(levels)) < STEP_UP:
                 break
-        rivals = self._pairwise() + self._vae(2, deep=True) if self.n_seen else []
+        rivals = self._rivals() if self.n_seen else []
         for pair in pairs_of(self.rungs):
             yield from self._add(*rivals, *(task for d in pair for task in self._vae(d)))
             rivals = []
             for d in pair:
                 before, best = best, max(best, self.best("vae", size=d).level)
                 stalled = stalled + 1 if best - before < STEP_UP else 0
-            if stalled >= 2 or (stalled and d > self.n_seen):
+            if stalled >= 2 or (stalled and (self.quick or d > self.n_seen)):
                 break
         if not self.n_seen:
             return
@@ -193,25 +193,25 @@ class Ladder:
                 self.fits.append(fit)
                 yield fit.name
 
-    def _pairwise(self) -> list[Task]:
-        options = {"n_steps": 300, "n_chains": 500, "learning_rate": 0.02, "ridge": 20.0}
-        options |= {"n_annealing_chains": 200, "n_annealing_steps": 600 if self.quick else 1500}
-        options |= {"random_state": self.seeds[2]}
+    def _rivals(self) -> list[Task]:
+        options = {"random_state": self.seeds[2], "n_steps": 300, "n_chains": 500, "ridge": 20.0}
+        options |= {"learning_rate": 0.02, "n_annealing_chains": 200}
+        options |= {"n_annealing_steps": 600 if self.quick else 1500}
         methods = ("pseudo-likelihood", "both")[: 1 if self.quick else 2]
         models = [compare.PairwiseMaximumEntropy(method=m, **options) for m in methods]
         names = [f"pairwise, {m.replace('both', 'likelihood')}" for m in methods]
-        return list(zip(repeat("pairwise"), repeat(2), names, models))
+        deep = [] if self.quick else self._vae(2, deep=True)
+        return [*zip(repeat("pairwise"), repeat(2), names, models), *deep]
 
     def _vae(self, d: int, *, deep: bool = False) -> list[Task]:
-        n_train = len(self.parts["train"])
+        n_train = len(self.parts["train"])  # what follows won on planted laws
         n_steps = 600 if self.quick or n_train < 8000 else 1000 if n_train < 50_000 else 3000
         options = {"encoder": "mlp", "encoder_options": {"widths": (128,)}, "decoder": "linear"}
         options |= {"prior": "mixture", "prior_options": {"n_components": 16}, "device": "cpu"}
         options |= {"n_epochs": min(200, max(5, -(-n_steps // -(-n_train // 256))))}
-        options |= {"learning_rate": 2e-2, "progress": False}  # all this won on planted laws
+        options |= {"learning_rate": 5e-3 if deep else 2e-2, "progress": False}
         if deep:
-            options |= {"learning_rate": 5e-3, "decoder": "mlp"}
-            options |= {"decoder_options": {"widths": (64,)}}
+            options |= {"decoder": "mlp", "decoder_options": {"widths": (64,)}}
         kind, name = ("deep", "deep VAE") if deep else ("vae", "VAE")
         return [
             (kind, d, f"{name}, {d} latents, seed {k}", MeanFieldVAE(d, random_state=s, **options))
