@@ -1,4 +1,4 @@
-"""ln Z from samples, against what is exact; the sweeps' own systems are in their tests."""
+"""ln Z from samples, against what is exact; the sweeps' own systems are in their files of tests."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import lebwohl_lasher
 import numpy as np
 import pytest
 from _clusters import distance, plain_clusters
+from _integration import estimate_log_partition
 from _lebwohl_lasher import LebwohlLasher, run_chains
 from scipy import stats
 from scipy.special import eval_legendre
@@ -114,21 +115,23 @@ def test_ring_against_the_transfer_operator(beta: float) -> None:
         assert t_statistic(energy.mean(axis=1), -6 * first / value) > limit(400) or beta < 1
 
 
-def series_energy(length: int, beta: float, *, loops: bool = True) -> float:
-    """⟨E⟩ of a site at high temperature: tree, plaquettes, loops of six bonds.
+def series_log_z(length: int, beta: float, *, loops: bool = True) -> float:
+    """ln Z of a site at high temperature less ln 4π: tree, plaquettes, loops of six bonds.
 
     Relative to independent bonds a loop of n bonds adds 5 tⁿ to Z, t = λ₂/λ₀. There are 3 and 22 a
     site, and 3/L that go straight round the torus; what is left out is of order t⁷.
     """
+    zero, two = (legendre_integrals(degree, beta)[0] for degree in (0, 2))
+    t = two / zero
+    straight = 3 / length * t**length
+    return float(3 * np.log(zero) + loops * 5 * (3 * t**4 + 22 * t**6 + straight))
 
-    def log_z(beta: float) -> float:
-        zero, two = (legendre_integrals(degree, beta)[0] for degree in (0, 2))
-        t = two / zero
-        straight = 3 / length * t**length
-        return 3 * np.log(zero) + loops * 5 * (3 * t**4 + 22 * t**6 + straight)
 
+def series_energy(length: int, beta: float, **options: bool) -> float:
+    """⟨E⟩ of a site at high temperature."""
     step = 1e-4
-    return float(-(log_z(beta + step) - log_z(beta - step)) / (2 * step))
+    higher, lower = (series_log_z(length, beta + by, **options) for by in (step, -step))
+    return (lower - higher) / (2 * step)
 
 
 @pytest.mark.slow
@@ -139,6 +142,32 @@ def test_lattice_against_the_high_temperature_series() -> None:
     assert t_statistic(means, series_energy(6, beta)) < limit(200)
     assert t_statistic(means, series_energy(6, beta, loops=False)) > limit(200)
     assert t_statistic(means, series_energy(6, 1.03 * beta)) > limit(200)
+
+
+@pytest.mark.slow
+def test_integrated_log_partition_against_the_series() -> None:
+    system, beta = LebwohlLasher(6), 0.4
+    found = estimate_log_partition(system, 1 / beta, 2_000, n_nodes=12, seed=5)
+    own, tree, warmer = (
+        216 * (np.log(4 * np.pi) + series_log_z(6, at, loops=loops))
+        for at, loops in ((beta, True), (beta, False), (0.97 * beta, True))
+    )
+    assert abs(found - own) < limit(32) * found.stderr
+    assert abs(found - tree) > limit(32) * found.stderr
+    assert abs(found - warmer) > limit(32) * found.stderr
+
+
+@pytest.mark.slow
+def test_cold_directors_have_half_a_temperature_for_each_way_to_turn() -> None:
+    """E = -3N + (N - 1) T as T → 0: two small angles a site, less one common turn."""
+    system = LebwohlLasher(4)
+    for temperature in (0.02, 0.04):
+        x = system.sample_chains(temperature, 64, 50, seed=7)[0]
+        means = np.array([system.energy(chain).mean() for chain in x]) / temperature
+        ground, n = -3 * 64 / temperature, 63
+        # Next order: a few per cent of T at these temperatures.
+        assert 0 < means.mean() - ground - n < 4 * n * temperature
+        assert t_statistic(means, ground + 1.05 * n) > limit(64) or temperature > 0.03
 
 
 @pytest.mark.slow

@@ -88,6 +88,7 @@ KEPT = (
     "ising_gap",
     "latent_scaling",
     "lebwohl_lasher",
+    "lebwohl_transition",
     "nematic_parameters",
     "prior_cost",
     "tabular_optimum",

@@ -15,6 +15,7 @@ import pytest
 from _sweep import run_sweep
 from _works import folder_sha256
 
+import mfvae
 from mfvae.data import EquilibriumSamples
 from mfvae.systems import CurieWeiss, Ising2D
 
@@ -118,3 +119,24 @@ def test_a_sweep_has_the_same_rows_wherever_it_runs(tmp_path: Path, cluster: Non
     with joblib.parallel_config(backend="dask"):
         assert rows("dask.json", str(flag), n_jobs=-1) == expected
     assert not flag.exists()
+
+
+def test_a_report_is_the_same_wherever_its_models_are_fitted(cluster: None, monkeypatch) -> None:
+    monkeypatch.setattr("mfvae.report.ladder.LEAST_TO_SHARE", 0)
+    latent = np.random.default_rng(0).standard_normal(1200)
+    fields = 1.2 * latent[:, None] - 1
+    words = (np.random.default_rng(1).random((1200, 16)) < 1 / (1 + np.exp(-fields))).astype(
+        np.uint8
+    )
+
+    def found() -> dict:
+        options = {"ordered": False, "quick": True, "progress": False, "n_jobs": -1}
+        told = mfvae.report(words, **options).to_dict()
+        for row in told["models"]:
+            del row["seconds"]
+        return told
+
+    expected = found()
+    assert expected["n_latents"] == 1
+    with joblib.parallel_config(backend="dask"):
+        assert found() == expected
