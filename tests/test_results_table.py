@@ -90,6 +90,7 @@ KEPT = (
     "lebwohl_lasher",
     "lebwohl_transition",
     "nematic_parameters",
+    "papers_recipe",
     "prior_cost",
     "tabular_optimum",
     "trained_networks",
