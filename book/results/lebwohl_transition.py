@@ -18,6 +18,8 @@ import numpy as np
 from _lebwohl_lasher import LebwohlLasher
 from _sweep import RESULTS, sweep_command
 
+from mfvae.measure.observables import spread
+
 OUTPUT = RESULTS / "lebwohl_transition.json"
 NAMES = ("length", "seed")
 FILTERS = {"length": "length", "seed": "seed"}
@@ -53,13 +55,11 @@ def compute_row(
     for k, chain in enumerate(x):
         energy[k], order[k] = system.energy(chain), system.order_parameter(chain)
     found = at_the_peak(energy.ravel(), order.ravel(), system.n_sites)
-    without = np.array(
-        [
-            at_the_peak(*(np.delete(a, k, axis=0).ravel() for a in (energy, order)), length**3)
-            for k in range(n_chains)
-        ]
-    )
-    errors = np.sqrt((n_chains - 1) * without.var(axis=0))
+    left_out = [
+        at_the_peak(*(np.delete(a, k, axis=0).ravel() for a in (energy, order)), system.n_sites)
+        for k in range(n_chains)
+    ]
+    errors = spread(np.array(left_out))
     names = "peak_temperature", "heat_capacity", "energy", "order"
     return {
         **{
