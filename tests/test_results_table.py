@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +98,10 @@ KEPT = (
 )
 
 
+def further_file(name: str) -> Path:
+    return Path(mfvae.__file__).parent / "data" / "results" / f"{name}_further.json"
+
+
 @pytest.mark.parametrize("name", KEPT)
 def test_stored_rows_belong_to_the_script(name: str) -> None:
     module, stored = importlib.import_module(name), mfvae.load_results(name)
@@ -105,3 +110,13 @@ def test_stored_rows_belong_to_the_script(name: str) -> None:
     assert len(set(keys)) == len(keys) > 0
     assert set(keys) <= set(module.ROWS)
     assert len(set(module.ROWS)) == len(module.ROWS)
+
+
+@pytest.mark.parametrize("name", [name for name in KEPT if further_file(name).exists()])
+def test_stored_repetitions_belong_to_the_script(table, name: str) -> None:
+    module, stored = vars(importlib.import_module(name)), mfvae.load_results(f"{name}_further")
+    more = table.further(module)
+    assert stored["configuration"] == json.loads(json.dumps(module["configuration"]()))
+    keys = [tuple(row[entry] for entry in more["NAMES"]) for row in stored["rows"]]
+    assert len(set(keys)) == len(keys) > 0
+    assert set(keys) <= set(more["ROWS"])
