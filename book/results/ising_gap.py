@@ -51,6 +51,7 @@ ROWS = sorted(
     + [("ising", d, "base") for d in (8, 2, 32)]
     + [("ising", 4, "mixture prior"), ("ising", 16, "wide"), ("ising", 1, "wide")]
     + [("ising", d, "dense") for d in (16, 1)]
+    + [("ising", d, "long") for d in (32, 64)]
     + [("ising", d, variant) for variant in ("other seed", "slow") for d in (1, 16)]
 )
 #: What is repeated with further seeds.
