@@ -94,6 +94,7 @@ KEPT = (
     "papers_recipe",
     "prior_cost",
     "tabular_optimum",
+    "tc_sizes",
     "trained_networks",
 )
 

@@ -24,12 +24,14 @@ from typing import Any
 
 import conditional_tc as chapter
 import numpy as np
-from _sweep import RESULTS, sweep_command
+from _sweep import RESULTS, from_chapter, sweep_command
 from scipy.special import xlog1py, xlogy
 
 import mfvae
 from mfvae.measure import SaturationWarning, total_correlation
 from mfvae.systems import Ising2D
+
+(peak,) = from_chapter("total-correlation", "peak")
 
 OUTPUT = RESULTS / "tc_sizes.json"
 NAMES = ("length", "given", "seed")
@@ -54,7 +56,7 @@ GIVEN: dict[str, dict[str, Any]] = {
 }
 #: The cheapest first, then what the question is about; a seed is done for all before the next.
 CELLS = [
-    *[(length, "magnetization") for length in (8, 16, 24, 32)],
+    *[(length, "magnetization") for length in (8, 16, 24, 32, 48, 64)],
     *[(length, f"{d} latents") for length, d in ((8, 1), (16, 1), (8, 4), (16, 4), (16, 16))],
     *[(length, "nothing") for length in (8, 16)],
 ]
@@ -169,14 +171,6 @@ def compute_row(
         return row | given_latents(system, temperatures, d, n_samples, seeds.spawn(5), **smaller)
 
 
-def peak(temperatures: list[float], values: list[float]) -> float:
-    """Return where the parabola through the largest value and its neighbours is highest."""
-    i = int(np.clip(np.argmax(values), 1, len(values) - 2))
-    a, b, _ = np.polyfit(temperatures[i - 1 : i + 2], values[i - 1 : i + 2], 2)
-    found = -b / (2 * a) if a < 0 else temperatures[int(np.argmax(values))]
-    return float(np.clip(found, temperatures[i - 1], temperatures[i + 1]))
-
-
 def show(rows: list[dict[str, Any]]) -> None:
     """Print height and place of every peak, over seeds, and what is found of the exact value."""
     cells: dict[tuple, list[dict[str, Any]]] = {}
@@ -196,7 +190,7 @@ def show(rows: list[dict[str, Any]]) -> None:
                 print(f"    T/T_c {t / CRITICAL:5.2f}  exact {exact:8.2f}  found of it {part:.3f}")
             continue
         for name, curve in curves.items():
-            places = [peak(own[0]["temperature"], list(one)) / CRITICAL for one in curve]
+            places = [peak(own[0]["temperature"], one) / CRITICAL for one in curve]
             numbers = []
             for values in (places, [max(one) for one in curve]):
                 error = np.std(values, ddof=1) / len(own) ** 0.5 if len(own) > 1 else np.nan

@@ -6,9 +6,11 @@ import json
 import jupytext
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 import mfvae
 import mfvae.compare.table as table_module
+from mfvae import measure
 from mfvae.compare import compare_models
 from mfvae.data import RetinaWords, load_retina
 
@@ -87,6 +89,30 @@ def test_the_best_latent_model_leads_the_mixture_on_known_scenes(rivals, kept, s
     assert value > low > 0.05
     _, _, high = rivals.lead(rows["linear VAE, 16 latents"], rows["mixture of 200"], counts)
     assert high < 0  # negative control: not any latent model does
+
+
+def test_annealing_from_both_ends_brackets_the_normaliser(rivals, small, monkeypatch):
+    monkeypatch.setitem(rivals.MODELS, "pairwise", ("pairwise", {"n_steps": 20}, True))
+    model = rivals.build("pairwise").fit(small.flat())
+    model.couplings_ = 0.5 * (1 - np.eye(8))  # far from independent cells
+    x = measure.all_configurations(8) > 0
+    exact = logsumexp(model.score_samples(x)) + float(model.log_normalizer_)
+    monkeypatch.setattr(rivals, "N_ANNEALINGS", 60)
+    model.n_annealing_chains, model.n_annealing_steps, model.n_sweeps = 2, 1, 100
+    for sign, found in zip((-1, 1), rivals.both_directions(model, 0).values(), strict=True):
+        excess = sign * (np.array(found) - exact)
+        assert len(set(found)) > 40
+        assert excess.mean() > 5.5 * excess.std() / np.sqrt(60)  # hasty ones err to their side
+
+
+def test_annealings_of_the_kept_rows_agree(rivals, kept):
+    annealed = [row for row in kept["rows"] if "log_normalizer" in row]
+    assert {row["model"] for row in annealed} == {
+        name for name, (kind, *_) in rivals.MODELS.items() if kind in ("pairwise", "rbm")
+    }
+    for row in annealed:
+        low, high = (np.mean(row["log_normalizer"][name]) for name in ("forward", "reverse"))
+        assert low - 0.02 < high < low + 0.1, (row["split"], row["model"])
 
 
 def test_a_row_is_written_kept_and_shown(rivals, small, tmp_path, monkeypatch, capsys):

@@ -1,10 +1,12 @@
 """The sweep over scenes: what is left out, what the controls keep, what a row says."""
 
 import importlib
+import json
 
 import numpy as np
 import pytest
 
+import mfvae
 from mfvae.compare import IndependentModel
 from mfvae.data import RetinaWords
 
@@ -97,6 +99,21 @@ def test_what_is_noise_alone_is_gained_until_a_control_takes_it_away(sweep) -> N
     }
     assert gains["recorded"] > 0.2
     assert all(abs(gains[data]) < 0.02 for data in sweep.CONTROLS)
+
+
+def test_kept_rows_belong_to_the_sweep_and_to_their_scenes(sweep) -> None:
+    kept = mfvae.load_results("retina_scenes")
+    shared, keys = kept["configuration"], [tuple(r[k] for k in sweep.NAMES) for r in kept["rows"]]
+    assert len(set(keys)) == len(keys)
+    assert set(keys) <= set(sweep.ROWS)
+    scored = (sweep.N_SCENES, sweep.N_GROUPS, sweep.SCORED, sweep.N_IMPORTANCE)
+    assert scored == tuple(shared[k] for k in ("n_scenes", "n_groups", "scored", "n_importance"))
+    for row in kept["rows"]:
+        away = sweep.left_out(shared["n_bins"], row["group"])
+        assert sum(row["scene_bins"]) == len(row["gain_sums"]) == len(away)
+        assert row["settings"] == json.loads(json.dumps(sweep.MODELS[row["model"]][1]))
+        mean = np.sum(row["gain_sums"]) / row["n_showings"] / len(away)
+        assert row["gain"] == pytest.approx(mean, abs=1e-3)
 
 
 def test_keys_are_those_of_models_and_the_table_is_printed(sweep, small, capsys) -> None:
