@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
-from pathlib import Path
 
 import pytest
+from _sweep import RESULTS
 
 import mfvae
 
@@ -99,10 +99,6 @@ KEPT = (
 )
 
 
-def further_file(name: str) -> Path:
-    return Path(mfvae.__file__).parent / "data" / "results" / f"{name}_further.json"
-
-
 @pytest.mark.parametrize("name", KEPT)
 def test_stored_rows_belong_to_the_script(name: str) -> None:
     module, stored = importlib.import_module(name), mfvae.load_results(name)
@@ -113,7 +109,7 @@ def test_stored_rows_belong_to_the_script(name: str) -> None:
     assert len(set(module.ROWS)) == len(module.ROWS)
 
 
-@pytest.mark.parametrize("name", [name for name in KEPT if further_file(name).exists()])
+@pytest.mark.parametrize("name", [n for n in KEPT if (RESULTS / f"{n}_further.json").exists()])
 def test_stored_repetitions_belong_to_the_script(table, name: str) -> None:
     module, stored = vars(importlib.import_module(name)), mfvae.load_results(f"{name}_further")
     more = table.further(module)

@@ -70,9 +70,7 @@ def test_a_stored_row_can_be_computed_again(sweep) -> None:
 def test_keys_differ_and_peaks_are_found_and_shown(sweep, capsys) -> None:
     assert len(set(sweep.ROWS)) == len(sweep.ROWS)
     t = np.array([0.8, 1.0, 1.1, 1.3, 2.0])
-    assert sweep.peak(t.tolist(), (3 - 5 * (t - 1.07) ** 2).tolist()) == pytest.approx(
-        1.07, abs=1e-3
-    )
+    assert sweep.peak(t.tolist(), (3 - 5 * (t - 1.07) ** 2).tolist()) == pytest.approx(1.07)
     assert sweep.peak(t.tolist(), (-t).tolist()) == 0.8
     reduced = {"temperature": (t * sweep.CRITICAL).tolist(), "exact": [9, 8, 7, 5, 3]}
     nats = [[float(3 - 5 * (v - 1.07) ** 2), 0.1] for v in t]
