@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import shutil
 import subprocess
 import sys
 from types import ModuleType
@@ -32,8 +31,8 @@ def sweep() -> dict:
 
 
 def find(sweep: dict, *key: object) -> dict:
-    rows = {(r["system"], r["n_latents"], r["variant"]): r for r in sweep["rows"]}
-    return rows[key]
+    rows = [r for r in sweep["rows"] if r.get("seed", 0) == 0]
+    return {(r["system"], r["n_latents"], r["variant"]): r for r in rows}[key]
 
 
 def test_the_sweep_was_made_with_the_present_configuration(ising_gap, sweep) -> None:
@@ -45,9 +44,9 @@ def test_the_sweep_was_made_with_the_present_configuration(ising_gap, sweep) -> 
 
 
 def test_rows_have_a_label_and_finite_numbers(ising_gap, sweep) -> None:
-    keys = [tuple(row[name] for name in ising_gap.NAMES) for row in sweep["rows"]]
+    keys = [(*(r[name] for name in ising_gap.NAMES), r["seed"]) for r in sweep["rows"]]
     assert len(set(keys)) == len(keys)
-    assert set(keys) <= set(ising_gap.ROWS)
+    assert {key[:-1] for key in keys} <= set(ising_gap.ROWS)
     for row in sweep["rows"]:
         assert row["seconds"] > row["training_seconds"] > 0
         assert all(row[label] for label in ("code", "machine"))
@@ -89,14 +88,14 @@ def test_the_held_out_loss_above_the_entropy_is_the_gap(sweep) -> None:
             )
 
 
-def test_the_sweep_keeps_the_rows_that_are_there(ising_gap, sweep, tmp_path) -> None:
-    path = tmp_path / "copy.json"
-    shutil.copy(ising_gap.OUTPUT, path)
+def test_the_sweep_keeps_the_rows_that_are_there(ising_gap, tmp_path) -> None:
+    path, kept = tmp_path / "copy.json", ising_gap.OUTPUT.read_text()
+    path.write_text(kept)
     command = [sys.executable, ising_gap.__file__, "--output", path]
     command += ["--system", "curie-weiss"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     assert "there already: curie-weiss 1 base" in done.stdout
-    assert json.loads(path.read_text()) == sweep
+    assert path.read_text() == kept
 
 
 def test_a_small_row_is_repeatable(ising_gap) -> None:

@@ -53,6 +53,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "prior_options": {"n_components": 32, "covariance": "full"},
         "n_epochs": 12,
         "learning_rate": 1.5e-2,
+        "trainer_options": {"gradient_clip_val": 5.0},
     },
     "maier-saupe": {
         "encoder": "set",

@@ -16,12 +16,18 @@ __all__ = ["load_results", "mean_over_seeds"]
 def load_results(name: str) -> dict[str, Any]:
     """Return the ``"configuration"`` and the ``"rows"`` that ``book/results/NAME.py`` computed.
 
-    >>> load_results("prior_cost")["rows"][0]["system"]
-    'hopfield'
+    Rows of further seeds or draws follow those of the first, which has seed 0.
+
+    >>> [row["seed"] for row in load_results("nematic_parameters")["rows"][::3]]
+    [0, 1, 2, 3, 4]
     """
     folder = files("mfvae.data") / "results"
-    names = sorted(f.name.removesuffix(".json") for f in folder.iterdir() if ".json" in f.name)
-    return json.loads((folder / f"{check_choice(name, 'name', tuple(names))}.json").read_text())
+    stems = sorted(f.name.removesuffix(".json") for f in folder.iterdir() if ".json" in f.name)
+    wanted = check_choice(name, "name", tuple(stems)), f"{name}_further"
+    read = [json.loads((folder / f"{stem}.json").read_text()) for stem in stems if stem in wanted]
+    if len(read) > 1:
+        read[0]["rows"] = [{"seed": 0} | row for stored in read for row in stored["rows"]]
+    return read[0]
 
 
 def mean_over_seeds(rows: Iterable[dict[str, Any]], key: str, **wanted: Any) -> Estimate:
