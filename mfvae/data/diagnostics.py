@@ -47,8 +47,7 @@ def autocorrelation_time(series: np.ndarray) -> float:
         return 0.5  # constant in every chain: nothing to correlate
     centred = series - series.mean(axis=1, keepdims=True)
     spectrum = np.abs(np.fft.rfft(centred, 2 * n, axis=1)) ** 2
-    # Divided by the number of pairs, not by n: the tails of many short chains would else add up
-    # to as much as τ itself.
+    # Divided by the number of pairs, not by n, or the tails of many short chains add up to τ.
     covariance = np.fft.irfft(spectrum.mean(axis=0), 2 * n)[:n] / (n - np.arange(n))
     rho = 1.0 - (within - covariance) / total
     rho[0] = 1.0

@@ -14,28 +14,24 @@ __all__ = ["load_results", "mean_over_seeds"]
 
 
 def load_results(name: str) -> dict[str, Any]:
-    """Return the ``"configuration"`` and the ``"rows"`` that ``book/results/NAME.py`` computed.
-
-    Rows of further seeds or draws follow those of the first, which has seed 0.
+    """Return ``"configuration"`` and ``"rows"`` of ``book/results/NAME.py``, with further seeds.
 
     >>> [row["seed"] for row in load_results("nematic_parameters")["rows"][::3]]
     [0, 1, 2, 3, 4]
     """
-    folder = files("mfvae.data") / "results"
-    stems = sorted(f.name.removesuffix(".json") for f in folder.iterdir() if ".json" in f.name)
-    wanted = check_choice(name, "name", tuple(stems)), f"{name}_further"
-    read = [json.loads((folder / f"{stem}.json").read_text()) for stem in stems if stem in wanted]
-    if len(read) > 1:
-        read[0]["rows"] = [{"seed": 0} | row for stored in read for row in stored["rows"]]
-    return read[0]
+    kept = {f.name.removesuffix(".json"): f for f in (files("mfvae.data") / "results").iterdir()}
+    wanted = check_choice(name, "name", tuple(sorted(kept))), f"{name}_further"
+    stored, *more = (json.loads(kept[stem].read_text()) for stem in wanted if stem in kept)
+    if more:
+        stored["rows"] = [{"seed": 0} | row for one in (stored, *more) for row in one["rows"]]
+    return stored
 
 
 def mean_over_seeds(rows: Iterable[dict[str, Any]], key: str, **wanted: Any) -> Estimate:
     """Return the mean of a measured ``[value, error]`` over the rows that agree with ``wanted``.
 
-    Its error joins that of the mean, from the scatter of the rows, with the mean of their own,
-    which they have in common where they were tested on the same configurations; of one row the
-    scatter is unknown, and the error infinite. ValueError if no row agrees or has the key.
+    Its error joins that of the mean, from the scatter of the rows, with the mean of their own, for
+    they may share a test; of one row it is infinite. ValueError if no row agrees or has the key.
 
     >>> rows = [{"seed": k, "gap": [nats, 0.3]} for k, nats in enumerate((1.0, 1.5, 2.0))]
     >>> print(mean_over_seeds(rows, "gap"))

@@ -142,7 +142,6 @@ class EquilibriumSamples:
                 options[name] = check_count(options[name], name, minimum=minimum)
         once = options | {"burn_in": 1, "thinning": 1}
         probe = system.sample_chains(temperatures[:1], 1, 1, seed=0, **once)[0, 0]
-
         size = getattr(system, "chains_per_chunk", 4)
         if n_chains is None:
             n_chunks = min(20, max(2, n_samples // (size * _SHORTEST_CHAIN)))
