@@ -31,7 +31,7 @@ def sweep() -> dict:
 
 
 def find(sweep: dict, *key: object) -> dict:
-    rows = [r for r in sweep["rows"] if r.get("seed", 0) == 0]
+    rows = [r for r in sweep["rows"] if r["seed"] == 0]
     return {(r["system"], r["n_latents"], r["variant"]): r for r in rows}[key]
 
 

@@ -19,12 +19,12 @@ def load_results(name: str) -> dict[str, Any]:
     >>> [row["seed"] for row in load_results("nematic_parameters")["rows"][::3]]
     [0, 1, 2, 3, 4]
     """
-    kept = {f.name.removesuffix(".json"): f for f in (files("mfvae.data") / "results").iterdir()}
+    folder = files("mfvae.data") / "results"
+    kept = {f.name.removesuffix(".json"): f for f in folder.iterdir() if ".json" in f.name}
     wanted = check_choice(name, "name", tuple(sorted(kept))), f"{name}_further"
     stored, *more = (json.loads(kept[stem].read_text()) for stem in wanted if stem in kept)
-    if more:
-        stored["rows"] = [{"seed": 0} | row for one in (stored, *more) for row in one["rows"]]
-    return stored
+    rows = [{"seed": 0} | row for one in (stored, *more) for row in one["rows"]]
+    return stored | {"rows": rows} if more else stored
 
 
 def mean_over_seeds(rows: Iterable[dict[str, Any]], key: str, **wanted: Any) -> Estimate:
