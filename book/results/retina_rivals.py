@@ -93,6 +93,7 @@ ROWS = [(s, name) for s in SPLITS for name in MODELS if s == "bins" or name != L
 NAMES = ("split", "model")
 FILTERS: dict[str, str] = {}
 FURTHER = range(1, 5)  # seeds of the fit: the splits, and so the pairs of rows, stay
+REPEATED = [row for row in ROWS if row[1] not in ("independent", "tree", LONGER)]
 
 
 def build(model: str, seed: int = 0, checkpoint_path: Path | None = None) -> Any:
