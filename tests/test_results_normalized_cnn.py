@@ -53,6 +53,20 @@ def test_the_paper_preset_has_the_layers_of_its_table() -> None:
     assert isinstance(decoder.steps[-1], nn.ConvTranspose2d)
 
 
+def test_without_normalization_nothing_else_is_missing() -> None:
+    both = zip(networks((8, 8)), networks((8, 8), normalize=False), strict=True)
+    for normalized, plain in both:
+        assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in plain.modules())
+        weighty = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+        layers = [[m for m in n.modules() if isinstance(m, weighty)] for n in (normalized, plain)]
+        shapes = [[tuple(layer.weight.shape) for layer in each] for each in layers]
+        assert shapes[0] == shapes[1]
+        assert all(layer.bias is not None for layer in layers[1])
+    encoder, _ = networks((8, 8), normalize=False)
+    x, none = randn(16, 1, 64), torch.zeros(16, 0)  # in training, too
+    torch.testing.assert_close(encoder(x, none)[0][:1], encoder(x[:1], none[:1])[0])
+
+
 @pytest.mark.parametrize("lattice_shape", [(8, 8), (5, 7)])
 def test_answers_do_not_depend_on_the_company_after_training(lattice_shape: tuple) -> None:
     n_sites = lattice_shape[0] * lattice_shape[1]

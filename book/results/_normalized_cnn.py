@@ -1,7 +1,8 @@
 """The networks of Huang, Hu & Yang (2022), tables I and II: convolutions, batch normalisation.
 
 Once this is imported, `MeanFieldVAE` knows them as encoder and decoder "normalized-cnn". There the
-options are ``channels=(64, 128), width=1024``. Lattices are filled up with zeros.
+options are ``channels=(64, 128), width=1024``; ``normalize=False`` leaves the normalisation out and
+nothing else. Lattices are filled up with zeros.
 """
 
 from __future__ import annotations
@@ -33,23 +34,33 @@ class BatchNorm(nn.BatchNorm2d):
         return super().forward(x)
 
 
+def normalization(n_channels: int, normalize: bool) -> nn.Module:
+    """Return the batch normalisation of a layer, or nothing in its place."""
+    return BatchNorm(n_channels) if normalize else nn.Identity()
+
+
 class NormalizedEncoder(Encoder):
     """Blocks of conv(kernel 4, stride 2) + batch normalisation + leaky ReLU, then a dense one."""
 
     def __init__(
-        self, sizes: Sizes, *, channels: tuple[int, ...] = (16, 32), width: int = 128
+        self,
+        sizes: Sizes,
+        *,
+        channels: tuple[int, ...] = (16, 32),
+        width: int = 128,
+        normalize: bool = True,
     ) -> None:
         super().__init__(width, sizes.n_latents)
         channels, pooled = check_convolutions(sizes, channels, "zeros")
         self.lattice_shape = rows, columns = tuple(sizes.lattice_shape)
         n_rows, n_columns = (n * 2 ** len(channels) for n in pooled[1:])
         layers: list[nn.Module] = [nn.ZeroPad2d((0, n_columns - columns, 0, n_rows - rows))]
-        # A bias before a batch normalisation would be subtracted again.
+        bias = not normalize  # before a batch normalisation it would be subtracted again
         for pair in pairwise([sizes.n_features + sizes.n_conditions, *channels]):
-            layers += [nn.Conv2d(*pair, 4, 2, 1, bias=False), BatchNorm(pair[1])]
-            layers.append(nn.LeakyReLU(SLOPE))
-        dense = nn.Linear(math.prod(pooled), width, bias=False)
-        layers += [nn.Flatten(), dense, BatchNorm(width), nn.LeakyReLU(SLOPE)]
+            convolution = nn.Conv2d(*pair, 4, 2, 1, bias=bias)
+            layers += [convolution, normalization(pair[1], normalize), nn.LeakyReLU(SLOPE)]
+        dense = nn.Linear(math.prod(pooled), width, bias=bias)
+        layers += [nn.Flatten(), dense, normalization(width, normalize), nn.LeakyReLU(SLOPE)]
         self.blocks = nn.Sequential(*layers)
 
     hidden = CNNEncoder.hidden
@@ -63,18 +74,26 @@ class NormalizedDecoder(nn.Module):
     """
 
     def __init__(
-        self, sizes: Sizes, *, channels: tuple[int, ...] = (16, 32), width: int = 128
+        self,
+        sizes: Sizes,
+        *,
+        channels: tuple[int, ...] = (16, 32),
+        width: int = 128,
+        normalize: bool = True,
     ) -> None:
         super().__init__()
         channels, pooled = check_convolutions(sizes, channels, "zeros")
         self.lattice_shape = tuple(sizes.lattice_shape)
-        dense = nn.Linear(sizes.n_latents, width, bias=False)
-        onto_grid = nn.Linear(width, math.prod(pooled), bias=False)
-        steps = [dense, BatchNorm(width), nn.ReLU(), onto_grid, nn.Unflatten(1, pooled)]
+        bias = not normalize
+        dense = nn.Linear(sizes.n_latents, width, bias=bias)
+        onto_grid = nn.Linear(width, math.prod(pooled), bias=bias)
+        steps = [dense, normalization(width, normalize), nn.ReLU()]
+        steps += [onto_grid, nn.Unflatten(1, pooled)]
         numbers = list(pairwise([*reversed(channels), sizes.n_parameters]))
         for pair in numbers:
-            convolution = nn.ConvTranspose2d(*pair, 4, 2, 1, bias=pair is numbers[-1])
-            steps += [BatchNorm(pair[0]), nn.ReLU(), convolution]
+            last = pair is numbers[-1]
+            convolution = nn.ConvTranspose2d(*pair, 4, 2, 1, bias=bias or last)
+            steps += [normalization(pair[0], normalize), nn.ReLU(), convolution]
         self.steps = nn.Sequential(*steps)
 
     def calibrate(self, marginal_parameters: Tensor) -> None:

@@ -58,9 +58,9 @@ _PAPER = {
     "n_epochs": 6,
 }
 _STEPS = ("learning_rate", "momentum", "weight_decay", "schedule", "n_epochs")
-#: The arguments of each way to train; "constant" is the paper's schedule. The last three change one
-#: thing at a time: the plain networks with the paper's optimiser, the paper's networks with that of
-#: the plain ones, and convolutions of the paper's widths without normalisation.
+#: The arguments of each way to train; "constant" is the paper's schedule. The last three
+#: change one thing at a time: the plain networks with the paper's steps, the paper's networks with
+#: those of the plain ones, and the paper's networks without their normalisation.
 VARIANTS: dict[str, dict[str, Any]] = {
     "dense": {
         "encoder": "mlp",
@@ -79,12 +79,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
         **{name: value for name, value in _PAPER.items() if name not in _STEPS},
         "n_epochs": 8,
     },
-    "cnn, paper's steps": {
+    "paper, not normalized": {
         **_PAPER,
-        "encoder": "cnn",
-        "decoder": "cnn",
-        "encoder_options": {"channels": (16, 32)},
-        "decoder_options": {"channels": (16, 32)},
+        "encoder_options": {**_NETWORK, "normalize": False},
+        "decoder_options": {**_NETWORK, "normalize": False},
     },
 }
 BETAS = (1, 10, 30, 100, 150, 200, 300, 2000)
