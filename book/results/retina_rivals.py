@@ -173,6 +173,8 @@ def compute_row(
     pair = np.triu_indices(test.shape[1], 1)
     own, theirs = (np.cov(x, rowvar=False, bias=True)[pair] for x in (samples, test))
     row["correlation of covariances"] = round(float(np.corrcoef(own, theirs)[0, 1]), 4)
+    statistics = compare.compare_statistics({name: samples}, test)
+    row["correlation of triplets"] = round(float(statistics[name]["triplet"]), 4)
     sums = np.bincount(trials, weights=log_prob, minlength=retina.n_trials)
     row |= {
         "trial_sums": [round(v, 3) for v in sums],
