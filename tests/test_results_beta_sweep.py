@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from _seeds import tolerance
 
 from mfvae.systems import Ising2D
 
@@ -231,10 +232,11 @@ def test_a_stored_row_can_be_computed_again(sweep) -> None:
     rows = json.loads(sweep.OUTPUT.read_text())["rows"]
     before = _of_beta(rows, 100)[0]
     again = sweep.compute_row("three-phases", "dense", "bernoulli", 100, 0)
-    # The same seeds: machines differ by rounding, which training amplifies. So the seeds of the
-    # same beta say how far two trainings may be apart; those of beta = 10 are further away.
-    assert again["rate"] == pytest.approx(before["rate"], abs=0.25)
-    assert again["elbo"] == pytest.approx(before["elbo"], abs=12)
+    # The seeds of the same beta say how far two trainings may be apart; those of beta = 10 are
+    # further away.
+    cell = {"data": "three-phases", "variant": "dense", "beta": 100}
+    for key in ("rate", "elbo"):
+        assert abs(again[key] - before[key]) < tolerance("beta_sweep", key, **cell)
     for phase in ("FM", "AFM"):
         assert np.abs(again[phase]["correlations"]).max() > 0.98
     assert min(again["generated"][name] for name in sweep.REGIONS[:5]) > 0.02

@@ -16,6 +16,7 @@ import pytest
 from _clusters import distance, plain_clusters
 from _integration import estimate_log_partition
 from _kac import KacIsing
+from _seeds import tolerance
 from scipy import stats
 
 import mfvae
@@ -371,6 +372,6 @@ def test_a_stored_row_can_be_computed_again() -> None:
     again = crossover.compute_row(*key)
     for name in ("log_partition", "gaussian_gap", "total_correlation"):  # no training in these
         assert again[name] == pytest.approx(row[name], abs=2e-3)
-    # trainings on other machines differ as seeds do, by a few hundredths
-    assert abs(again["gap"][0] - row["gap"][0]) < 0.15
-    assert abs(again["gap"][0] - 0.5 * row["gap"][0]) > 0.15
+    far = tolerance("crossover", "gap", **dict(zip(crossover.NAMES[:4], key[:4], strict=True)))
+    assert abs(again["gap"][0] - row["gap"][0]) < far
+    assert abs(again["gap"][0] - 0.5 * row["gap"][0]) > far
