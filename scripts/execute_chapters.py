@@ -11,11 +11,14 @@ import concurrent.futures
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
-from jupyter_cache.executors.utils import single_nb_execution
+from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
 from myst_nb.core.read import is_myst_markdown_notebook, myst_nb_reader_plugin
+from nbclient.exceptions import CellTimeoutError
+from nbformat import NotebookNode
 
 __all__ = ["execute_chapters"]
 
@@ -47,7 +50,7 @@ def execute_chapters(root: Path, pages: list[str], limit: int) -> list[str]:
                 cache.match_cache_notebook(notebook)
             except KeyError:
                 options = {"cwd": str(path.parent), "timeout": limit, "allow_errors": False}
-                started[pool.submit(single_nb_execution, notebook, **options)] = page, path
+                started[pool.submit(_execute, notebook, **options)] = page, path
         for future in concurrent.futures.as_completed(started):
             page, path = started[future]
             result = future.result()
@@ -65,6 +68,15 @@ def execute_chapters(root: Path, pages: list[str], limit: int) -> list[str]:
             )
             print(f"{page}: executed in {result.time:.0f} s", flush=True)
     return problems
+
+
+def _execute(notebook: NotebookNode, **options: Any) -> ExecutionResult:
+    """Execute a notebook, and once more if its kernel fell silent: it may (nbclient, issue 312)."""
+    result = single_nb_execution(notebook, **options)
+    if isinstance(result.err, CellTimeoutError):
+        print(f"a cell did not end in {options['timeout']} s; the chapter runs anew", flush=True)
+        result = single_nb_execution(notebook, **options)
+    return result
 
 
 def _stated_minutes(path: Path) -> int:

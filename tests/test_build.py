@@ -7,6 +7,7 @@ executed is counted, not inferred.
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from nbclient.exceptions import CellTimeoutError
 
 ROOT = Path(__file__).parent.parent
 FRONT = """---
@@ -287,3 +289,17 @@ def test_outputs_lost_from_a_page_are_found_and_restored(book):
     assert "nothing has changed" not in output
     assert "cell_output" in page.read_text()
     assert 'class="gone"' not in page.read_text()
+
+
+def test_a_chapter_whose_kernel_fell_silent_runs_once_more(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    execute_chapters = importlib.import_module("execute_chapters")
+    silent = execute_chapters.ExecutionResult(None, ".", 900.0, CellTimeoutError("900 s"))
+    done = execute_chapters.ExecutionResult(None, ".", 5.0)
+    for answers, expected in (([silent, done], done), ([silent, silent], silent), ([done], done)):
+        left = list(answers)
+        monkeypatch.setattr(
+            execute_chapters, "single_nb_execution", lambda *_, left=left, **__: left.pop(0)
+        )
+        assert execute_chapters._execute(None, timeout=900) is expected
+        assert not left
