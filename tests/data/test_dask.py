@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -32,7 +33,7 @@ TEMPERATURES = np.array([1.5, 2.3, 3.0])
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
+def cluster() -> Iterator[distributed.Client]:
     """A cluster of two processes with a thread each, which get what this file defines by value."""
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     with (
@@ -42,8 +43,16 @@ def cluster() -> Iterator[None]:
         distributed.Client(cluster) as client,
     ):
         assert len(client.scheduler_info()["workers"]) == 2
-        yield
+        yield client
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+@contextlib.contextmanager
+def on_both(client: distributed.Client) -> Iterator[None]:
+    """Share work among both processes: with one, not yet replaced, joblib would work in ours."""
+    client.wait_for_workers(2, timeout=60)
+    with joblib.parallel_config(backend="dask"):
+        yield
 
 
 class DeadlyIsing(Ising2D):
@@ -58,55 +67,58 @@ class DeadlyIsing(Ising2D):
 
     def sample_chains(self, temperature, n_records, n_chains, **options):
         chains = super().sample_chains(temperature, n_records, n_chains, **options)
-        if os.getpid() != self.owner:  # the store asks for one chain here, to learn its shape
-            _kill_once(self.flag)
+        _kill_once(self.flag, self.owner)  # the store asks for one chain here, to learn its shape
         return chains
 
 
-def _kill_once(flag: str) -> None:
-    """Kill this process if the file is there, which is gone afterwards."""
-    try:
-        Path(flag).unlink()
-    except FileNotFoundError:
+def _kill_once(flag: str, owner: int) -> None:
+    """Kill this process, unless it is the owner, if the file is there, which is gone afterwards."""
+    if os.getpid() == owner:
         return
-    os.kill(os.getpid(), signal.SIGKILL)
+    with contextlib.suppress(FileNotFoundError):
+        Path(flag).unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_store_has_the_same_bits_wherever_it_is_drawn(tmp_path: Path, cluster: None) -> None:
+def test_a_store_has_the_same_bits_wherever_it_is_drawn(
+    tmp_path: Path, cluster: distributed.Client
+) -> None:
     create = EquilibriumSamples.create
     options = {"n_samples": 400, "seed": 3, "n_chains": 24, "progress": False}
     create(tmp_path / "serial", Ising2D(8), TEMPERATURES, **options)
     expected = folder_sha256(tmp_path / "serial")
     flag = tmp_path / "kill"
-    with joblib.parallel_config(backend="dask"):
+    with on_both(cluster):
         create(tmp_path / "dask", Ising2D(8), TEMPERATURES, n_jobs=-1, **options)
     assert folder_sha256(tmp_path / "dask") == expected
     flag.touch()
-    with joblib.parallel_config(backend="dask"):
+    with on_both(cluster):
         deadly = DeadlyIsing(8, str(flag))
         create(tmp_path / "killed", deadly, TEMPERATURES, n_jobs=-1, **options)
     assert not flag.exists()  # somebody died
     assert folder_sha256(tmp_path / "killed") == expected
 
 
-def measure(size: int, seed: int, flag: str = "") -> dict[str, float]:
+def measure(size: int, seed: int, flag: str, owner: int) -> dict[str, float]:
     """Return a row: the mean magnetisation of a few Curie-Weiss samples."""
     x = CurieWeiss(size).sample(1.0, 200, seed=seed)
-    if flag and (size, seed) == (32, 1):
-        _kill_once(flag)
+    if (size, seed) == (32, 1):
+        _kill_once(flag, owner)
     return {"magnetisation": float(np.abs(x.mean(axis=1)).mean())}
 
 
-def test_a_sweep_has_the_same_rows_wherever_it_runs(tmp_path: Path, cluster: None) -> None:
+def test_a_sweep_has_the_same_rows_wherever_it_runs(
+    tmp_path: Path, cluster: distributed.Client
+) -> None:
     order = [(size, seed) for size in (16, 32) for seed in (0, 1, 2)]
-    flag = tmp_path / "kill"
+    flag, owner = tmp_path / "kill", os.getpid()
 
-    def rows(name: str, flag: str = "", **options) -> list[dict]:
+    def rows(name: str, flag: str = "no such file", **options) -> list[dict]:
         found = run_sweep(
             tmp_path / name,
             {"temperature": 1.0},
             order,
-            lambda size, seed: measure(size, seed, flag),
+            lambda size, seed: measure(size, seed, flag, owner),
             names=("size", "seed"),
             **options,
         )
@@ -116,12 +128,14 @@ def test_a_sweep_has_the_same_rows_wherever_it_runs(tmp_path: Path, cluster: Non
     assert [(row["size"], row["seed"]) for row in expected] == order
     assert rows("processes.json", n_jobs=2) == expected
     flag.touch()
-    with joblib.parallel_config(backend="dask"):
+    with on_both(cluster):
         assert rows("dask.json", str(flag), n_jobs=-1) == expected
     assert not flag.exists()
 
 
-def test_a_report_is_the_same_wherever_its_models_are_fitted(cluster: None, monkeypatch) -> None:
+def test_a_report_is_the_same_wherever_its_models_are_fitted(
+    cluster: distributed.Client, monkeypatch
+) -> None:
     monkeypatch.setattr("mfvae.report.ladder.LEAST_TO_SHARE", 0)
     latent = np.random.default_rng(0).standard_normal(1200)
     fields = 1.2 * latent[:, None] - 1
@@ -138,5 +152,5 @@ def test_a_report_is_the_same_wherever_its_models_are_fitted(cluster: None, monk
 
     expected = found()
     assert expected["n_latents"] == 1
-    with joblib.parallel_config(backend="dask"):
+    with on_both(cluster):
         assert found() == expected
