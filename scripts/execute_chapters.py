@@ -20,7 +20,7 @@ from myst_nb.core.read import is_myst_markdown_notebook, myst_nb_reader_plugin
 from nbclient.exceptions import CellTimeoutError
 from nbformat import NotebookNode
 
-__all__ = ["execute_chapters"]
+__all__ = ["execute_chapters", "execute_notebook"]
 
 NUMBERS = ("no", "a", "two", "three", "four", "five")
 
@@ -50,7 +50,7 @@ def execute_chapters(root: Path, pages: list[str], limit: int) -> list[str]:
                 cache.match_cache_notebook(notebook)
             except KeyError:
                 options = {"cwd": str(path.parent), "timeout": limit, "allow_errors": False}
-                started[pool.submit(_execute, notebook, **options)] = page, path
+                started[pool.submit(execute_notebook, notebook, **options)] = page, path
         for future in concurrent.futures.as_completed(started):
             page, path = started[future]
             result = future.result()
@@ -70,7 +70,7 @@ def execute_chapters(root: Path, pages: list[str], limit: int) -> list[str]:
     return problems
 
 
-def _execute(notebook: NotebookNode, **options: Any) -> ExecutionResult:
+def execute_notebook(notebook: NotebookNode, **options: Any) -> ExecutionResult:
     """Execute a notebook, and once more if its kernel fell silent: it may (nbclient, issue 312)."""
     result = single_nb_execution(notebook, **options)
     if isinstance(result.err, CellTimeoutError):

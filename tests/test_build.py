@@ -301,5 +301,5 @@ def test_a_chapter_whose_kernel_fell_silent_runs_once_more(monkeypatch) -> None:
         monkeypatch.setattr(
             execute_chapters, "single_nb_execution", lambda *_, left=left, **__: left.pop(0)
         )
-        assert execute_chapters._execute(None, timeout=900) is expected
+        assert execute_chapters.execute_notebook(None, timeout=900) is expected
         assert not left

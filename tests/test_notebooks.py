@@ -173,9 +173,8 @@ def installed(tmp_path_factory) -> Path:
 
 def execute_in_an_empty_folder(page, version, site, folder, monkeypatch) -> None:
     """Run a notebook as on a bare machine: the installed package, no repository around."""
+    from execute_chapters import execute_notebook
     from make_notebooks import for_jupyter, read_chapter, without_solutions
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellTimeoutError
 
     monkeypatch.setenv("PYTHONPATH", str(site))
     monkeypatch.delenv("MPLBACKEND", raising=False)
@@ -183,11 +182,8 @@ def execute_in_an_empty_folder(page, version, site, folder, monkeypatch) -> None
     notebook = for_jupyter(without_solutions(notebook) if version == "student" else notebook)
     where = nbformat.v4.new_code_cell("import mfvae; print(mfvae.__file__)")
     notebook.cells.append(where)
-    resources = {"metadata": {"path": str(folder)}}
-    try:
-        NotebookClient(notebook, timeout=600, resources=resources).execute()
-    except CellTimeoutError:  # a kernel may fall silent, once: nbclient, issue 312
-        NotebookClient(notebook, timeout=600, resources=resources).execute()
+    done = execute_notebook(notebook, cwd=str(folder), timeout=600, allow_errors=False)
+    assert done.err is None, done.exc_string
     codes = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
     assert all(c.execution_count for c in codes)
     assert Path(where.outputs[0].text.strip()).is_relative_to(site)

@@ -235,8 +235,9 @@ def test_a_stored_row_can_be_computed_again(sweep) -> None:
     # The seeds of the same beta say how far two trainings may be apart; those of beta = 10 are
     # further away.
     cell = {"data": "three-phases", "variant": "dense", "beta": 100}
-    for key in ("rate", "elbo"):
-        assert abs(again[key] - before[key]) < tolerance("beta_sweep", key, **cell)
+    for key, most in (("rate", 0.25), ("elbo", 12.0)):
+        far = min(most, tolerance("beta_sweep", key, **cell))
+        assert abs(again[key] - before[key]) < far
     for phase in ("FM", "AFM"):
         assert np.abs(again[phase]["correlations"]).max() > 0.98
     assert min(again["generated"][name] for name in sweep.REGIONS[:5]) > 0.02

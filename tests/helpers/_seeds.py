@@ -10,9 +10,11 @@ import mfvae
 
 __all__ = ["tolerance"]
 
+SIGMAS = 5.5
+
 
 def tolerance(name: str, key: str, **cell: Any) -> np.ndarray:
-    """Six standard deviations over the kept seeds of a sweep's rows that agree with ``cell``.
+    """Return 5.5 standard deviations over the seeds of a sweep's rows that agree with ``cell``.
 
     Rounding that training amplifies does no more than other initial weights. Where the entry is
     ``[value, error]``, or a list of such, that error is joined to the deviation.
@@ -21,6 +23,6 @@ def tolerance(name: str, key: str, **cell: Any) -> np.ndarray:
     entries = np.array([row[key] for row in rows if cell.items() <= row.items()], dtype=float)
     assert len(entries) >= 3, f"{len(entries)} rows of {name} with {cell}"
     if entries.ndim == 1:
-        return 6 * entries.std(ddof=1)
+        return SIGMAS * entries.std(ddof=1)
     values, errors = entries[..., 0], entries[..., 1]
-    return 6 * np.hypot(values.std(axis=0, ddof=1), errors.mean(axis=0))
+    return SIGMAS * np.hypot(values.std(axis=0, ddof=1), errors.mean(axis=0))
