@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
@@ -57,17 +60,19 @@ class Fit:
     trained: bool  #: False where a longer run would bring more than 0.05 nats a word.
 
 
-def _train(model: Any, parts: dict[str, np.ndarray]) -> None:
-    is_vae, started = isinstance(model, MeanFieldVAE), time.perf_counter()
-    model.fit(parts["train"], **({"validation": (parts["validate"], None)} if is_vae else {}))
-    if not is_vae:  # which keeps its own time
-        model.seconds_ = time.perf_counter() - started
+def one_thread() -> ExitStack:
+    """Return a context of one thread, of BLAS and of torch, whose own BLAS no limit reaches."""
+    limits = ExitStack()
+    limits.callback(torch.set_num_threads, torch.get_num_threads())
+    limits.enter_context(threadpool_limits(1))
+    torch.set_num_threads(1)
+    return limits
 
 
 def polish_on(vae: MeanFieldVAE, parts: dict[str, np.ndarray]) -> None:
     """Train a VAE on, up the importance-weighted bound, on one thread as all of the ladder."""
     sets = [vae.as_tensors(parts[part], None) for part in ("train", "validate")]
-    with threadpool_limits(1):
+    with one_thread():
         polish(vae.module_, *sets, vae.get_params() | {"polish_steps": 700})
 
 
@@ -79,20 +84,25 @@ def fit_and_score(
     parts: dict[str, np.ndarray],
     folder: Path | None,
     n_importance: int,
-    train: Callable[[Any, dict[str, np.ndarray]], None] = _train,
 ) -> Fit:
-    """Train a model on one thread, or load it, and score it; bits do not depend on where."""
+    """Train a model, or train it on, or load it, and score it; bits do not depend on where."""
+    is_vae, started = isinstance(model, MeanFieldVAE), time.perf_counter()
     path = folder and folder / name.replace(" ", "-").replace(",", "")
-    with threadpool_limits(1), warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # traps in the words are the report's to tell
         try:
             model = type(model).load(path)
         except Exception:  # no folder, not there, or damaged
-            train(model, parts)
+            if hasattr(model, "module_"):
+                polish_on(model, parts)
+            else:
+                options = {"validation": (parts["validate"], None)} if is_vae else {}
+                model.fit(parts["train"], **options)
+                model.seconds_ = time.perf_counter() - started
             if path:
                 model.save(path)
         trained, scored, seconds = True, model, getattr(model, "seconds_", 0.0)
-        if isinstance(model, MeanFieldVAE):
+        if is_vae:
             losses = model.history_["validation_loss"]  # in one cycle the last fifth gains most
             tail = -(-len(losses) // 5)
             trained = min(losses[:-tail]) - min(losses[-tail:]) < 5 * STILL_RISING
@@ -120,11 +130,6 @@ class Ladder:
         """Numbers of latents, a third of the cells at most."""
         return [d for d in RUNGS if d <= max(4, self.parts["train"].shape[1] // 3)]
 
-    @property
-    def _given(self) -> tuple[dict[str, np.ndarray], Path | None, int]:
-        """What every fit is given: words, where to keep it, latents a word that score it."""
-        return self.parts, self.folder, 64 if self.quick else 128
-
     def climb(self) -> Iterator[str]:
         """Fit all models, yield the name of each when it is done.
 
@@ -133,13 +138,10 @@ class Ladder:
         yield from self._add(("independent", 0, "independent", compare.IndependentModel()))
         best = base = self.fits[0].level
         stalled = 0
+        mixture = partial(compare.BernoulliMixture, n_init=6, random_state=self.seeds[0])
         for pair in pairs_of([k for k in COMPONENTS if 20 * k <= len(self.parts["train"])]):
-            options = {"n_init": 6, "random_state": self.seeds[0]}
-            mixtures = [compare.BernoulliMixture(k, **options) for k in pair]
-            names = [f"mixture of {k}" for k in pair]
-            yield from self._add(*zip(repeat("mixture"), pair, names, mixtures))
-            levels = [fit.level for fit in self.fits[-len(pair) - 1 :]]
-            if min(np.diff(levels)) < STEP_UP:
+            yield from self._add(*(("mixture", k, f"mixture of {k}", mixture(k)) for k in pair))
+            if min(np.diff([fit.level for fit in self.fits[-len(pair) - 1 :]])) < STEP_UP:
                 break
         rivals = self._rivals() if self.n_seen else []
         for pair in pairs_of(self.rungs):
@@ -179,13 +181,13 @@ class Ladder:
 
     def polished(self, fit: Fit) -> Fit:
         """Add a VAE of the ladder after some steps on the importance-weighted bound."""
-        task = "vae", fit.size, f"{fit.name}, polished", copy.deepcopy(fit.model)
-        self.fits.append(fit_and_score(*task, *self._given, polish_on))
+        list(self._add(("vae", fit.size, f"{fit.name}, polished", copy.deepcopy(fit.model))))
         return self.fits[-1]
 
     def _add(self, *tasks: Task) -> Iterator[str]:
         """Fit models side by side, yield the name of each when it is done."""
-        work = (delayed(fit_and_score)(*task, *self._given) for task in tasks)
+        given = self.parts, self.folder, 64 if self.quick else 128  # latents a word that score it
+        work = (delayed(fit_and_score)(*task, *given) for task in tasks)
         n_jobs = 1 if self.parts["train"].size < LEAST_TO_SHARE else self.n_jobs
         with warnings.catch_warnings():  # joblib renews a worker that has grown: nothing is lost
             warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)

@@ -133,8 +133,7 @@ def report(
     words = clean(X, groups, ordered=ordered, seed=parts[0])
     settings = {"quick": quick, "seed": f"{seed.entropy}, {seed.spawn_key}", "ordered": ordered}
     if folder is not None:
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder := Path(folder)).mkdir(parents=True, exist_ok=True)
         key = content_hash(words.words, words.blocks, text=json.dumps(settings)).encode()
         if not (record := folder / "run").exists():
             replace_file(record, lambda stream: stream.write(key))

@@ -29,8 +29,7 @@ def screen(clean: Words, seed: np.random.SeedSequence) -> dict[str, Any]:
     spectrum = np.linalg.eigvalsh(x.T @ x / n)[::-1].astype(float)
     largest = []
     for _ in range(12):
-        shifts = rng.integers(n, size=n_cells)
-        y = np.stack([np.roll(x[:, i], shift) for i, shift in enumerate(shifts)])
+        y = np.stack([np.roll(x[:, i], k) for i, k in enumerate(rng.integers(n, size=n_cells))])
         largest.append(float(np.linalg.eigvalsh(y @ y.T / n)[-1]))
     edge = float(np.mean(largest) + 4 * np.std(largest, ddof=1))
     count, law = clean.words.sum(axis=1, dtype=np.int64), np.ones(1)

@@ -8,9 +8,11 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 import mfvae
 from mfvae.__main__ import main
+from mfvae.report.ladder import Ladder, fit_and_score
 from mfvae.report.page import figures
 
 
@@ -70,6 +72,22 @@ def test_report_does_not_depend_on_the_workers(found, monkeypatch) -> None:
     for row in ours["models"] + theirs["models"]:
         row.pop("seconds")
     assert ours == theirs
+
+
+def test_models_do_not_depend_on_the_threads_of_torch() -> None:
+    train, validate, test = np.split(words()[0], (1000, 1250))
+    parts = {"train": train, "validate": validate, "test": test}
+    found, before = [], torch.get_num_threads()
+    try:
+        for n_threads in (1, 2):  # once set, no limit on BLAS and OpenMP reaches the threads
+            torch.set_num_threads(n_threads)
+            (task,) = Ladder(parts, None, [0], quick=True, n_seen=1)._vae(1)
+            task[-1].set_params(n_epochs=20)
+            found.append(fit_and_score(*task, parts, None, 8))
+            assert torch.get_num_threads() == n_threads  # given back
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(found[0].test, found[1].test)
 
 
 def test_resumed_report_is_the_same(found) -> None:
