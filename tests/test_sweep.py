@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +88,33 @@ def test_two_sweeps_into_one_file_keep_each_others_rows(tmp_path: Path) -> None:
 
     rows = run_sweep(path, {}, ORDER, row, names=NAMES, wanted=lambda key: key[1] == 2)
     assert [row["gap"] for row in rows] == [2.0, 1.0, 2.0]
+
+
+SCRIPT = """
+'A sweep whose rows share what one function keeps.'
+import functools
+from pathlib import Path
+from _sweep import sweep_command
+
+OUTPUT, ROWS, NAMES, FILTERS = Path("unused.json"), [("a",), ("b",)], ("system",), {}
+configuration = dict
+
+@functools.cache
+def length(system):
+    return len(system)
+
+def compute_row(system):
+    return {"length": length(system)}
+
+if __name__ == "__main__":
+    sweep_command(globals())
+"""
+
+
+def test_a_script_computes_rows_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "one_sweep.py").write_text(SCRIPT)
+    command = [sys.executable, "one_sweep.py", "--jobs", "2", "--output", "rows.json"]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    subprocess.run(command, cwd=tmp_path, env=paths, check=True)
+    rows = stored_rows(tmp_path / "rows.json")
+    assert [(row["system"], row["length"]) for row in rows] == [("a", 1), ("b", 1)]

@@ -6,6 +6,7 @@ The scripts beside this file import it. What they find belongs to the package: `
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -184,6 +185,8 @@ def sweep_command(script: dict[str, Any], arguments: Sequence[str] | None = None
             computes nothing and prints. With ``FURTHER`` there is ``--further``: see `further`.
         arguments: The command line, by default the process's own.
     """
+    if script.get("__name__") == "__main__":  # whose functions no other process can import
+        script = vars(importlib.import_module(Path(script["__file__"]).stem))
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "FURTHER" in script and "--further" in given:
         script = further(script)
