@@ -111,6 +111,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow  # three processes that import torch
 def test_a_script_computes_rows_side_by_side(tmp_path: Path) -> None:
     (tmp_path / "one_sweep.py").write_text(SCRIPT)
     command = [sys.executable, "one_sweep.py", "--jobs", "2", "--output", "rows.json"]
