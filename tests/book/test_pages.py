@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -106,29 +108,51 @@ def test_no_page_loads_a_widget_library():
         assert "embed-amd" not in text
 
 
+def frames_of(player) -> list[tuple[str, str, str]]:
+    """Return picture, text and label of every frame of a bar, as its script has them."""
+    script = player.locator("script").text_content()
+    frames = json.loads(re.search(r"const frames = (.*), interval = ", script)[1])
+    return [tuple(frame) for frame in frames]
+
+
+def shown_frame(player) -> tuple[str, str, str]:
+    """Return picture, text and label that a bar shows now, all three at one moment."""
+    source, text, label, spoken = player.evaluate("""player => {
+      const [image, bar] = [player.querySelector("img"), player.querySelector("input")];
+      const label = player.querySelector("output").textContent;
+      return [image.getAttribute("src"), image.alt, label, bar.getAttribute("aria-valuetext")];
+    }""")
+    assert spoken == label
+    return source, text, label
+
+
+def wait_for_picture(player, source: str, *, other: bool = False) -> None:
+    """Wait until a bar shows a picture, or another than this."""
+    test = f"image.getAttribute('src') {'!==' if other else '==='} source"
+    image = player.locator("img").element_handle()
+    player.page.wait_for_function(f"([image, source]) => {test}", arg=[image, source])
+
+
 @pytest.mark.parametrize("window", WIDTHS)
 @pytest.mark.parametrize("path", frame_pages())
 def test_frames_move_by_mouse_touch_and_keyboard(browser, site, path, window):
     with Visit(browser, site, path, WIDTHS[window]) as visit:
         bars = visit.page.locator(".mfvae-frames")
         for i in range(bars.count()):
-            image, bar = bars.nth(i).locator("img"), bars.nth(i).locator("input")
+            bar, frames = bars.nth(i).locator("input"), frames_of(bars.nth(i))
             assert len(bars.nth(i).evaluate("element => element.outerHTML")) < 2 * 2**20
             others = [bars.nth(j).locator("img") for j in range(bars.count()) if j != i]
             before = [other.get_attribute("src") for other in others]
             bar.scroll_into_view_if_needed()
-            seen = []
-            for place in (0.02, 0.98):
+            for place, frame in ((0.02, frames[0]), (0.98, frames[-1])):
                 size = bar.bounding_box()
                 where = {"x": place * size["width"], "y": size["height"] / 2}
                 (bar.tap if window == "phone" else bar.click)(position=where)
-                seen.append(image.get_attribute("src"))
-            assert seen[0] != seen[1], "the first and the last frame"
-            label = bar.get_attribute("aria-valuetext")
+                wait_for_picture(bars.nth(i), frame[0])
+                assert shown_frame(bars.nth(i)) == frame
             bar.press("ArrowLeft")
-            assert image.get_attribute("src") not in (None, "")
-            assert bar.get_attribute("aria-valuetext") != label
-            assert image.get_attribute("alt").endswith(bar.get_attribute("aria-valuetext"))
+            wait_for_picture(bars.nth(i), frames[-2][0])
+            assert shown_frame(bars.nth(i)) == frames[-2]
             assert [other.get_attribute("src") for other in others] == before, "only this one moves"
         assert visit.problems == []
 
@@ -156,22 +180,42 @@ def test_animation_plays_and_pauses(browser, site, path, window):
         players = visit.page.locator(".mfvae-frames:has(button:not([hidden]))")
         for i in range(players.count()):
             player = players.nth(i)
-            image, button, bar = (player.locator(tag) for tag in ("img", "button", "input"))
-            first = image.get_attribute("src")
+            button, bar = player.locator("button"), player.locator("input")
+            frames = frames_of(player)
             visit.page.wait_for_timeout(500)
-            assert image.get_attribute("src") == first, "it starts at rest"
+            assert shown_frame(player) == frames[0], "it starts at rest"
             button.click()
-            visit.page.wait_for_function(
-                "([image, first]) => image.src !== first", arg=[image.element_handle(), first]
-            )
+            wait_for_picture(player, frames[0][0], other=True)
             assert button.inner_text() == "Pause"
+            assert shown_frame(player) in frames
             button.click()
             assert button.inner_text() == "Play"
             bar.fill(bar.get_attribute("max"))
-            last = image.get_attribute("src")
+            wait_for_picture(player, frames[-1][0])
             visit.page.wait_for_timeout(500)
-            assert image.get_attribute("src") == last != first
-            assert image.get_attribute("alt")
+            assert shown_frame(player) == frames[-1]
+        assert visit.problems == []
+
+
+@pytest.mark.parametrize("path", frame_pages())
+def test_label_waits_for_its_picture(browser, site, path):
+    with Visit(browser, site, path, WIDTHS["desktop"]) as visit:
+        player = visit.page.locator(".mfvae-frames").first
+        bar, frames = player.locator("input"), frames_of(player)
+        shown = shown_frame(player)
+        assert shown in frames[:-2]
+        on_the_way = []
+        visit.page.route("**/frame-*.png", lambda route: on_the_way.append(route))
+        for _ in range(2):  # a line so slow that no picture comes
+            bar.fill(bar.get_attribute("max"))
+            bar.press("ArrowLeft")
+        visit.page.wait_for_timeout(300)
+        assert shown_frame(player) == shown
+        for route in on_the_way:
+            route.continue_()
+        wait_for_picture(player, frames[-2][0])
+        assert shown_frame(player) == frames[-2]
+        assert len(on_the_way) <= len(frames)
         assert visit.problems == []
 
 
