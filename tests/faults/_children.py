@@ -94,12 +94,15 @@ def fork() -> int:
     """Fork, and return the child's number, 0 in the child.
 
     Workers that joblib keeps are let go first: the threads that lead them do not come along, and a
-    child that hands them work would wait for ever.
+    child that hands them work would wait for ever. So do torch's threads: the child works on one.
     """
     get_reusable_executor().shutdown(wait=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python 3.12 and later warn of threads
-        return os.fork()
+        pid = os.fork()
+    if pid == 0:
+        torch.set_num_threads(1)
+    return pid
 
 
 def _start(work: Callable[[], Any], start: tuple[int, int] | None, **how: Any) -> tuple[int, int]:

@@ -35,7 +35,6 @@ from _values import HOSTILE, arguments_for, instance_of
 from sklearn.base import BaseEstimator
 
 import mfvae
-from mfvae.report.ladder import one_thread
 
 __all__ = ["fuzz", "targets"]
 
@@ -234,8 +233,7 @@ def fuzz(
     Of all targets those whose name holds ``only``, and of these every n-th from the first, as
     ``share`` says.
     """
-    with one_thread():  # of others, which stay behind at a fork, a child would wait for ever
-        found = [t for t in targets() if only in f"{t.owner}.{t.name}"][share[0] :: share[1]]
+    found = [t for t in targets() if only in f"{t.owner}.{t.name}"][share[0] :: share[1]]
     names = ("callables", "reached", "calls", "answered", "refused", "named", "undocumented")
     figures = dict.fromkeys((*names, "NaN", "mutated", "hung", "crashed"), 0)
     examples: dict[str, list] = {}
