@@ -8,8 +8,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8000
 PYTEST := $(BIN)/python -m pytest
-# Two workers where there are two cores; one thread each, so that they do not fight.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); [ "$$n" -gt 1 ] && echo 2 || echo 0)
+# Two workers where there are two cores for their threads (one each unless OMP_NUM_THREADS says more):
+# with four threads on two cores a product of small matrices waits for its other half's turn.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); threads=$${OMP_NUM_THREADS%%,*}; \
+	[ "$$n" -ge $$((2 * $${threads:-1})) ] && echo 2 || echo 0)
 
 .PHONY: help setup book serve test test-all faults lint format check-book publish notebooks slides pdf data bench results clean
 .DEFAULT_GOAL := help
