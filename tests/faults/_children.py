@@ -1,6 +1,6 @@
 """Work in forked children that are killed, limited or started at the same moment.
 
-The parent has imported everything and uses one thread, so that a child costs milliseconds.
+The parent has imported everything, so that a child costs milliseconds; it uses one thread of torch.
 """
 
 from __future__ import annotations
@@ -62,7 +62,6 @@ def _child(
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
-        torch.set_num_threads(1)  # the parent's threads are not here
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
         if before is not None:
